@@ -1,0 +1,29 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: help demo test lint types docs bench bench-accuracy clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -c constraints.txt --upgrade pip
+	$(PIP) install -c constraints.txt -e . --group test --group lint
+	@touch $@
+
+demo: $(VENV)/.installed  ## the published analysis on its toy and on real cell lines, with every figure
+	$(BIN)/unbatch demo --output unbatch-demo
+
+test: $(VENV)/.installed  ## the whole test suite
+	$(BIN)/pytest -n 2
+
+lint: $(VENV)/.installed  ## style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean:  ## remove what make made
+	rm -rf $(VENV) unbatch-demo build dist docs/_build

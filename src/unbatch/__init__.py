@@ -1,0 +1,1 @@
+"""Gene-by-batch effects of single-cell count matrices by counterfactual matching."""
