@@ -1,0 +1,104 @@
+"""Figures: cells in two dimensions, coloured by a category or by a number."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unbatch.pl import _style
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+    from unbatch._types import FloatArray
+
+
+def cells(coordinates: FloatArray, labels: Sequence[str], *, title: str, ax: Axes | None = None) -> Axes:
+    """Draw one dot per cell, coloured by its label, in an order that lets no label cover the others.
+
+    Parameters
+    ----------
+    coordinates
+        (n_cells, 2), of no unit: the ticks are left out.
+    labels
+        (n_cells,), the label of each cell; levels are sorted by name, numbers in them by size.
+    title
+        What the labels are; heads the legend.
+    ax
+        Axes to draw on; a new figure by default.
+
+    Returns
+    -------
+    The axes, with a legend to its right for at most 40 levels.
+    """
+    levels = sorted({str(label) for label in labels}, key=_natural)
+    code_of = {level: code for code, level in enumerate(levels)}
+    codes = np.array([code_of[str(label)] for label in labels], dtype=np.int64)
+    styles = _style.category_styles(len(levels))
+    colours = np.array([colour for colour, _ in styles])
+    markers = np.array([marker for _, marker in styles])
+    order = np.random.default_rng(0).permutation(len(codes))
+    ax = _style.given_or_new_axes(ax, figsize=(4.4, 3.4))
+    for marker in dict.fromkeys(markers.tolist()):
+        chosen = order[markers[codes[order]] == marker]
+        ax.scatter(
+            coordinates[chosen, 0],
+            coordinates[chosen, 1],
+            c=colours[codes[chosen]].tolist(),
+            s=_style.dot_size(len(codes)),
+            marker=marker,
+            alpha=0.8,
+            linewidths=0,
+            rasterized=_style.rasterise(len(codes)),
+        )
+    _bare(ax)
+    _style.legend_of_levels(ax, levels, title=title)
+    return ax
+
+
+def cells_by_value(coordinates: FloatArray, values: FloatArray, *, title: str, ax: Axes | None = None) -> Axes:
+    """Draw one dot per cell, coloured by a number, with a colour bar.
+
+    Parameters
+    ----------
+    coordinates
+        (n_cells, 2), of no unit: the ticks are left out.
+    values
+        (n_cells,), finite; the highest are drawn last.
+    title
+        What the values are; written beside the colour bar.
+    ax
+        Axes to draw on; a new figure by default.
+
+    Returns
+    -------
+    The axes.
+    """
+    order = np.argsort(values, kind="stable")
+    ax = _style.given_or_new_axes(ax, figsize=(4.4, 3.4))
+    dots = ax.scatter(
+        coordinates[order, 0],
+        coordinates[order, 1],
+        c=values[order],
+        cmap=_style.SEQUENTIAL,
+        s=_style.dot_size(len(values)),
+        linewidths=0,
+        rasterized=_style.rasterise(len(values)),
+    )
+    _bare(ax)
+    ax.figure.colorbar(dots, ax=ax, shrink=0.7, pad=0.02).set_label(title)
+    return ax
+
+
+def _bare(ax: Axes) -> None:
+    ax.set(xticks=[], yticks=[])
+    _style.open_frame(ax)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort key by which "type 2" comes before "type 10"."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]

@@ -1,0 +1,45 @@
+import numpy as np
+from matplotlib.colors import to_hex
+
+from unbatch import pl
+from unbatch.pl import _style
+
+
+def test_every_cell_is_a_dot_in_the_colour_of_its_label(ax):
+    rng = np.random.default_rng(5)
+    coordinates = rng.normal(size=(30, 2))
+    labels = np.repeat(["b", "a", "c"], 10)
+    assert pl.cells(coordinates, labels.tolist(), title="type", ax=ax) is ax
+    (dots,) = ax.collections
+    drawn = {tuple(place): to_hex(colour).upper() for place, colour in zip(*_places(dots), strict=True)}
+    colour = dict(zip("abc", _style.COLOURS, strict=False))
+    assert drawn == {tuple(place): colour[label] for place, label in zip(coordinates, labels, strict=True)}
+    legend = ax.get_legend()
+    assert legend.get_title().get_text() == "type"
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b", "c"]
+
+
+def test_the_labels_are_drawn_in_mixed_order(ax):
+    labels = ["a"] * 50 + ["b"] * 50
+    pl.cells(np.column_stack([np.arange(100.0), np.zeros(100)]), labels, title="t", ax=ax)
+    order = np.asarray(ax.collections[0].get_offsets())[:, 0]
+    assert 10 < (order[:50] < 50).sum() < 40
+
+
+def test_numbers_in_names_sort_by_size_and_a_ninth_level_changes_the_marker(ax):
+    labels = [f"type {i}" for i in range(1, 13)]
+    pl.cells(np.zeros((12, 2)), labels, title="t", ax=ax)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == labels
+    assert [len(dots.get_offsets()) for dots in ax.collections] == [8, 4]
+
+
+def test_values_get_a_colour_bar_and_the_highest_come_last(ax):
+    values = np.array([0.3, 0.9, 0.1])
+    pl.cells_by_value(np.arange(6.0).reshape(3, 2), values, title="overlap", ax=ax)
+    np.testing.assert_array_equal(ax.collections[0].get_array(), [0.1, 0.3, 0.9])
+    np.testing.assert_array_equal(ax.collections[0].get_offsets(), [[4, 5], [0, 1], [2, 3]])
+    assert ax.figure.axes[1].get_ylabel() == "overlap"
+
+
+def _places(dots):
+    return np.asarray(dots.get_offsets()), dots.get_facecolors()
