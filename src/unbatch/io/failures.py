@@ -1,0 +1,41 @@
+"""What a damaged, foreign or unreachable input says: one sentence in place of a traceback of the format's library."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from unbatch._check import InputError
+
+_LONGEST = 200
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    line = text[0] if text else type(error).__name__
+    return line if len(line) <= _LONGEST else line[:_LONGEST] + "..."
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn whatever goes wrong while `what` is read into an InputError that names it.
+
+    Errors that are already ours pass, and so do lack of memory and interruption.
+
+    Parameters
+    ----------
+    what
+        Name of the file or matrix, to start the sentence with.
+    """
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except PermissionError as error:
+        raise InputError(f"{what} may not be read: ask its owner for read permission") from error
+    except FileNotFoundError as error:
+        raise InputError(f"{what} does not exist: check the path ({_first_line(error)})") from error
+    # h5py, zarr, numcodecs and anndata raise errors of many types on damaged files, most of them plain Exceptions
+    except Exception as error:
+        raise InputError(
+            f"{what} could not be read: it is damaged, cut short or not what its name says "
+            f"({type(error).__name__}: {_first_line(error)}). Check its size against the original, or write it again",
+        ) from error

@@ -1,0 +1,143 @@
+"""One matrix with its names as a CountSource: block size, random rows, and errors that name the input."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import sparse
+
+from unbatch._check import InputError
+from unbatch._types import BoolArray, CodeArray, Counts
+from unbatch.io.failures import reading
+from unbatch.io.readers import ReadRows, RowReader
+from unbatch.io.source import Block, check_rows
+
+BLOCK_BYTES = 64 * 2**20
+"""Size of a block in memory that is aimed at."""
+_GAP_BYTES = 2**18
+"""Rows nearer to each other than this are read in one go: about what a disk or a decompressor moves anyway."""
+
+
+def _no_alternatives() -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True, eq=False)
+class MatrixSource:
+    """A `CountSource` of one part, made of a reader and the names.
+
+    Attributes
+    ----------
+    reader
+        Reads the rows.
+    obs, var : DataFrame
+        Annotation, indexed by names as text.
+    label
+        Name of the part.
+    description
+        What is read from where.
+    path
+        File or folder, None for a matrix in memory.
+    find_alternatives
+        Looks for other matrices of the same input that hold counts.
+    """
+
+    reader: RowReader
+    obs: pd.DataFrame
+    var: pd.DataFrame
+    label: str
+    description: str
+    path: Path | None = None
+    find_alternatives: Callable[[], tuple[str, ...]] = _no_alternatives
+
+    def __post_init__(self) -> None:
+        n_cells, n_genes = self.reader.shape
+        if n_cells == 0 or n_genes == 0:
+            raise InputError(f"{self.description} has {n_cells} cells and {n_genes} genes: there is nothing to read")
+        for names, length, what in ((self.obs, n_cells, "cells"), (self.var, n_genes, "genes")):
+            if len(names) != length:
+                raise InputError(f"{self.description} has {length} {what} but names for {len(names)}: write it again")
+
+    @property
+    def n_cells(self) -> int:
+        """Number of rows."""
+        return int(self.reader.shape[0])
+
+    @property
+    def n_genes(self) -> int:
+        """Number of columns."""
+        return int(self.reader.shape[1])
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The path, if there is one."""
+        return () if self.path is None else (self.path,)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The label."""
+        return (self.label,)
+
+    @property
+    def part(self) -> CodeArray:
+        """Zero for every cell."""
+        return np.zeros(self.n_cells, dtype=np.int32)
+
+    @property
+    def measured(self) -> BoolArray:
+        """True for every gene."""
+        return np.ones((self.n_genes, 1), dtype=np.bool_)
+
+    def alternatives(self) -> tuple[str, ...]:
+        """Other matrices that look like counts, as values of `layer`."""
+        with reading(self.description):
+            return self.find_alternatives()
+
+    def _default_block_size(self) -> int:
+        rows = int(min(max(BLOCK_BYTES / max(self.reader.row_bytes, 1.0), 1), self.n_cells))
+        chunk = self.reader.row_chunk
+        return rows - rows % chunk if rows > chunk else rows
+
+    def blocks(self, block_size: int | None = None) -> Iterator[Block]:
+        """Read all cells in order, at most `block_size` at a time."""
+        if block_size is not None and block_size < 1:
+            raise InputError(f"block_size must be at least 1 cell, got {block_size}")
+        return self._blocks(block_size)
+
+    def _blocks(self, block_size: int | None) -> Iterator[Block]:
+        with reading(self.description):
+            step = self._default_block_size() if block_size is None else block_size
+            opened = self.reader.open()
+            read = opened.__enter__()
+        try:
+            for start in range(0, self.n_cells, step):
+                with reading(self.description):
+                    counts = read(start, min(start + step, self.n_cells))
+                yield Block(start, counts)
+        finally:
+            opened.__exit__(None, None, None)
+
+    def rows(self, indices: ArrayLike) -> Counts:
+        """Read some cells, in ascending order."""
+        wanted = check_rows(indices, self.n_cells)
+        with reading(self.description), self.reader.open() as read:
+            return self._rows(wanted, read)
+
+    def _rows(self, wanted: np.ndarray[tuple[int], np.dtype[np.int64]], read: ReadRows) -> Counts:
+        if not wanted.size:
+            return read(0, 0)
+        gap = max(int(_GAP_BYTES / max(self.reader.row_bytes, 1.0)), self.reader.row_chunk)
+        longest = self._default_block_size()
+        pieces = []
+        for run in np.split(wanted, np.flatnonzero(np.diff(wanted) > gap) + 1):
+            first = 0
+            while first < run.size:
+                start = int(run[first])
+                last = int(np.searchsorted(run, start + longest))
+                span = read(start, int(run[last - 1]) + 1)
+                pieces.append(span[run[first:last] - start])
+                first = last
+        return pieces[0] if len(pieces) == 1 else sparse.vstack(pieces, format="csr")

@@ -1,0 +1,52 @@
+"""Names of cells and genes: text, and for genes unique."""
+
+import warnings
+
+import pandas as pd
+
+from unbatch._check import InputError, InputWarning
+
+_FEW = 5
+
+
+def as_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give the same table with its index as text; the table that came in is not changed."""
+    out = frame.copy(deep=False)
+    out.index = pd.Index([str(name) for name in frame.index], dtype=object, name=frame.index.name)
+    return out
+
+
+def _listed(names: pd.Index) -> str:
+    shown = ", ".join(repr(name) for name in names[:_FEW])
+    return shown + (", ..." if len(names) > _FEW else "")
+
+
+def check_gene_names(var: pd.DataFrame, where: str) -> None:
+    """Refuse gene names that occur more than once: an effect per gene needs a gene per name.
+
+    Raises
+    ------
+    InputError
+        Says how many, which, and how to make them unique.
+    """
+    repeated = var.index[var.index.duplicated()].unique()
+    if not len(repeated):
+        return
+    unique = [repr(column) for column in var.columns if var[column].notna().all() and var[column].is_unique]
+    column_cure = f", or use a column that is unique ({', '.join(unique[:_FEW])}) as names" if unique else ""
+    raise InputError(
+        f"{where} has {len(repeated)} gene names that occur more than once ({_listed(repeated)}): make them unique, "
+        f"in Python with adata.var_names_make_unique(){column_cure}",
+    )
+
+
+def check_cell_names(obs: pd.DataFrame, where: str) -> None:
+    """Warn of cell names that occur more than once. They are used: cells are told apart by position."""
+    repeated = obs.index[obs.index.duplicated()].unique()
+    if len(repeated):
+        warnings.warn(
+            f"{where} has {len(repeated)} cell names that occur more than once ({_listed(repeated)}): they are kept, "
+            "and cells are told apart by position; adata.obs_names_make_unique() would tell them apart by name",
+            InputWarning,
+            stacklevel=2,
+        )

@@ -1,0 +1,169 @@
+"""Where counts come from: one protocol for every format, and the door that opens them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from unbatch._check import InputError
+from unbatch._types import BoolArray, CodeArray, Counts
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+OneInput: TypeAlias = "str | Path | AnnData"
+Input: TypeAlias = "OneInput | Sequence[OneInput] | Mapping[str, OneInput]"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive cells of a source.
+
+    Attributes
+    ----------
+    start
+        Position of the first cell in the source.
+    counts : csr_array, (n_cells of the block, n_genes)
+        float32 or float64, indices sorted, no duplicates, no stored zeros.
+    """
+
+    start: int
+    counts: Counts
+
+    @property
+    def stop(self) -> int:
+        """Position after the last cell."""
+        return self.start + int(self.counts.shape[0])
+
+
+class CountSource(Protocol):
+    """A count matrix that is read some rows at a time, as often as needed, with the names of its rows and columns.
+
+    A *part* is one input: a single file or AnnData is one part, a list of them has one part each. A gene that a part
+    did not measure has no counts there, which is not the same as zero counts: see `measured`.
+
+    Attributes
+    ----------
+    n_cells, n_genes
+        Shape of the matrix.
+    obs : DataFrame, (n_cells, ...)
+        Annotation of the cells, indexed by their names.
+    var : DataFrame, (n_genes, ...)
+        Annotation of the genes, indexed by their names, which are unique.
+    description
+        What is read from where, in one line, with anything worth knowing about how.
+    path
+        The file or folder, or None where there is none or more than one.
+    paths
+        Every file or folder that is read: what an output must not overwrite.
+    parts
+        Name of each part.
+    part : (n_cells,) int32
+        The part that each cell belongs to.
+    measured : (n_genes, n_parts) bool
+        Whether a part measured a gene.
+    """
+
+    @property
+    def n_cells(self) -> int: ...  # noqa: D102
+    @property
+    def n_genes(self) -> int: ...  # noqa: D102
+    @property
+    def obs(self) -> pd.DataFrame: ...  # noqa: D102
+    @property
+    def var(self) -> pd.DataFrame: ...  # noqa: D102
+    @property
+    def description(self) -> str: ...  # noqa: D102
+    @property
+    def path(self) -> Path | None: ...  # noqa: D102
+    @property
+    def paths(self) -> tuple[Path, ...]: ...  # noqa: D102
+    @property
+    def parts(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def part(self) -> CodeArray: ...  # noqa: D102
+    @property
+    def measured(self) -> BoolArray: ...  # noqa: D102
+
+    def blocks(self, block_size: int | None = None) -> Iterator[Block]:
+        """Read all cells in order, in blocks of at most `block_size` of them; without it, in blocks of about 64 MB.
+
+        A block never spans two parts. May be called any number of times.
+        """
+        ...
+
+    def rows(self, indices: ArrayLike) -> Counts:
+        """Read the cells at the given positions, which must be in ascending order."""
+        ...
+
+    def alternatives(self) -> tuple[str, ...]:
+        """Values of `layer` that name another matrix of the same input which looks like counts."""
+        ...
+
+
+def open_counts(data: Input, *, layer: str | None = None) -> CountSource:
+    """Open a count matrix to be read in blocks of rows; only the names of cells and genes are read now.
+
+    Parameters
+    ----------
+    data
+        One of
+
+        - an AnnData, in memory or backed;
+        - the path of an ``.h5ad`` file, a ``.zarr`` folder written by AnnData, a 10x Genomics ``.h5`` file, or a
+          folder with ``matrix.mtx``, ``barcodes.tsv`` and ``features.tsv`` or ``genes.tsv``, each plain or gzipped;
+        - a list of these, or a dictionary from names to these: they are read one after another, their genes are
+          united, and a gene that one of them lacks is unmeasured there.
+    layer
+        Which matrix: None is X, "raw" is raw.X, anything else the layer of that name. For a 10x file of several
+        genomes, the genome.
+
+    Returns
+    -------
+    CountSource
+
+    Raises
+    ------
+    InputError
+        If the input is missing, unreadable, damaged or of another format, holds no such matrix or no cells or genes,
+        or its values are not numbers, or its gene names are not unique.
+
+    Notes
+    -----
+    CSR and dense matrices are read block by block. A matrix that is stored by column (CSC) or as text (mtx) cannot be:
+    it is read whole and turned once, which takes the memory of the whole sparse matrix about twice over while it is
+    turned.
+    """
+    from anndata import AnnData
+
+    from unbatch.io.anndata_source import open_anndata
+    from unbatch.io.files import open_path
+
+    if isinstance(data, AnnData):
+        return open_anndata(data, layer=layer)
+    if isinstance(data, str | Path):
+        return open_path(Path(data), layer=layer)
+    raise InputError(
+        f"cannot read counts from {type(data).__name__}: give an AnnData, a path (.h5ad, .zarr, 10x .h5, "
+        "10x mtx folder) or a list of them",
+    )
+
+
+def check_rows(indices: ArrayLike, n_cells: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Check positions of cells: within range and ascending.
+
+    Raises
+    ------
+    InputError
+        If a position is outside the matrix or smaller than the one before it.
+    """
+    rows = np.asarray(indices, dtype=np.int64).ravel()
+    if rows.size and (rows.min() < 0 or rows.max() >= n_cells):
+        raise InputError(f"rows must lie in 0 to {n_cells - 1}, got {rows.min()} to {rows.max()}")
+    if (np.diff(rows) < 0).any():
+        raise InputError("rows must be in ascending order: sort them")
+    return rows

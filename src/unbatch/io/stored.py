@@ -1,0 +1,85 @@
+"""A matrix in AnnData's on-disk encoding, in HDF5 or zarr: find out what it is and give the reader for it."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from unbatch._check import InputError
+from unbatch.io.canonical import count_dtype
+from unbatch.io.layers import PEEK_VALUES
+from unbatch.io.readers import CsrReader, DenseReader, Place, RowReader, WholeReader
+
+
+def is_group(element: Any) -> bool:  # noqa: ANN401
+    """Tell a group from an array, for HDF5 and zarr alike."""
+    return not hasattr(element, "dtype")
+
+
+def open_stored(place: Place, key: str, where: str) -> RowReader:
+    """Give a reader for the matrix at `key`.
+
+    Parameters
+    ----------
+    place
+        The file.
+    key
+        Path inside of it, such as "X" or "layers/counts".
+    where
+        Name of the matrix, for messages.
+
+    Returns
+    -------
+    RowReader
+        By row for CSR and dense, as a whole for CSC.
+
+    Raises
+    ------
+    InputError
+        If it is not a matrix of numbers.
+    """
+    with place.open() as root:
+        element = root[key]
+        if is_group(element):
+            return _open_sparse(place, key, element, where)
+        if len(element.shape) != 2:  # noqa: PLR2004
+            raise InputError(f"{where} has {len(element.shape)} dimensions, not cells x genes: store it as a matrix")
+        shape = (int(element.shape[0]), int(element.shape[1]))
+        dtype = count_dtype(element.dtype, where)
+        # a shard of zarr is read as one, so it is the unit to align to where there is one
+        chunks = getattr(element, "shards", None) or element.chunks
+        return DenseReader(place, key, shape, dtype, float(shape[1] * dtype.itemsize), int(chunks[0]) if chunks else 1)
+
+
+def _open_sparse(place: Place, key: str, group: Any, where: str) -> RowReader:  # noqa: ANN401
+    from anndata.io import sparse_dataset
+
+    attributes = dict(group.attrs)
+    if not {"encoding-type", "h5sparse_format"} & set(attributes) or not {"data", "indices", "indptr"} <= set(group):
+        raise InputError(
+            f"{where} is a group but not a sparse matrix: X or a layer must be stored as CSR, CSC or dense"
+        )
+    matrix = sparse_dataset(group)
+    n_cells, n_genes = matrix.shape
+    dtype = count_dtype(group["data"].dtype, where)
+    if matrix.format == "csc":
+        return WholeReader(partial(_load, place, key), (n_cells, n_genes), dtype)
+    value_bytes = group["data"].dtype.itemsize + group["indices"].dtype.itemsize
+    row_bytes = float(group["data"].shape[0]) * value_bytes / max(n_cells, 1)
+    return CsrReader(place, key, (n_cells, n_genes), dtype, row_bytes)
+
+
+def _load(place: Place, key: str) -> Any:  # noqa: ANN401
+    from anndata.io import sparse_dataset
+
+    with place.open() as root:
+        return sparse_dataset(root[key]).to_memory()
+
+
+def peek(element: Any) -> Any:  # noqa: ANN401
+    """Give the first values that a stored matrix holds; nothing for what is no matrix."""
+    if is_group(element):
+        return np.asarray(element["data"][:PEEK_VALUES]) if "data" in element else np.zeros(0)
+    if len(element.shape) != 2:  # noqa: PLR2004
+        return np.zeros(0)
+    return np.asarray(element[: max(PEEK_VALUES // max(int(element.shape[1]), 1), 1)])
