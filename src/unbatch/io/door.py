@@ -1,0 +1,163 @@
+"""The check of the values at the door: counts are whole, finite and not negative; empty cells and genes are named."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from unbatch._check import InputError, InputWarning
+from unbatch._types import BoolArray, FloatArray, IntArray
+from unbatch.io.source import Block, CountSource
+
+LARGEST_COUNT = 2**53
+"""Whole numbers up to here are exact in float64."""
+
+
+@dataclass(frozen=True, eq=False)
+class DoorReport:
+    """What the check counted.
+
+    Attributes
+    ----------
+    counts_per_cell : (n_cells,) int64
+        Sum of each row.
+    counts_per_gene : (n_genes,) int64
+        Sum of each column.
+    n_nonzero
+        Number of values that are not zero.
+    warnings
+        What was warned of.
+    """
+
+    counts_per_cell: IntArray
+    counts_per_gene: IntArray
+    n_nonzero: int
+    warnings: tuple[str, ...]
+
+    @property
+    def empty_cells(self) -> BoolArray:
+        """Cells without any count, (n_cells,)."""
+        return np.equal(self.counts_per_cell, 0)
+
+    @property
+    def empty_genes(self) -> BoolArray:
+        """Genes without any count, (n_genes,)."""
+        return np.equal(self.counts_per_gene, 0)
+
+    @property
+    def n_empty_cells(self) -> int:
+        """Number of cells without any count."""
+        return int(self.empty_cells.sum())
+
+    @property
+    def n_empty_genes(self) -> int:
+        """Number of genes without any count."""
+        return int(self.empty_genes.sum())
+
+
+class DoorCheck:
+    """Accumulator that checks values and adds up rows and columns, in any order of the blocks.
+
+    Parameters
+    ----------
+    source
+        Where the blocks come from; it lends its names to the messages.
+    """
+
+    def __init__(self, source: CountSource) -> None:
+        self._source = source
+        self.counts_per_gene = np.zeros(source.n_genes, dtype=np.int64)
+        self.rows: dict[int, IntArray] = {}
+        self.n_nonzero = 0
+
+    def add(self, block: Block) -> None:
+        """Check a block and add its sums.
+
+        Raises
+        ------
+        InputError
+            At the first block with a value that is negative, NaN, infinite, fractional, or 2^53 or more: says how many
+            of the block's values are, where the first is, and which other matrix of the input looks like counts.
+        """
+        data = block.counts.data
+        # comparisons with NaN are false, so NaN is caught here too
+        good = (data >= 0) & (data < LARGEST_COUNT) & (data == np.trunc(data))
+        if not good.all():
+            raise InputError(self._refusal(block, good))
+        values = data.astype(np.int64)
+        sums = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(values)])
+        self.rows[block.start] = np.diff(sums[block.counts.indptr])
+        per_gene = np.bincount(block.counts.indices, weights=data, minlength=self._source.n_genes)
+        self.counts_per_gene += per_gene.astype(np.int64)
+        self.n_nonzero += int(np.count_nonzero(values))
+
+    def merge(self, other: "DoorCheck") -> None:
+        """Add what another check of the same source has counted."""
+        self.rows.update(other.rows)
+        self.counts_per_gene += other.counts_per_gene
+        self.n_nonzero += other.n_nonzero
+
+    def finish(self) -> DoorReport:
+        """Give the report, and warn of empty cells and genes.
+
+        Raises
+        ------
+        ValueError
+            If blocks are missing or were added twice.
+        InputError
+            If every count is zero.
+        """
+        rows = [self.rows[start] for start in sorted(self.rows)]
+        ends = np.cumsum([0, *(len(some) for some in rows)])
+        if sorted(self.rows) != ends[:-1].tolist() or ends[-1] != self._source.n_cells:
+            raise ValueError(f"blocks cover {ends[-1]} of {self._source.n_cells} cells, or overlap")
+        counts_per_cell = np.concatenate(rows)
+        if not counts_per_cell.any():
+            raise InputError(f"{self._source.description} holds no count at all: choose another layer or file")
+        cells, genes = self._source.obs.index, self._source.var.index
+        texts = [
+            *_name_empty(counts_per_cell, cells, "cells", "they are kept and add nothing to the effects"),
+            *_name_empty(self.counts_per_gene, genes, "genes", "they are kept with effect 1 (none)"),
+        ]
+        for text in texts:
+            warnings.warn(text, InputWarning, stacklevel=2)
+        return DoorReport(counts_per_cell, self.counts_per_gene.copy(), self.n_nonzero, tuple(texts))
+
+    def _refusal(self, block: Block, good: BoolArray) -> str:
+        data = block.counts.data
+        first = int(np.flatnonzero(~good)[0])
+        cell = int(np.searchsorted(block.counts.indptr, first, side="right")) - 1
+        cell_name = self._source.obs.index[block.start + cell]
+        gene_name = self._source.var.index[int(block.counts.indices[first])]
+        candidates = self._source.alternatives()
+        if candidates:
+            listed = " or ".join(f"layer={name!r}" for name in candidates)
+            cure = f"{listed} looks like counts: choose it"
+        else:
+            cure = "no other matrix of this input looks like counts: use the raw counts, before any normalisation"
+        return (
+            f"{self._source.description} holds values that are not counts: {_kinds(data)} among {data.size} non-zero "
+            f"values of cells {block.start} to {block.stop - 1}, where reading stopped; the first is {data[first]:g} "
+            f"in cell {cell_name!r}, gene {gene_name!r}. {cure}"
+        )
+
+
+def _name_empty(totals: IntArray, names: pd.Index, what: str, consequence: str) -> list[str]:
+    empty = np.flatnonzero(totals == 0)
+    if not empty.size:
+        return []
+    first = names[int(empty[0])]
+    return [f"{empty.size} of {totals.size} {what} have no counts (the first is {first!r}): {consequence}"]
+
+
+def _kinds(data: FloatArray) -> str:
+    finite = np.isfinite(data)
+    kinds = {
+        "NaN": np.isnan(data),
+        "infinite": np.isinf(data),
+        "negative": finite & (data < 0),
+        "fractional": finite & (data >= 0) & (data != np.trunc(data)),
+        "at 2^53 or more": finite & (data >= LARGEST_COUNT),
+    }
+    return ", ".join(f"{int(which.sum())} {kind}" for kind, which in kinds.items() if which.any())

@@ -1,0 +1,121 @@
+"""Walk over the blocks of a source, reading ahead of the computing."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
+
+from unbatch.io.source import Block, CountSource
+
+_BLOCKS_AHEAD = 1
+_PATIENCE = 0.1  # seconds between two looks of a waiting reader at whether it is still wanted
+
+
+class Accumulator(Protocol):
+    """What a walk adds blocks to. Its result must not depend on their size or order."""
+
+    def add(self, block: Block) -> None:
+        """Take a block in."""
+        ...
+
+
+AnyAccumulator = TypeVar("AnyAccumulator", bound=Accumulator)
+
+
+class Together:
+    """Several accumulators fed in one walk, in the given order: put the check at the door first."""
+
+    def __init__(self, *accumulators: Accumulator) -> None:
+        self._accumulators = accumulators
+
+    def add(self, block: Block) -> None:
+        """Give the block to each."""
+        for accumulator in self._accumulators:
+            accumulator.add(block)
+
+
+def reduce_blocks(
+    source: CountSource,
+    accumulator: AnyAccumulator,
+    *,
+    block_size: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> AnyAccumulator:
+    """Add all blocks of a source to an accumulator, which is changed and given back.
+
+    One thread reads while this one computes. At most three blocks are in memory: the one in work, one waiting, one
+    being read.
+
+    Parameters
+    ----------
+    source
+        Read once from first to last cell.
+    accumulator
+        Takes the blocks.
+    block_size
+        Cells per block; None lets the source choose. Larger blocks take more memory and fewer reads.
+    progress
+        Called after each block with the number of its cells.
+
+    Raises
+    ------
+    InputError
+        If the source cannot be read, or the accumulator refuses what it gets. The reading thread has ended by then.
+    """
+    for block in read_ahead(source.blocks(block_size)):
+        accumulator.add(block)
+        if progress is not None:
+            progress(block.stop - block.start)
+    return accumulator
+
+
+def read_ahead(blocks: Iterator[Block]) -> Iterator[Block]:
+    """Give the same blocks, read by another thread one ahead of their use.
+
+    An error while reading is raised where the block was due. When the caller stops early, the thread ends and the
+    blocks' file is closed.
+    """
+    waiting: queue.Queue[Block | BaseException | None] = queue.Queue(maxsize=_BLOCKS_AHEAD)
+    unwanted = threading.Event()
+    reader = threading.Thread(target=_fill, args=(blocks, waiting, unwanted), name="unbatch-reader", daemon=True)
+    reader.start()
+    try:
+        while (item := waiting.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        unwanted.set()
+        reader.join()
+
+
+def _fill(
+    blocks: Iterator[Block],
+    waiting: "queue.Queue[Block | BaseException | None]",
+    unwanted: threading.Event,
+) -> None:
+    try:
+        for block in blocks:
+            if not _put(block, waiting, unwanted):
+                return
+        _put(None, waiting, unwanted)
+    except BaseException as error:  # noqa: BLE001  (raised again in the thread that waits for the block)
+        _put(error, waiting, unwanted)
+    finally:
+        close = getattr(blocks, "close", None)
+        if close is not None:
+            close()
+
+
+def _put(
+    item: Block | BaseException | None,
+    waiting: "queue.Queue[Block | BaseException | None]",
+    unwanted: threading.Event,
+) -> bool:
+    while not unwanted.is_set():
+        try:
+            waiting.put(item, timeout=_PATIENCE)
+        except queue.Full:
+            continue
+        return True
+    return False
