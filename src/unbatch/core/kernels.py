@@ -1,0 +1,45 @@
+"""Numba leaves: raw arrays and scalars in, results written to arrays that the caller made."""
+
+import numba
+
+from unbatch._types import FloatArray, IntArray
+
+REFERENCES_PER_TILE = 512
+"""References compared at once; with 50 dimensions they take 200 kB and stay in a core's cache."""
+
+
+def _nearest(
+    queries: FloatArray, references: FloatArray, scratch: FloatArray, indices: IntArray, squared: FloatArray
+) -> None:
+    # references: (n_dims, n_references). indices and squared: (n_queries, k), filled with -1 and inf by the caller.
+    # Each distance is summed over the dimensions in order, so how queries and references are tiled changes no bit.
+    n_dims, n_references = references.shape
+    last = indices.shape[1] - 1
+    for start in range(0, n_references, scratch.size):
+        width = min(scratch.size, n_references - start)
+        distances = scratch[:width]
+        for i in range(queries.shape[0]):
+            distances[:] = 0.0
+            for d in range(n_dims):
+                here = queries[i, d]
+                there = references[d, start : start + width]
+                for r in range(width):
+                    step = there[r] - here
+                    distances[r] += step * step
+            farthest = squared[i, last]
+            for r in range(width):
+                distance = distances[r]
+                # strictly nearer: of equal distances the lower index, seen first, stays
+                if distance < farthest:
+                    place = last
+                    while place > 0 and squared[i, place - 1] > distance:
+                        squared[i, place] = squared[i, place - 1]
+                        indices[i, place] = indices[i, place - 1]
+                        place -= 1
+                    squared[i, place] = distance
+                    indices[i, place] = start + r
+                    farthest = squared[i, last]
+
+
+nearest = numba.njit(nogil=True)(_nearest)
+"""Exact k nearest references of each query by squared Euclidean distance, nearest first, ties by index."""
