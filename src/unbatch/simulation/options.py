@@ -29,8 +29,8 @@ class SimulationOptions:
     confounding: float = 0.0
     n_types: int = 0
     marker_share: float = 0.3
-    marker_log_fold_sd: float = 1.0
-    abundance_sd: float = 1.2
+    marker_log_fold_sd: float = 1.5
+    abundance_sd: float = 1.5
     variation: float = 0.3
     composition: float | Sequence[Sequence[float]] | FloatArray | None = None
     private_types: Mapping[int, int] | None = None

@@ -1,0 +1,1 @@
+"""The accuracy ruler: problems with known batch effects, methods that estimate them, scores."""

@@ -1,0 +1,73 @@
+"""Simulated problems, one entry per scenario."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+from scipy import sparse
+
+import unbatch.simulation
+from accuracy import thinned
+from accuracy.problem import Problem, make_problem
+
+_TYPES: dict[str, Any] = {
+    "n_genes": 2000,
+    "n_cells": 8000,
+    "n_batches": 4,
+    "n_types": 8,
+    "log_delta_sd": 0.5,
+    "median_depth": 1500,
+    "size_factor_sd": 0.3,
+}
+_MODERATE, _EXTREME = 0.5, 0.2
+
+
+def _unshared(seed: int) -> anndata.AnnData:
+    """Three batches mix six types; the last batch has two types of its own and nothing else."""
+    rng = np.random.default_rng(seed)
+    composition = np.zeros((4, 8))
+    composition[:3, :6] = rng.dirichlet(np.full(6, _MODERATE), size=3)
+    composition[3, 6:] = 0.5
+    return unbatch.simulation.simulate(**_TYPES, composition=composition, seed=seed)
+
+
+def _types(**changes: Any) -> Callable[[int], anndata.AnnData]:  # noqa: ANN401
+    return lambda seed: unbatch.simulation.simulate(**(_TYPES | {"composition": _MODERATE} | changes), seed=seed)
+
+
+SIMULATED: dict[str, Callable[[int], anndata.AnnData]] = {
+    "toy": lambda seed: unbatch.simulation.simulate(seed=seed),
+    "toy-confounded": lambda seed: unbatch.simulation.simulate(confounding=0.65, seed=seed),
+    "balanced": _types(composition=None),
+    "moderate": _types(),
+    "extreme": _types(composition=_EXTREME),
+    "20-batches": _types(n_batches=20, n_cells=10_000),
+    "overdispersed": _types(dispersion=0.3),
+    "sparse": _types(median_depth=300),
+    "null": _types(log_delta_sd=0.0),
+    "unshared-batch": _unshared,
+    "unequal-depth": _types(batch_depth=(5.0, 1.0, 1.0, 1.0)),
+    "unequal-size": _types(n_batches=2, n_cells=10_050, batch_proportions=(50, 10_000)),
+}
+
+
+def list_scenarios(data: Path | None = None) -> list[str]:
+    """List the names of all scenarios; those of real counts look like ``thinned:FILE:BATCH``."""
+    return [*SIMULATED, *thinned.list_sources(data)]
+
+
+def load_scenario(name: str, seed: int, *, data: Path | None = None) -> Problem:
+    """Make the problem called `name`; `data` is the folder of labelled .h5ad files, if any."""
+    if name.startswith(thinned.PREFIX):
+        return thinned.load(name, seed, data)
+    adata = SIMULATED[name](seed)
+    return make_problem(
+        name,
+        seed,
+        counts=sparse.csr_array(adata.X),
+        batch=np.array(adata.obs["batch"].cat.codes, dtype=np.int32),
+        cell_type=np.array(adata.obs["cell_type"].cat.codes, dtype=np.int32),
+        log_delta_true=np.array(adata.varm["log_delta_true"]),
+    )

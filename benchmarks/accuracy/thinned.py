@@ -1,0 +1,139 @@
+"""Real counts with known effects.
+
+The cells of one real batch are split into pseudo-batches of different composition, and their counts are thinned
+binomially: what is left of a count is what a batch with that capture rate would have seen. Only the effect is made;
+expression, noise and cell states are real.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from accuracy.problem import Problem, largest_component, make_problem
+from unbatch._types import CodeArray, Counts, FloatArray
+
+PREFIX = "thinned:"
+_SHIPPED = Path(__file__).parents[2] / "src/unbatch/data/cell_lines.h5ad"
+
+_LOG_DELTA_SD = 0.5
+_CONCENTRATION = 0.5
+_MIN_TYPES = 3
+_CELLS_PER_TYPE = 20
+_CELLS_PER_SPLIT = 30
+_CELLS_PER_CONTRAST = 20
+_LARGE = 500
+"""A further batch of a file is used if it has this many cells; batches that are all smaller and many are pooled."""
+_MANY_BATCHES = 10
+
+
+@dataclass(frozen=True)
+class _Source:
+    counts: Counts
+    cell_type: CodeArray
+
+
+def list_sources(data: Path | None) -> list[str]:
+    """List the names of the problems that the shipped file and the files of a folder give."""
+    names = []
+    for path in _files(data):
+        batches = _usable_batches(path)
+        names += [f"{PREFIX}{path.stem}:{batch}" for batch in batches]
+    return names
+
+
+def load(name: str, seed: int, data: Path | None) -> Problem:
+    """Split and thin the cells that `name` stands for."""
+    stem, _, batch = name.removeprefix(PREFIX).rpartition(":")
+    paths = {path.stem: path for path in _files(data)}
+    source = _read(paths[stem], batch)
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
+    n_cells, n_genes = source.counts.shape
+    n_batches = 2 if n_cells < 300 else 3
+    if n_cells >= 2000 and source.cell_type.max() >= 5:
+        n_batches = 4
+    codes = _split(source.cell_type, n_batches, rng)
+    log_delta = _LOG_DELTA_SD * rng.standard_normal((n_genes, n_batches))
+    return make_problem(
+        name,
+        seed,
+        counts=_thin(source.counts, codes, log_delta, rng),
+        batch=codes,
+        cell_type=source.cell_type,
+        log_delta_true=log_delta,
+    )
+
+
+def _files(data: Path | None) -> list[Path]:
+    shipped = [_SHIPPED] if _SHIPPED.exists() else []
+    return shipped + (sorted(Path(data).glob("*.h5ad")) if data is not None else [])
+
+
+def _labels(path: Path) -> pd.DataFrame:
+    obs = anndata.read_h5ad(path, backed="r").obs
+    return obs[["batch", "cell_type"]].astype(str) if {"batch", "cell_type"} <= set(obs) else pd.DataFrame()
+
+
+@cache
+def _usable_batches(path: Path) -> tuple[str, ...]:
+    """Largest batch with enough labelled types, further large ones, or `all` for many small ones."""
+    obs = _labels(path)
+    if obs.empty:
+        return ()
+    table = pd.crosstab(obs["batch"], obs["cell_type"])
+    sizes = table.sum(axis=1)
+    if len(sizes) >= _MANY_BATCHES and sizes.max() < _LARGE:
+        return ("all",)
+    enough = sizes[(table >= _CELLS_PER_TYPE).sum(axis=1) >= _MIN_TYPES].sort_values(ascending=False, kind="stable")
+    return tuple(str(batch) for i, (batch, n) in enumerate(enough.items()) if i == 0 or n >= _LARGE)
+
+
+@cache
+def _read(path: Path, batch: str) -> _Source:
+    adata = anndata.read_h5ad(path)
+    obs = _labels(path)
+    keep = np.ones(len(obs), dtype=bool) if batch == "all" else np.array(obs["batch"] == batch)
+    counts_per_type = obs["cell_type"][keep].value_counts()
+    common = counts_per_type.index[counts_per_type >= _CELLS_PER_TYPE]
+    keep &= np.array(obs["cell_type"].isin(common))
+    codes = pd.Categorical(obs["cell_type"][keep]).codes.astype(np.int32)
+    return _Source(sparse.csr_array(adata.X)[np.flatnonzero(keep)], codes)
+
+
+def _split(cell_type: CodeArray, n_batches: int, rng: np.random.Generator) -> CodeArray:
+    """Assign cells to batches, each type with its own shares; drawn again until every batch is usable."""
+    n_types = int(cell_type.max()) + 1
+    for _ in range(1000):
+        shares = rng.dirichlet(np.full(n_batches, _CONCENTRATION), size=n_types)
+        edges = np.cumsum(shares, axis=1)[cell_type]
+        codes: CodeArray = (rng.random(len(cell_type))[:, None] >= edges[:, :-1]).sum(axis=1).astype(np.int32)
+        sizes = np.bincount(codes, minlength=n_batches)
+        if sizes.min() >= _CELLS_PER_SPLIT and _tied(codes, cell_type, n_batches):
+            return codes
+    raise RuntimeError("no split found in which shared types tie the batches together")
+
+
+def _tied(codes: CodeArray, cell_type: CodeArray, n_batches: int) -> bool:
+    """Tell whether shared types tie all batches, each by a contrast worth at least so many cells."""
+    table = np.zeros((n_batches, int(cell_type.max()) + 1))
+    np.add.at(table, (codes, cell_type), 1)
+    of_type = np.maximum(table.sum(axis=0), 1)
+    worth = (table * (of_type - table) / of_type).sum(axis=1)
+    return bool(worth.min() >= _CELLS_PER_CONTRAST and largest_component(codes, cell_type, n_batches).all())
+
+
+def _thin(counts: Counts, batch: CodeArray, log_delta: FloatArray, rng: np.random.Generator) -> Counts:
+    """Keep each molecule with probability delta, scaled so that each gene's largest is 1."""
+    probability = np.exp(log_delta - log_delta.max(axis=1, keepdims=True))
+    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    kept = rng.binomial(counts.data.astype(np.int64), probability[counts.indices, batch[rows]])
+    thinned = sparse.csr_array(
+        (kept.astype(np.float32), counts.indices.copy(), counts.indptr.copy()), shape=counts.shape
+    )
+    thinned.eliminate_zeros()
+    thinned.sort_indices()
+    return thinned
