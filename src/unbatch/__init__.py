@@ -1,1 +1,67 @@
-"""Gene-by-batch effects of single-cell count matrices by counterfactual matching."""
+"""Gene-by-batch effects of single-cell count matrices by counterfactual matching.
+
+>>> import unbatch as ub
+>>> adata = ub.datasets.toy()
+>>> ub.tl.batch_effects(adata, batch_key="batch")
+>>> ub.pp.adjust_counts(adata)
+>>> ub.get.batch_effects(adata).columns.tolist()
+['gene', 'batch', 'log_delta', 'se', 'effect', 'lower', 'upper', 'measured']
+
+Names are loaded when they are first used, so that importing the package costs nothing and sets nothing up.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unbatch import datasets, get, pl, pp, tl
+    from unbatch._check import InputError, InputWarning
+    from unbatch.fitted import BatchFit
+    from unbatch.methods import ConceptOptions
+    from unbatch.model import BatchModel
+    from unbatch.simulation import simulate, simulate_to_file
+
+    __version__: str
+
+__all__ = [
+    "BatchFit",
+    "BatchModel",
+    "ConceptOptions",
+    "InputError",
+    "InputWarning",
+    "__version__",
+    "datasets",
+    "get",
+    "pl",
+    "pp",
+    "simulate",
+    "simulate_to_file",
+    "tl",
+]
+
+_MODULES = ("datasets", "get", "pl", "pp", "tl")
+_HOMES = {
+    "BatchFit": "unbatch.fitted",
+    "BatchModel": "unbatch.model",
+    "ConceptOptions": "unbatch.methods",
+    "InputError": "unbatch._check",
+    "InputWarning": "unbatch._check",
+    "simulate": "unbatch.simulation",
+    "simulate_to_file": "unbatch.simulation",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module, a class or a function
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("unbatch")
+    if name in _MODULES:
+        return import_module(f"unbatch.{name}")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'unbatch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,128 @@
+"""From what a method found to a `BatchFit`: the part that is the same for every method."""
+
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+
+import numpy as np
+
+from unbatch._types import BoolArray, FloatArray
+from unbatch.core.convention import centre_log_delta
+from unbatch.core.diagnostics import Overlap, overlap
+from unbatch.fitted import BatchFit
+from unbatch.io.batches import Batches, measured_by_batch
+from unbatch.io.source import CountSource
+from unbatch.methods import MethodOptions, MethodResult, find_method
+from unbatch.methods.survey import active_codes
+
+_MIN_BATCHES = 2
+_LIBRARIES = ("unbatch", "numpy", "scipy", "numba", "anndata")
+
+
+def assemble(
+    found: MethodResult,
+    source: CountSource,
+    *,
+    batches: Batches,
+    options: MethodOptions,
+    seed: int,
+    layer: str | None,
+    support: Overlap,
+    timings: dict[str, float],
+) -> BatchFit:
+    """Fix the free factors, mark what is not known, and put the result together with its evidence.
+
+    An effect counts as estimated if the method found information on it, the batch measured the gene and takes part, and
+    at least one other batch is in the same position: a gene seen in one batch alone has nothing to be compared with.
+    Everything else gets log delta 0 and standard error inf.
+
+    Parameters
+    ----------
+    found
+        What the method found.
+    source
+        Counts that were fitted.
+    batches
+        Batch of each cell.
+    options, seed, layer
+        What the user asked for.
+    support
+        Overlap of the batches.
+    timings
+        Seconds per stage.
+
+    Returns
+    -------
+    BatchFit
+    """
+    measured = measured_by_batch(source, batches)
+    informative = found.informative & measured & batches.usable
+    estimated = informative & (informative.sum(axis=1, keepdims=True) >= _MIN_BATCHES)
+    log_delta = centre_log_delta(np.where(estimated, found.log_delta, 0.0), found.expression, estimated)
+    gene_shift = gene_shifts(found.log_delta - log_delta, informative=informative, estimated=estimated)
+    return BatchFit(
+        log_delta=log_delta,
+        se=np.where(estimated, found.se, np.inf),
+        measured=measured,
+        sample=found.sample,
+        overlap=support.cell,
+        embedding=found.embedding,
+        batches=batches.levels,
+        too_small=batches.too_small,
+        batch_sizes=batches.sizes,
+        support=support.support,
+        mu=found.mu * np.exp(gene_shift)[:, None],
+        basis=found.basis,
+        trace=found.trace,
+        stop_reason=found.stop_reason,
+        method=find_method(options).name,
+        parameters={**asdict(options), "min_cells": batches.min_cells, "seed": seed},
+        batch_key=batches.key,
+        layer=layer or "X",
+        versions={"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        timings=timings,
+        obs=source.obs,
+        var=source.var,
+    )
+
+
+def measure_overlap(found: MethodResult, batches: Batches) -> Overlap:
+    """Ask, in the batch-free coordinates of a method, which cells have counterparts in which batches.
+
+    Returns
+    -------
+    Overlap
+        With one row and column of ``support`` for every batch, zero for those that are too small to take part.
+    """
+    shared = overlap(found.embedding.astype(np.float64), active_codes(batches))
+    missing = len(batches.levels) - len(shared.support)
+    return Overlap(shared.cell, np.pad(shared.support, (0, missing)))
+
+
+def gene_shifts(shift: FloatArray, *, informative: BoolArray, estimated: BoolArray) -> FloatArray:
+    r"""Split ``shift = a_g + b_k`` into its parts and give that of the genes.
+
+    The convention takes a factor from each gene, which belongs to its rate mu, and one from each batch, which belongs
+    to the size factors of its cells. The b_k, which sum to 0, are found by least squares over the estimated entries,
+    where the split is exact.
+
+    Parameters
+    ----------
+    shift
+        Log delta before the convention less log delta after it, (n_genes, n_batches).
+    informative
+        Entries of `shift` that say something about the gene, (n_genes, n_batches).
+    estimated
+        Entries where the convention was applied, (n_genes, n_batches).
+
+    Returns
+    -------
+    (n_genes,) the a_g; 0 for genes without informative entries.
+    """
+    here = estimated.astype(np.float64)
+    per_gene = np.maximum(here.sum(axis=1), 1.0)
+    centred = here * (shift - ((here * shift).sum(axis=1) / per_gene)[:, None])
+    laplacian = np.diag(here.sum(axis=0)) - here.T @ (here / per_gene[:, None])
+    batch_shift = np.linalg.lstsq(laplacian, centred.sum(axis=0), rcond=None)[0]
+    remainder = np.where(informative, shift - batch_shift, 0.0)
+    return np.asarray(remainder.sum(axis=1) / np.maximum(informative.sum(axis=1), 1))

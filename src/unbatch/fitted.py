@@ -1,0 +1,78 @@
+"""What a fit leaves behind: the effects, and the evidence by which to judge them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
+
+CONVENTION = (
+    "natural log; for each gene the mean over the batches with an estimate is 0; "
+    "for each batch the expression-weighted median over genes is 0"
+)
+"""How the free factors of delta (one per gene, one per batch) are fixed in every output."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BatchFit:
+    """Gene-by-batch effects with their uncertainty, the cells' embedding, and how the fit went.
+
+    Genes, cells and batches are in the order of `var`, `obs` and `batches`.
+    """
+
+    log_delta: FloatArray
+    """Natural log of the multiplicative effect, (n_genes, n_batches); 0 = no effect. See `CONVENTION`."""
+    se: FloatArray
+    """Standard error of `log_delta`, (n_genes, n_batches); inf where the data say nothing (there `log_delta` is 0)."""
+    measured: BoolArray
+    """Whether the batch measured the gene at all, (n_genes, n_batches)."""
+    sample: IntArray
+    """Pseudobulk sample of each cell, (n_cells,); -1 for cells that took no part in the fit."""
+    overlap: FloatArray
+    """Share of the other batches that have cells like this one, (n_cells,), between 0 and 1."""
+    embedding: Float32Array
+    """Batch-free coordinates of the cells, (n_cells, n_dims)."""
+    batches: tuple[str, ...]
+    """Names of the batches."""
+    too_small: tuple[str, ...]
+    """Batches with too few cells to take part: their effect is 1, their standard error inf."""
+    batch_sizes: IntArray
+    """Cells per batch, (n_batches,)."""
+    support: FloatArray
+    """Mean overlap of the cells of batch a (row) with batch b (column), (n_batches, n_batches)."""
+    mu: FloatArray
+    """Batch-free expression rate, (n_genes, n_samples); nan-free, 0 where nothing was counted."""
+    basis: FloatArray
+    """Gene basis of the embedding before the batch is taken out, (n_genes, n_dims)."""
+    trace: Mapping[str, FloatArray]
+    """What the iterations did: one array per quantity, one value per iteration."""
+    stop_reason: str
+    """Why the iterations ended."""
+    method: str
+    """Name of the estimator."""
+    parameters: Mapping[str, float | str]
+    """Every option that the result depends on, the seed included."""
+    batch_key: tuple[str, ...]
+    """Columns of `obs` that name the batches; empty if each input file was a batch or labels were passed in."""
+    layer: str
+    """Where the counts were: ``"X"``, ``"raw"`` or the name of a layer."""
+    versions: Mapping[str, str]
+    """Versions of the software that computed this."""
+    timings: Mapping[str, float]
+    """Seconds per stage."""
+    obs: pd.DataFrame
+    """Annotation of the cells, (n_cells, ...)."""
+    var: pd.DataFrame
+    """Annotation of the genes, (n_genes, ...)."""
+
+    @property
+    def delta(self) -> FloatArray:
+        """Multiplicative effect exp(log_delta), (n_genes, n_batches); 1 = no effect."""
+        return np.exp(self.log_delta)
+
+    @property
+    def estimated(self) -> BoolArray:
+        """Whether the data say anything about the effect, (n_genes, n_batches)."""
+        return np.isfinite(self.se)

@@ -1,0 +1,62 @@
+"""The estimators: each is one function of counts, batches and its own options, chosen by name from one table."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
+
+from unbatch._check import InputError
+from unbatch.methods import concept
+from unbatch.methods.concept import ConceptOptions
+from unbatch.methods.result import MethodResult
+
+__all__ = ["METHODS", "ConceptOptions", "Method", "MethodOptions", "MethodResult", "find_method", "options_for"]
+
+MethodOptions: TypeAlias = ConceptOptions
+"""Options of any method: the type names the method."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """An estimator: its name, its options and its function."""
+
+    name: str
+    options: type[MethodOptions]
+    fit: Callable[..., MethodResult]
+    """``fit(source, batches, options, *, seed, progress)``."""
+
+
+METHODS = (Method("concept", ConceptOptions, concept.fit),)
+
+
+def find_method(options: MethodOptions) -> Method:
+    """Give the method that takes these options.
+
+    Raises
+    ------
+    InputError
+        If `options` are no options of any method.
+    """
+    for method in METHODS:
+        if isinstance(options, method.options):
+            return method
+    valid = ", ".join(f"unbatch.{method.options.__name__}(...) or {method.name!r}" for method in METHODS)
+    raise InputError(f"{options!r} is no method: give {valid}")
+
+
+def options_for(name: str, chosen: Mapping[str, Any] | None = None) -> MethodOptions:
+    """Make the options of the method called `name`: its defaults, but for those in `chosen`.
+
+    Raises
+    ------
+    InputError
+        If there is no such method, it has no such option, or an option is out of range.
+    """
+    named = {method.name: method for method in METHODS}
+    if name not in named:
+        raise InputError(f"there is no method {name!r}: choose {' or '.join(repr(known) for known in named)}")
+    method = named[name]
+    valid = [field.name for field in fields(method.options)]
+    wrong = [option for option in chosen or {} if option not in valid]
+    if wrong:
+        raise InputError(f"method {name!r} has no option {wrong[0]!r}: its options are {', '.join(valid)}")
+    return method.options(**(chosen or {}))

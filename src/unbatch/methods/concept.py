@@ -1,0 +1,153 @@
+"""The published method over blocks of cells: two passes over the counts, the rest in memory."""
+
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from unbatch._check import InputError
+from unbatch._progress import Progress
+from unbatch._types import BoolArray, CodeArray, FloatArray
+from unbatch.core.concept import fit_concept
+from unbatch.core.matching import match_cells
+from unbatch.core.projection import batch_design, random_basis, regress_out
+from unbatch.core.pseudobulk import MAX_DIMS, Samples, sign_codes
+from unbatch.core.statistics import PseudobulkSums, transfer_weights
+from unbatch.io.batches import Batches
+from unbatch.io.reduce import reduce_blocks
+from unbatch.io.source import Block, CountSource
+from unbatch.methods.result import MethodResult
+from unbatch.methods.survey import active_codes, shared_genes, survey
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConceptOptions:
+    """Options of ``method="concept"``, the published algorithm.
+
+    Raises
+    ------
+    InputError
+        If an option is out of range.
+    """
+
+    n_dims: int = 5
+    """Dimensions of the random projection. Each one more doubles the number of possible pseudobulk samples: finer cell
+    states, but fewer cells in each, until the estimates get noisy."""
+    n_neighbors: int = 3
+    """Matches of a cell in each other batch. More of them average out the noise of single cells, but reach farther,
+    into other cell states."""
+    max_iter: int = 100
+    """Most updates of the effects; 100 as published. More let the updates come closer to their fixed point, which for
+    this method no longer depends on the matches; the time of this step grows in proportion."""
+    tol: float = 1e-4
+    """Stop when no log effect changes by more than this in one update. A larger value stops earlier and farther from
+    the fixed point."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.n_dims <= MAX_DIMS:
+            raise InputError(f"n_dims is {self.n_dims}: it must lie between 1 and {MAX_DIMS} (5 is usual)")
+        if self.n_neighbors < 1:
+            raise InputError(f"n_neighbors is {self.n_neighbors}: it must be 1 or more (3 is usual)")
+        if self.max_iter < 1:
+            raise InputError(f"max_iter is {self.max_iter}: it must be 1 or more (100 is usual)")
+        if not self.tol >= 0:
+            raise InputError(f"tol is {self.tol}: it must be 0 (run max_iter updates) or more (1e-4 is usual)")
+
+
+def fit(
+    source: CountSource, batches: Batches, options: ConceptOptions, *, seed: int, progress: Progress
+) -> MethodResult:
+    r"""Estimate batch effects by the published method.
+
+    Project the counts on random directions, take the batch out, group cells by the signs of the principal axes, match
+    each cell with cells of the other batches, sum counts and counterfactual counts per group, and fit
+
+    .. math:: Y_{gs} \sim \mathrm{Poisson}(\mu_{gs} \textstyle\sum_k \delta_{gk} n_{sk}), \qquad
+              Z_{gs} \sim \mathrm{Poisson}(\mu_{gs} \gamma_{gs} n_s).
+
+    The standard error of log delta is the one of a Poisson sum, :math:`1 / \sqrt{S_{gk}}`. It is too small: the
+    published method knows of no over-dispersion, nor of cells that are used as a match many times.
+
+    Parameters
+    ----------
+    source
+        Counts, (n_cells, n_genes). Read twice.
+    batches
+        Batch of each cell. Cells of batches that are too small take no part.
+    options
+        See `ConceptOptions`.
+    seed
+        Of the random projection.
+    progress
+        Told of each stage.
+
+    Returns
+    -------
+    MethodResult
+
+    Raises
+    ------
+    InputError
+        If values are not counts, or no gene is measured in all batches.
+    """
+    codes = active_codes(batches)
+    basis = random_basis(source.n_genes, options.n_dims, rng=np.random.default_rng(seed))
+    basis *= shared_genes(source, batches)[:, None]
+    raw = survey(source, basis, progress=progress)
+    with progress.stage("matching cells"):
+        features = _without_batch(raw, codes, len(batches.levels))
+        samples = _samples(features, codes >= 0)
+        matches = match_cells(features, codes, n_neighbors=options.n_neighbors)
+        transfer = transfer_weights(matches.weights, samples, batch=codes)
+    sums = _Sums(
+        PseudobulkSums(n_genes=source.n_genes, n_samples=samples.n_samples, n_batches=len(batches.levels)),
+        samples,
+        codes,
+        transfer,
+    )
+    with progress.stage("summing counts", total=source.n_cells) as advance:
+        stats = reduce_blocks(source, sums, progress=advance).sums.finish()
+    with progress.stage("fitting effects"):
+        fitted = fit_concept(stats, max_iter=options.max_iter, tol=options.tol)
+    return MethodResult(
+        log_delta=np.log(fitted.delta),
+        se=1 / np.sqrt(np.maximum(stats.s_gk, 1.0)),
+        informative=fitted.informative,
+        expression=stats.s_gk.sum(axis=1),
+        mu=fitted.mu,
+        sample=np.where(codes >= 0, samples.codes, -1).astype(np.int64),
+        basis=basis,
+        embedding=features.astype(np.float32),
+        trace=asdict(fitted.trace),
+        stop_reason=fitted.stop_reason,
+    )
+
+
+def _without_batch(raw: FloatArray, codes: CodeArray, n_batches: int) -> FloatArray:
+    """Take the batch out of the cells that take part, and only their overall mean out of the others."""
+    features = regress_out(raw, batch_design(codes, n_batches))
+    return np.where((codes >= 0)[:, None], features, raw - raw[codes >= 0].mean(axis=0))
+
+
+def _samples(features: FloatArray, active: BoolArray) -> Samples:
+    """Group the cells that take part; the others get number 0, which their batch code of -1 keeps from counting."""
+    grouped = sign_codes(features[active])
+    codes = np.zeros(active.size, dtype=np.int32)
+    codes[active] = grouped.codes
+    return replace(grouped, codes=codes)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Accumulator of blocks that knows the sample, the batch and the matches of each cell."""
+
+    sums: PseudobulkSums
+    samples: Samples
+    codes: CodeArray
+    transfer: sparse.csc_array
+
+    def add(self, block: Block) -> None:
+        cells = slice(block.start, block.stop)
+        self.sums.add(
+            block.counts, sample=self.samples.codes[cells], batch=self.codes[cells], transfer=self.transfer[:, cells]
+        )

@@ -1,0 +1,32 @@
+"""What a method gives back: everything that is its own; what all methods share is worked out from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MethodResult:
+    """Effects as a method finds them, before the convention of the output fixes their free factors."""
+
+    log_delta: FloatArray
+    """Natural log of the effect, (n_genes, n_batches); any value where `informative` is False."""
+    se: FloatArray
+    """Standard error of `log_delta`, (n_genes, n_batches); any value where `informative` is False."""
+    informative: BoolArray
+    """Where the data say anything about the effect, (n_genes, n_batches)."""
+    expression: FloatArray
+    """How much of each gene there is, (n_genes,): its weight in the median over genes that fixes a batch's factor."""
+    mu: FloatArray
+    """Batch-free expression rate, (n_genes, n_samples), on the scale that belongs to `log_delta`."""
+    sample: IntArray
+    """Pseudobulk sample of each cell, (n_cells,), a column of `mu`; -1 for cells that took no part."""
+    basis: FloatArray
+    """Gene basis of the embedding, (n_genes, n_dims)."""
+    embedding: Float32Array
+    """Batch-free coordinates, (n_cells, n_dims)."""
+    trace: Mapping[str, FloatArray]
+    """One array per quantity followed, one value per iteration."""
+    stop_reason: str
+    """Why the iterations ended."""

@@ -1,0 +1,77 @@
+"""What every method starts with: which cells and genes can take part, and one checked pass over the counts."""
+
+import numpy as np
+
+from unbatch._check import InputError
+from unbatch._progress import Progress
+from unbatch._types import BoolArray, CodeArray, FloatArray
+from unbatch.core.projection import project
+from unbatch.io.batches import Batches, measured_by_batch
+from unbatch.io.door import DoorCheck
+from unbatch.io.reduce import Together, reduce_blocks
+from unbatch.io.source import Block, CountSource
+
+
+def active_codes(batches: Batches) -> CodeArray:
+    """Batch code of each cell, -1 for cells of batches that are too small to take part, (n_cells,)."""
+    return np.where(batches.usable[batches.codes], batches.codes, np.int32(-1))
+
+
+def shared_genes(source: CountSource, batches: Batches) -> BoolArray:
+    """Tell which genes all batches measured that take part, (n_genes,): only on those can their cells be compared.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    measured = measured_by_batch(source, batches)[:, batches.usable]
+    shared = np.asarray(measured.all(axis=1))
+    if not shared.any():
+        poorest = int(measured.sum(axis=0).argmin())
+        name = [level for level, usable in zip(batches.levels, batches.usable, strict=True) if usable][poorest]
+        raise InputError(
+            f"no gene of {source.description} is measured in all {measured.shape[1]} batches (batch {name!r} measured "
+            f"{measured[:, poorest].sum()} of {source.n_genes}): check that all files name genes in the same way "
+            "(symbols or Ensembl ids), or leave a batch out"
+        )
+    return shared
+
+
+class _Projection:
+    """Accumulator that projects each block; blocks may come in any order."""
+
+    def __init__(self, basis: FloatArray, n_cells: int) -> None:
+        self._basis = basis
+        self.values = np.zeros((n_cells, basis.shape[1]))
+
+    def add(self, block: Block) -> None:
+        self.values[block.start : block.stop] = project(block.counts, self._basis)
+
+
+def survey(source: CountSource, basis: FloatArray, *, progress: Progress) -> FloatArray:
+    """Read all counts once: check that they are counts, and project them, ``Q = Y R``.
+
+    Parameters
+    ----------
+    source
+        Counts, (n_cells, n_genes).
+    basis
+        Gene basis R, (n_genes, n_dims).
+    progress
+        Told of the stage "reading counts".
+
+    Returns
+    -------
+    (n_cells, n_dims)
+
+    Raises
+    ------
+    InputError
+        If a value is negative, fractional, infinite or missing.
+    """
+    door, projection = DoorCheck(source), _Projection(basis, source.n_cells)
+    with progress.stage("reading counts", total=source.n_cells) as advance:
+        reduce_blocks(source, Together(door, projection), progress=advance)
+    door.finish()
+    return projection.values

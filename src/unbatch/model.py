@@ -1,0 +1,223 @@
+"""The model as one object: fit it to counts, adjust counts by it, save it, load it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import anndata
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import sparse
+
+from unbatch._check import InputError
+from unbatch._progress import Progress, Silent, Stopwatch
+from unbatch._types import Counts
+from unbatch.adjusting import adjusted_blocks
+from unbatch.assembly import assemble, measure_overlap
+from unbatch.fitted import BatchFit
+from unbatch.io.batches import Batches, read_batches
+from unbatch.io.failures import reading
+from unbatch.io.sink import write_h5ad
+from unbatch.io.source import CountSource, open_counts
+from unbatch.methods import METHODS, MethodOptions, find_method, options_for
+from unbatch.slots import as_anndata, read_slots
+
+_LABELS = "batch"
+
+
+class BatchModel:
+    """Gene-by-batch effects: estimate them from counts, take them out of counts, keep them in a file.
+
+    Parameters
+    ----------
+    method
+        The estimator: its name, for its default options (``"concept"``), or its options
+        (``unbatch.ConceptOptions(n_neighbors=5)``).
+    min_cells
+        Batches with fewer cells take no part: their effect is 1 and their standard error inf. Larger values drop more
+        small batches, whose effects would be mostly noise.
+    seed
+        Start of all random numbers. The same seed gives the same result, whatever the block size.
+
+    Raises
+    ------
+    InputError
+        If there is no such method or an option is out of range.
+
+    Examples
+    --------
+    >>> import unbatch as ub
+    >>> adata = ub.datasets.toy()
+    >>> model = ub.BatchModel(seed=1).fit(adata.X, adata.obs["batch"])
+    >>> model.result.delta.shape
+    (500, 2)
+    """
+
+    def __init__(self, *, method: str | MethodOptions = "concept", min_cells: int = 2, seed: int = 0) -> None:
+        self.options: MethodOptions = options_for(method) if isinstance(method, str) else method
+        find_method(self.options)
+        if min_cells < 1:
+            raise InputError(f"min_cells is {min_cells}: it must be 1 or more (2 is usual)")
+        if seed < 0:
+            raise InputError(f"seed is {seed}: it must be 0 or more")
+        self.min_cells = min_cells
+        self.seed = seed
+        self._result: BatchFit | None = None
+
+    @property
+    def result(self) -> BatchFit:
+        """Effects, uncertainty and evidence of the fit.
+
+        Raises
+        ------
+        InputError
+            If the model has not been fitted.
+        """
+        if self._result is None:
+            raise InputError("the model has not been fitted: call fit(counts, batch) or fit_source(source, batches)")
+        return self._result
+
+    def fit(self, counts: ArrayLike | sparse.sparray | sparse.spmatrix, batch: Sequence[Any]) -> Self:
+        """Estimate the effects from a matrix in memory.
+
+        Parameters
+        ----------
+        counts
+            Counts, (n_cells, n_genes), dense or sparse. Genes are named by their position.
+        batch
+            Label of each cell, (n_cells,).
+
+        Returns
+        -------
+        BatchModel
+            The model itself; see `result`.
+
+        Raises
+        ------
+        InputError
+            If shapes disagree, labels are missing, there are fewer than two batches, or values are not counts.
+        """
+        source = _memory_source(counts, batch)
+        return self.fit_source(source, read_batches(source, _LABELS, min_cells=self.min_cells))
+
+    def fit_source(
+        self, source: CountSource, batches: Batches, *, layer: str | None = None, progress: Progress | None = None
+    ) -> Self:
+        """Estimate the effects from counts that are read block by block, as often as needed.
+
+        Parameters
+        ----------
+        source
+            Counts, (n_cells, n_genes), from `unbatch.io.source.open_counts`.
+        batches
+            Batch of each cell, from `unbatch.io.batches.read_batches` (whose `min_cells` counts here).
+        layer
+            The layer that `source` reads, kept with the result so that `adjust` finds the same counts.
+        progress
+            Told of each stage; silence by default.
+
+        Returns
+        -------
+        BatchModel
+            The model itself; see `result`.
+
+        Raises
+        ------
+        InputError
+            If values are not counts, or no gene is measured in all batches.
+        """
+        watch = Stopwatch(progress or Silent())
+        found = find_method(self.options).fit(source, batches, self.options, seed=self.seed, progress=watch)
+        with watch.stage("measuring overlap"):
+            support = measure_overlap(found, batches)
+        self._result = assemble(
+            found,
+            source,
+            batches=batches,
+            options=self.options,
+            seed=self.seed,
+            layer=layer,
+            support=support,
+            timings=watch.seconds,
+        )
+        return self
+
+    def adjust(self, counts: ArrayLike | sparse.sparray | sparse.spmatrix, batch: Sequence[Any]) -> Counts:
+        r"""Take the effects out of counts, ``Y_gj / delta_gk(j)``.
+
+        Parameters
+        ----------
+        counts
+            Counts, (n_cells, n_genes), with the genes of the fit in their order; the cells may be others.
+        batch
+            Label of each cell, (n_cells,), among the batches of the fit.
+
+        Returns
+        -------
+        csr_array of float32
+            Adjusted counts, (n_cells, n_genes): never negative, zeros stay zero.
+
+        Raises
+        ------
+        InputError
+            If shapes disagree, a batch was not part of the fit, or values are not counts.
+        """
+        fit = self.result
+        source = _memory_source(counts, batch, genes=fit.var.index)
+        return sparse.vstack([block.counts for block in adjusted_blocks(source, fit, labels=batch)], format="csr")
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to an .h5ad file, at once or not at all.
+
+        The file holds obs and var of the input and the slots that `unbatch.tl.batch_effects` fills, but no X.
+
+        Raises
+        ------
+        InputError
+            If the model has not been fitted.
+        """
+        write_h5ad(Path(path), as_anndata(self.result))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a model that `save` or ``unbatch fit`` wrote.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, damaged, not written by unbatch, or written by a newer one.
+        """
+        where = str(path)
+        if not Path(path).is_file():
+            raise InputError(f"there is no file {where}: give the file that `unbatch fit` wrote")
+        with reading(where):
+            adata = anndata.read_h5ad(path)
+        fit = read_slots(adata, where=where)
+        known = {method.name: method for method in METHODS}
+        if fit.method not in known:
+            raise InputError(f"{where} was fitted by method {fit.method!r}, which this version lacks: update unbatch")
+        own = {name: value for name, value in fit.parameters.items() if name not in ("min_cells", "seed")}
+        model = cls(
+            method=options_for(fit.method, own),
+            min_cells=int(fit.parameters["min_cells"]),
+            seed=int(fit.parameters["seed"]),
+        )
+        model._result = fit
+        return model
+
+
+def _memory_source(
+    counts: ArrayLike | sparse.sparray | sparse.spmatrix, batch: Sequence[Any], *, genes: pd.Index | None = None
+) -> CountSource:
+    matrix: Any = counts if sparse.issparse(counts) else np.asarray(counts)
+    if matrix.ndim != 2:  # noqa: PLR2004
+        raise InputError(f"counts have {matrix.ndim} dimensions: a matrix of cells x genes is needed")
+    if len(batch) != matrix.shape[0]:
+        raise InputError(f"there are {len(batch)} batch labels for {matrix.shape[0]} cells (rows): give one per cell")
+    if genes is None:
+        genes = pd.Index([str(gene) for gene in range(matrix.shape[1])])
+    elif len(genes) != matrix.shape[1]:
+        raise InputError(f"counts have {matrix.shape[1]} genes (columns), the model {len(genes)}: give the same genes")
+    obs = pd.DataFrame({_LABELS: np.asarray(batch)}, index=[str(cell) for cell in range(matrix.shape[0])])
+    return open_counts(anndata.AnnData(X=matrix, obs=obs, var=pd.DataFrame(index=genes)))

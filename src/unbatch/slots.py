@@ -1,0 +1,172 @@
+"""Where each part of a fit lives in an AnnData, in memory and on disk alike.
+
+============================  =====================================================================================
+``obsm["X_unbatch"]``         embedding, cells x dims, float32
+``varm["batch_effects"]``     natural log delta, genes x batches, columns in the order of ``batches`` in uns
+``varm["batch_effects_se"]``  its standard error, inf where the data say nothing
+``obs["unbatch_sample"]``     pseudobulk sample, -1 for cells that took no part
+``obs["unbatch_overlap"]``    share of the other batches that have cells like this one
+``uns["unbatch"]``            batches, parameters, versions, trace, support, mu, basis, ...
+============================  =====================================================================================
+
+Effects are one array rather than one column per batch, because a batch may be called "a/b", which no HDF5 key can be.
+"""
+
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+
+from unbatch._check import InputError
+from unbatch._types import IntArray
+from unbatch.fitted import CONVENTION, BatchFit
+
+FORMAT = 1
+"""Version of this layout; a reader refuses a newer one."""
+
+EMBEDDING = "X_unbatch"
+EFFECTS = "batch_effects"
+ERRORS = "batch_effects_se"
+SAMPLE = "unbatch_sample"
+OVERLAP = "unbatch_overlap"
+RECORD = "unbatch"
+
+_BY_GENE = ("measured", "mu", "basis")
+_NEEDED = (*_BY_GENE, "batches", "genes", "support", "method", "stop_reason")
+
+
+def write_slots(adata: AnnData, fit: BatchFit) -> None:
+    """Put `fit` into the slots of `adata`, replacing what an earlier fit left there."""
+    adata.obsm[EMBEDDING] = fit.embedding
+    adata.varm[EFFECTS] = fit.log_delta
+    adata.varm[ERRORS] = fit.se
+    adata.obs[SAMPLE] = fit.sample
+    adata.obs[OVERLAP] = fit.overlap
+    adata.uns[RECORD] = {
+        "format": FORMAT,
+        "method": fit.method,
+        "parameters": dict(fit.parameters),
+        "batch_key": _names(fit.batch_key),
+        "layer": fit.layer,
+        "batches": _names(fit.batches),
+        "batch_sizes": fit.batch_sizes,
+        "too_small": _names(fit.too_small),
+        "genes": _names(tuple(fit.var.index)),
+        "measured": fit.measured,
+        "convention": CONVENTION,
+        "stop_reason": fit.stop_reason,
+        "trace": dict(fit.trace),
+        "support": fit.support,
+        "mu": fit.mu,
+        "basis": fit.basis,
+        "versions": dict(fit.versions),
+        "timings": dict(fit.timings),
+    }
+
+
+def as_anndata(fit: BatchFit) -> AnnData:
+    """AnnData without X that holds the annotation of cells and genes and the slots of `fit`."""
+    adata = AnnData(obs=fit.obs.copy(), var=fit.var.copy())
+    write_slots(adata, fit)
+    return adata
+
+
+def read_slots(adata: AnnData, *, where: str = "this AnnData") -> BatchFit:
+    """Read back what `write_slots` wrote, also after cells or genes were taken away.
+
+    Raises
+    ------
+    InputError
+        If `adata` holds no fit, only a part of one, one written by a newer unbatch, or genes that the fit did not see.
+    """
+    record = read_record(adata, where=where)
+    rows = gene_rows(adata, record, where=where)
+    genes = {name: np.asarray(record[name])[rows] for name in _BY_GENE}
+    return BatchFit(
+        log_delta=np.asarray(adata.varm[EFFECTS], dtype=np.float64),
+        se=np.asarray(adata.varm[ERRORS], dtype=np.float64),
+        measured=genes["measured"].astype(bool),
+        sample=np.asarray(adata.obs[SAMPLE], dtype=np.int64),
+        overlap=np.asarray(adata.obs[OVERLAP], dtype=np.float64),
+        embedding=np.asarray(adata.obsm[EMBEDDING], dtype=np.float32),
+        batches=_strings(record["batches"]),
+        too_small=_strings(record["too_small"]),
+        batch_sizes=np.asarray(record["batch_sizes"], dtype=np.int64),
+        support=np.asarray(record["support"], dtype=np.float64),
+        mu=genes["mu"].astype(np.float64),
+        basis=genes["basis"].astype(np.float64),
+        trace={str(name): np.asarray(values, dtype=np.float64) for name, values in record["trace"].items()},
+        stop_reason=str(record["stop_reason"]),
+        method=str(record["method"]),
+        parameters={str(name): _plain(value) for name, value in record["parameters"].items()},
+        batch_key=_strings(record["batch_key"]),
+        layer=str(record["layer"]),
+        versions={str(name): str(value) for name, value in record["versions"].items()},
+        timings={str(name): float(value) for name, value in record["timings"].items()},
+        obs=adata.obs.drop(columns=[SAMPLE, OVERLAP]),
+        var=adata.var.copy(),
+    )
+
+
+def read_record(adata: AnnData, *, where: str = "this AnnData") -> dict[str, Any]:
+    """Check that `adata` holds a whole fit and give its ``uns["unbatch"]``.
+
+    Raises
+    ------
+    InputError
+        If there is no fit, only a part of one, or one written by a newer unbatch.
+    """
+    record = adata.uns.get(RECORD)
+    if record is None or "batches" not in record:
+        raise InputError(
+            f"{where} holds no batch effects (no uns['unbatch']): "
+            "run unbatch.tl.batch_effects(adata, batch_key=...) or `unbatch fit` first"
+        )
+    if int(record.get("format", 0)) > FORMAT:
+        raise InputError(
+            f"{where} was written by unbatch {record.get('versions', {}).get('unbatch', '?')}, "
+            "whose file layout this version does not know: update unbatch"
+        )
+    lost = [f"uns['unbatch']['{name}']" for name in _NEEDED if name not in record]
+    lost += [f"varm['{name}']" for name in (EFFECTS, ERRORS) if name not in adata.varm]
+    lost += [f"obsm['{EMBEDDING}']"] if EMBEDDING not in adata.obsm else []
+    lost += [f"obs['{name}']" for name in (SAMPLE, OVERLAP) if name not in adata.obs]
+    if lost:
+        raise InputError(f"{where} holds only a part of a fit, missing {', '.join(lost)}: fit again")
+    shape = (adata.n_vars, len(record["batches"]))
+    if adata.varm[EFFECTS].shape != shape or adata.varm[ERRORS].shape != shape:
+        found = adata.varm[EFFECTS].shape
+        raise InputError(f"{where} holds effects of shape {found} where {shape} (genes x batches) is due: fit again")
+    return dict(record)
+
+
+def gene_rows(adata: AnnData, record: dict[str, Any], *, where: str = "this AnnData") -> IntArray:
+    """Row of each gene of `adata` in the gene-wise arrays of `record`, (n_genes,).
+
+    Raises
+    ------
+    InputError
+        If a gene was not part of the fit.
+    """
+    place = {str(gene): row for row, gene in enumerate(record["genes"])}
+    strangers = [gene for gene in adata.var_names if gene not in place]
+    if strangers:
+        raise InputError(
+            f"{where} has {len(strangers)} genes that were not part of the fit (first: {strangers[0]!r}): "
+            "fit again, or give the genes the names they had then"
+        )
+    return np.array([place[gene] for gene in adata.var_names], dtype=np.int64)
+
+
+def _names(values: tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.object_]]:
+    """Array of Python strings, which anndata writes whatever characters they hold."""
+    return np.array([str(value) for value in values], dtype=object)
+
+
+def _strings(values: Any) -> tuple[str, ...]:  # noqa: ANN401 - whatever anndata read
+    return tuple(str(value) for value in values)
+
+
+def _plain(value: Any) -> float | str:  # noqa: ANN401 - whatever anndata read
+    plain = value.item() if isinstance(value, np.generic) else value
+    return plain if isinstance(plain, int | float) else str(plain)
