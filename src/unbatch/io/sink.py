@@ -1,0 +1,228 @@
+"""Where results go: whole AnnData, or counts block by block, as .h5ad or .zarr that AnnData reads."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import h5py
+import numpy as np
+import pandas as pd
+from numpy.typing import DTypeLike
+
+from unbatch._check import InputError
+from unbatch.io.atomic import replacing
+from unbatch.io.source import Block
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+_HDF5_CHUNK = 2**17
+"""Values per chunk: half a megabyte of float32, which fits the chunk cache of HDF5."""
+_ZARR_CHUNK = 2**20
+"""Values per chunk: each is a file, so larger."""
+_GZIP = {"compression": "gzip", "compression_opts": 1}
+_SHUFFLED_GZIP = {**_GZIP, "shuffle": True}
+"""Every reader of HDF5 has gzip and shuffle; on counts this is a third smaller than gzip at level 4 without shuffle,
+and faster."""
+_VERSION = "0.1.0"
+
+
+def write_h5ad(path: Path | str, adata: "AnnData", *, inputs: Sequence[Path | str] = ()) -> None:
+    """Write an AnnData to .h5ad so that the file appears whole or not at all.
+
+    Unlike ``adata.write_h5ad``, it does not turn the text columns of `adata` into categories.
+
+    Parameters
+    ----------
+    path
+        Where to write; what is there is replaced.
+    adata
+        What to write.
+    inputs
+        Files that must not be overwritten.
+
+    Raises
+    ------
+    InputError
+        If the place cannot be written to (see `unbatch.io.atomic.replacing`) or `adata` holds something that .h5ad
+        cannot.
+    """
+    from anndata.io import write_elem
+
+    with replacing(path, inputs=inputs) as temporary, h5py.File(temporary, "w") as file:
+        with _naming(path):
+            write_elem(file, "/", adata, dataset_kwargs=_GZIP)
+
+
+class CountSink:
+    """Writes a sparse matrix of cells x genes block by block, with its annotation, in AnnData's layout.
+
+    A context manager: the output appears when the context ends well, and not at all when anything is raised. Only a
+    block is in memory. `obs`, `uns`, `obsm` and `varm` may be set or changed until the context ends.
+
+    Parameters
+    ----------
+    path
+        Ends in .h5ad or .zarr; what is there is replaced.
+    var : DataFrame, (n_genes, ...)
+        Annotation of the genes.
+    obs : DataFrame, (n_cells, ...)
+        Annotation of the cells; None names them "0", "1", ...
+    uns, obsm, varm
+        Further slots.
+    dtype
+        Type of the stored values.
+    compress
+        Whether to compress: gzip in HDF5, which every reader has, zarr's own default in zarr (format 2).
+    inputs
+        Files that must not be overwritten.
+
+    Raises
+    ------
+    InputError
+        If the place cannot be written to (see `unbatch.io.atomic.replacing`), or the annotation does not fit the
+        matrix or the format.
+    ValueError
+        From `append`, if a block is not the next one, has another number of genes, or holds fractions and `dtype` is an
+        integer type.
+
+    Notes
+    -----
+    The number of cells and of non-zero values need not be known before. Row pointers are stored as int64, so there is
+    no limit of 2^31 values.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        var: pd.DataFrame,
+        obs: pd.DataFrame | None = None,
+        uns: Mapping[str, Any] | None = None,
+        obsm: Mapping[str, Any] | None = None,
+        varm: Mapping[str, Any] | None = None,
+        dtype: DTypeLike = np.float32,
+        compress: bool = True,
+        inputs: Sequence[Path | str] = (),
+    ) -> None:
+        self.path = Path(path)
+        self.var, self.obs = var, obs
+        self.uns, self.obsm, self.varm = dict(uns or {}), dict(obsm or {}), dict(varm or {})
+        self.n_cells, self.n_stored = 0, 0
+        self._dtype = np.dtype(dtype)
+        self._compress = compress
+        self._inputs = tuple(inputs)
+        self._stack = ExitStack()
+        self._root: Any = None
+        if self.path.suffix not in {".h5ad", ".zarr"}:
+            raise InputError(f"{path} has no ending that says how to write it: use .h5ad or .zarr")
+
+    def __enter__(self) -> Self:
+        is_zarr = self.path.suffix == ".zarr"
+        with ExitStack() as stack:
+            temporary = stack.enter_context(replacing(self.path, inputs=self._inputs, folder=is_zarr))
+            self._root = _open_zarr(temporary) if is_zarr else stack.enter_context(h5py.File(temporary, "w"))
+            index_type = np.int32 if len(self.var) < 2**31 else np.int64
+            group = self._root.create_group("X")
+            for name, dtype in (("data", self._dtype), ("indices", index_type), ("indptr", np.int64)):
+                _create(group, name, np.dtype(dtype), compress=self._compress)
+            _extend(group["indptr"], np.zeros(1, dtype=np.int64))
+            stack.push(self._finish)
+            self._stack = stack.pop_all()
+        return self
+
+    def append(self, block: Block) -> None:
+        """Write the next cells."""
+        counts = block.counts
+        if block.start != self.n_cells:
+            raise ValueError(f"the next block starts at cell {self.n_cells}, got one that starts at {block.start}")
+        if counts.shape[1] != len(self.var):
+            raise ValueError(f"the block has {counts.shape[1]} genes, var has {len(self.var)}")
+        values = counts.data.astype(self._dtype)
+        if self._dtype.kind in "iu" and (values != counts.data).any():
+            raise ValueError(f"the block holds values that {self._dtype} cannot: choose a floating-point dtype")
+        group = self._root["X"]
+        _extend(group["data"], values)
+        _extend(group["indices"], counts.indices)
+        _extend(group["indptr"], counts.indptr[1:].astype(np.int64) + self.n_stored)
+        self.n_cells += int(counts.shape[0])
+        self.n_stored += int(counts.nnz)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return self._stack.__exit__(kind, error, traceback)
+
+    def _finish(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> bool:
+        """Write the annotation, unless something has gone wrong; runs before the output is moved to its place."""
+        from anndata.io import write_elem
+
+        if error is not None:
+            return False
+        names = self.obs if self.obs is not None else pd.DataFrame(index=np.arange(self.n_cells).astype(str))
+        if len(names) != self.n_cells:
+            raise InputError(f"{self.path}: {self.n_cells} cells were written, obs has {len(names)} rows")
+        _describe(self._root, "anndata")
+        _describe(self._root["X"], "csr_matrix")
+        self._root["X"].attrs["shape"] = [self.n_cells, len(self.var)]
+        slots = {"obs": names, "var": self.var, "uns": self.uns, "obsm": self.obsm, "varm": self.varm}
+        for key, slot in {**slots, "layers": {}, "obsp": {}, "varp": {}}.items():
+            with _naming(self.path):
+                write_elem(self._root, key, slot)
+        if not isinstance(self._root, h5py.Group):
+            import zarr
+
+            zarr.consolidate_metadata(self._root.store)
+        return False
+
+
+def _open_zarr(path: Path) -> Any:  # noqa: ANN401
+    import zarr
+
+    # format 2 is read by every version of AnnData and of zarr
+    return zarr.open_group(path, mode="w", zarr_format=2)
+
+
+def _create(group: Any, name: str, dtype: np.dtype[Any], *, compress: bool) -> None:  # noqa: ANN401
+    """Create an empty array that can grow."""
+    if isinstance(group, h5py.Group):
+        options = _SHUFFLED_GZIP if compress else {}
+        group.create_dataset(name, shape=(0,), maxshape=(None,), chunks=(_HDF5_CHUNK,), dtype=dtype, **options)
+    else:
+        group.create_array(
+            name, shape=(0,), chunks=(_ZARR_CHUNK,), dtype=dtype, compressors="auto" if compress else None
+        )
+
+
+def _extend(array: Any, values: Any) -> None:  # noqa: ANN401
+    stored = int(array.shape[0])
+    array.resize((stored + len(values),))
+    array[stored:] = values
+
+
+def _describe(group: Any, encoding: str) -> None:  # noqa: ANN401
+    group.attrs["encoding-type"] = encoding
+    group.attrs["encoding-version"] = _VERSION
+
+
+@contextmanager
+def _naming(path: Path | str) -> Iterator[None]:
+    """Turn AnnData's refusal of a value into one sentence; what the disk refuses is for `replacing` to say."""
+    try:
+        yield
+    except (OSError, MemoryError):
+        raise
+    # the errors of AnnData's writers have no common type
+    except Exception as error:
+        notes = " ".join([*str(error).splitlines()[:1], *getattr(error, "__notes__", [])])
+        raise InputError(f"{path} could not be written, it holds what AnnData cannot store: {notes}") from error
