@@ -1,6 +1,6 @@
 """Counts simulated with known truth."""
 
 from unbatch.simulation.options import SimulationOptions
-from unbatch.simulation.write import simulate
+from unbatch.simulation.write import simulate, simulate_to_file
 
-__all__ = ["SimulationOptions", "simulate"]
+__all__ = ["SimulationOptions", "simulate", "simulate_to_file"]

@@ -9,14 +9,16 @@ Over-dispersion is exact as well. A negative-binomial count with mean m and disp
 mean is at most m, so the molecules above, kept with probability `log(1 + a m) / (a m)`, are the clusters.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
 from unbatch._types import CodeArray, Counts, FloatArray
+from unbatch.io.source import Block
 from unbatch.simulation.kernels import fill_alias, fill_clustered, fill_poisson
-from unbatch.simulation.scheme import Scheme, States
+from unbatch.simulation.scheme import CHUNK, Scheme, States, draw_states
 
 _MOST_DRAWS = 4_000_000
 """Molecules drawn at a time. Bounds memory; has no influence on the result."""
@@ -47,6 +49,14 @@ def make_tables(scheme: Scheme) -> Tables:
         for t in range(rates.shape[1]):
             fill_alias(rates[k, t] / rates[k, t].mean(), keep[k, t], alias[k, t], work)
     return Tables(rates.sum(axis=2), keep, alias, rates)
+
+
+def count_blocks(scheme: Scheme) -> Iterator[Block]:
+    """Draw the counts of all cells, chunk by chunk, never more than one chunk in memory."""
+    tables = make_tables(scheme)
+    for chunk in range(scheme.n_chunks):
+        states, rng = draw_states(scheme, chunk)
+        yield Block(chunk * CHUNK, draw_counts(tables, states, dispersion=scheme.options.dispersion, rng=rng))
 
 
 def draw_counts(tables: Tables, states: States, *, dispersion: float, rng: np.random.Generator) -> Counts:

@@ -1,14 +1,18 @@
-"""Simulated counts with known truth, in memory."""
+"""Simulated counts with their truth, in memory or straight to a file."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import anndata
 from scipy import sparse
 
-from unbatch._types import Counts, FloatArray
+from unbatch._progress import Progress, Silent
+from unbatch._types import FloatArray
+from unbatch.io.reduce import read_ahead
+from unbatch.io.sink import CountSink
 from unbatch.simulation.options import SimulationOptions
-from unbatch.simulation.sampling import draw_counts, make_tables
-from unbatch.simulation.scheme import Scheme, draw_scheme, draw_states
+from unbatch.simulation.sampling import count_blocks
+from unbatch.simulation.scheme import draw_scheme
 from unbatch.simulation.truth import make_truth
 
 
@@ -129,15 +133,88 @@ def simulate(
     )
     scheme = draw_scheme(options, seed)
     truth = make_truth(scheme)
-    counts = sparse.vstack(list(count_blocks(scheme)), format="csr")
+    counts = sparse.vstack([block.counts for block in count_blocks(scheme)], format="csr")
     return anndata.AnnData(
         X=sparse.csr_matrix(counts), obs=truth.obs, var=truth.var, varm=truth.varm, obsm=truth.obsm, uns=truth.uns
     )
 
 
-def count_blocks(scheme: Scheme) -> Iterator[Counts]:
-    """Draw the counts of all cells, chunk by chunk, never more than one chunk in memory."""
-    tables = make_tables(scheme)
-    for chunk in range(scheme.n_chunks):
-        states, rng = draw_states(scheme, chunk)
-        yield draw_counts(tables, states, dispersion=scheme.options.dispersion, rng=rng)
+def simulate_to_file(
+    path: Path | str,
+    *,
+    n_genes: int = 500,
+    n_cells: int = 1000,
+    n_batches: int = 2,
+    n_factors: int = 5,
+    log_delta_sd: float = 1.0,
+    confounding: float = 0.0,
+    n_types: int = 0,
+    marker_share: float = 0.3,
+    marker_log_fold_sd: float = 1.5,
+    abundance_sd: float = 1.5,
+    variation: float = 0.3,
+    composition: float | Sequence[Sequence[float]] | FloatArray | None = None,
+    private_types: Mapping[int, int] | None = None,
+    batch_proportions: Sequence[float] | None = None,
+    size_factor_sd: float = 0.0,
+    batch_depth: Sequence[float] | None = None,
+    dispersion: float = 0.0,
+    median_depth: float | None = None,
+    seed: int = 0,
+    compress: bool = True,
+    progress: Progress | None = None,
+) -> None:
+    """Write what `simulate` returns to .h5ad or .zarr, without ever holding the counts of more than a few blocks.
+
+    In memory stay the latent states (``n_types + n_factors`` numbers per cell) and tables of
+    ``n_batches * (n_types + n_factors) * n_genes`` numbers. The time goes with the number of molecules.
+
+    Parameters
+    ----------
+    path
+        Ends in .h5ad or .zarr; what is there is replaced once the new file is complete.
+    n_genes, n_cells, n_batches, n_factors, log_delta_sd, confounding, n_types, marker_share, marker_log_fold_sd, \
+    abundance_sd, variation, composition, private_types, batch_proportions, size_factor_sd, batch_depth, dispersion, \
+    median_depth, seed
+        See `simulate`; the bits are the same.
+    compress
+        Whether to compress: slower, and several times smaller.
+    progress
+        Told about each block of cells; None is silent.
+
+    Raises
+    ------
+    InputError
+        If an option is out of range, options contradict each other, or the file cannot be written.
+    """
+    options = SimulationOptions(
+        n_genes=n_genes,
+        n_cells=n_cells,
+        n_batches=n_batches,
+        n_factors=n_factors,
+        log_delta_sd=log_delta_sd,
+        confounding=confounding,
+        n_types=n_types,
+        marker_share=marker_share,
+        marker_log_fold_sd=marker_log_fold_sd,
+        abundance_sd=abundance_sd,
+        variation=variation,
+        composition=composition,
+        private_types=private_types,
+        batch_proportions=batch_proportions,
+        size_factor_sd=size_factor_sd,
+        batch_depth=batch_depth,
+        dispersion=dispersion,
+        median_depth=median_depth,
+    )
+    scheme = draw_scheme(options, seed)
+    truth = make_truth(scheme)
+    with (
+        CountSink(
+            path, var=truth.var, obs=truth.obs, uns=truth.uns, obsm=truth.obsm, varm=truth.varm, compress=compress
+        ) as sink,
+        (progress or Silent()).stage("simulating counts", total=n_cells) as advance,
+    ):
+        for block in read_ahead(count_blocks(scheme)):
+            sink.append(block)
+            advance(block.stop - block.start)
