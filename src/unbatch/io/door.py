@@ -129,6 +129,8 @@ class DoorCheck:
         first = int(np.flatnonzero(~good)[0])
         cell = int(np.searchsorted(block.counts.indptr, first, side="right")) - 1
         cell_name = self._source.obs.index[block.start + cell]
+        parts = self._source.parts
+        of_part = f" of {parts[int(self._source.part[block.start])]!r}" if len(parts) > 1 else ""
         gene_name = self._source.var.index[int(block.counts.indices[first])]
         candidates = self._source.alternatives()
         if candidates:
@@ -138,8 +140,8 @@ class DoorCheck:
             cure = "no other matrix of this input looks like counts: use the raw counts, before any normalisation"
         return (
             f"{self._source.description} holds values that are not counts: {_kinds(data)} among {data.size} non-zero "
-            f"values of cells {block.start} to {block.stop - 1}, where reading stopped; the first is {data[first]:g} "
-            f"in cell {cell_name!r}, gene {gene_name!r}. {cure}"
+            f"values of cells {block.start} to {block.stop - 1}{of_part}, where reading stopped; the first is "
+            f"{data[first]:g} in cell {cell_name!r}, gene {gene_name!r}. {cure}"
         )
 
 

@@ -1,5 +1,6 @@
 """A path: find out what is there, by content and not by name, and open it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -9,10 +10,24 @@ from unbatch.io.anndata_file import open_anndata_file
 from unbatch.io.failures import reading
 from unbatch.io.matrix_source import MatrixSource
 from unbatch.io.readers import Hdf5File, ZarrFolder
+from unbatch.io.tenx_source import MtxFiles, find_genomes, find_mtx, open_tenx_h5, open_tenx_mtx
 
 FORMATS = (
     "an .h5ad file, a .zarr folder, a 10x .h5 file, or a 10x folder with matrix.mtx, barcodes.tsv and features.tsv"
 )
+
+_ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
+_FEW = 6
+_PACKED = {
+    b"\x1f\x8b": "gzipped: unpack it first with gunzip (an .rds file must be saved as .h5ad in R)",
+    b"PK\x03\x04": "a zip archive: unpack it first",
+}
+_FOREIGN = {
+    "row_attrs": "a loom file: read it with anndata.io.read_loom and write it as .h5ad",
+    "mod": "a MuData file: write the modality with the RNA counts as .h5ad",
+    "meta.data": "an h5Seurat file: convert it to .h5ad",
+    "barcode_idx": "a 10x molecule file: give filtered_feature_bc_matrix.h5",
+}
 
 
 def open_path(path: Path, *, layer: str | None = None) -> MatrixSource:
@@ -36,21 +51,70 @@ def open_path(path: Path, *, layer: str | None = None) -> MatrixSource:
             raise InputError(f"{path} is a link to {path.readlink()}, which does not exist: correct the link")
         if not path.exists():
             raise InputError(f"{path} does not exist: check the path, it is looked for from {Path.cwd()}")
-        if path.is_dir():
-            return _open_folder(path, layer)
-        return _open_file(path, layer)
+        return _open_folder(path, layer) if path.is_dir() else _open_file(path, layer)
 
 
 def _open_folder(path: Path, layer: str | None) -> MatrixSource:
-    if any((path / marker).exists() for marker in ("zarr.json", ".zgroup", ".zmetadata")):
-        return open_anndata_file(ZarrFolder(path), path, layer=layer)
-    raise InputError(f"{path} is a folder but neither a zarr store nor a 10x mtx folder: give {FORMATS}")
+    if any((path / marker).exists() for marker in _ZARR_MARKERS):
+        return _open_zarr(path, layer)
+    files = find_mtx(path)
+    if files is not None:
+        return _open_mtx(files, path, layer)
+    inside = [str(folder) for folder in sorted(path.iterdir()) if folder.is_dir() and any(folder.glob("*matrix.mtx*"))]
+    hint = f"; there are matrices in {', '.join(inside)}" if inside else ""
+    raise InputError(f"{path} is a folder but neither a zarr store nor a 10x mtx folder: give {FORMATS}{hint}")
+
+
+def _open_zarr(path: Path, layer: str | None) -> MatrixSource:
+    place = ZarrFolder(path)
+    with place.open() as root:
+        inside = sorted(root.group_keys())
+    if "obs" not in inside:
+        raise InputError(
+            f"{path} is zarr but no AnnData, it holds {_listed(inside)}: give the path of an AnnData inside of it"
+        )
+    return open_anndata_file(place, path, layer=layer)
+
+
+def _open_mtx(files: MtxFiles, path: Path, layer: str | None) -> MatrixSource:
+    if layer is not None:
+        raise InputError(f"{path} has no layer {layer!r}: a 10x folder holds one matrix, leave layer out")
+    return open_tenx_mtx(files, path)
 
 
 def _open_file(path: Path, layer: str | None) -> MatrixSource:
+    if path.name.endswith(("matrix.mtx", "matrix.mtx.gz")):
+        files = find_mtx(path.parent, prefix=path.name[: path.name.rindex("matrix.mtx")])
+        assert files is not None  # the matrix is there
+        return _open_mtx(files, path, layer)
     with path.open("rb") as file:
-        if not file.read(1):
-            raise InputError(f"{path} is empty (0 bytes): write or copy it again")
+        start = file.read(4)
+    if not start:
+        raise InputError(f"{path} is empty (0 bytes): write or copy it again")
     if not h5py.is_hdf5(path):
+        for signature, cure in _PACKED.items():
+            if start.startswith(signature):
+                raise InputError(f"{path} is {cure}")
         raise InputError(f"{path} is not an HDF5 file: give {FORMATS}")
-    return open_anndata_file(Hdf5File(path), path, layer=layer)
+    return _open_hdf5(path, layer)
+
+
+def _open_hdf5(path: Path, layer: str | None) -> MatrixSource:
+    place = Hdf5File(path)
+    with place.open() as root:
+        inside = sorted(root)
+        has_genomes = bool(find_genomes(root))
+    if {"obs", "var"} <= set(inside):
+        return open_anndata_file(place, path, layer=layer)
+    if has_genomes:
+        return open_tenx_h5(path, layer=layer)
+    for marker, cure in _FOREIGN.items():
+        if marker in inside:
+            raise InputError(f"{path} is {cure}")
+    raise InputError(
+        f"{path} is HDF5 but neither an AnnData nor a 10x matrix, it holds {_listed(inside)}: give {FORMATS}"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return (", ".join(names[:_FEW]) + (", ..." if len(names) > _FEW else "")) or "nothing"

@@ -51,9 +51,8 @@ def write_h5ad(path: Path | str, adata: "AnnData", *, inputs: Sequence[Path | st
     """
     from anndata.io import write_elem
 
-    with replacing(path, inputs=inputs) as temporary, h5py.File(temporary, "w") as file:
-        with _naming(path):
-            write_elem(file, "/", adata, dataset_kwargs=_GZIP)
+    with replacing(path, inputs=inputs) as temporary, h5py.File(temporary, "w") as file, _naming(path):
+        write_elem(file, "/", adata, dataset_kwargs=_GZIP)
 
 
 class CountSink:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -142,11 +143,16 @@ def open_counts(data: Input, *, layer: str | None = None) -> CountSource:
 
     from unbatch.io.anndata_source import open_anndata
     from unbatch.io.files import open_path
+    from unbatch.io.union_source import open_union
 
     if isinstance(data, AnnData):
         return open_anndata(data, layer=layer)
-    if isinstance(data, str | Path):
+    if isinstance(data, str | PathLike):
         return open_path(Path(data), layer=layer)
+    if isinstance(data, Mapping):
+        return open_union([open_counts(one, layer=layer) for one in data.values()], labels=[str(name) for name in data])
+    if isinstance(data, Sequence):
+        return open_union([open_counts(one, layer=layer) for one in data])
     raise InputError(
         f"cannot read counts from {type(data).__name__}: give an AnnData, a path (.h5ad, .zarr, 10x .h5, "
         "10x mtx folder) or a list of them",

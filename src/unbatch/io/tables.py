@@ -1,0 +1,66 @@
+"""Join annotation tables of several inputs so that the result can be stored."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+from unbatch._check import InputError
+
+
+def join_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put tables below each other, with the columns of all; what one of them lacks is missing there.
+
+    Text, categories and columns of mixed types become categories of text, in the order in which they first occur, since
+    AnnData can store gaps in those. Numbers stay numbers, with NaN for gaps.
+
+    Raises
+    ------
+    InputError
+        If a table has two columns of the same name.
+    """
+    for table in tables:
+        repeated = table.columns[table.columns.duplicated()]
+        if len(repeated):
+            raise InputError(f"a table has two columns called {repeated[0]!r}: rename one")
+    columns = dict.fromkeys(column for table in tables for column in table.columns)
+    names = tables[0].index.append([table.index for table in tables[1:]])
+    return pd.DataFrame({column: _join(column, tables) for column in columns}, index=pd.Index(names, dtype=object))
+
+
+def _join(
+    column: str, tables: Sequence[pd.DataFrame]
+) -> "np.ndarray[tuple[int], np.dtype[np.generic]] | pd.Categorical":
+    present = [table[column] for table in tables if column in table]
+    numeric = [is_numeric_dtype(piece.dtype) and not is_bool_dtype(piece.dtype) for piece in present]
+    boolean = [is_bool_dtype(piece.dtype) and not piece.isna().any() for piece in present]
+    complete = len(present) == len(tables)
+    if all(numeric):
+        # integers cannot have gaps
+        kind = np.result_type(*(piece.to_numpy().dtype for piece in present)) if complete else np.dtype(np.float64)
+        pieces = [table[column] if column in table else np.full(len(table), np.nan) for table in tables]
+        if kind.kind in "iuf":
+            return np.concatenate([np.asarray(piece, dtype=kind) for piece in pieces])
+        return np.concatenate([pd.Series(piece).to_numpy(dtype=np.float64, na_value=np.nan) for piece in pieces])
+    if all(boolean) and complete:
+        return np.concatenate([piece.to_numpy(dtype=np.bool_) for piece in present])
+    return _join_text(column, tables)
+
+
+def _join_text(column: str, tables: Sequence[pd.DataFrame]) -> pd.Categorical:
+    position: dict[str, int] = {}
+    codes = []
+    for table in tables:
+        if column not in table:
+            codes.append(np.full(len(table), -1, dtype=np.int64))
+            continue
+        piece = table[column]
+        local, found = pd.factorize(piece)
+        ordered = piece.cat.categories if isinstance(piece.dtype, pd.CategoricalDtype) else found
+        for level in ordered:
+            position.setdefault(str(level), len(position))
+        # the last entry is the one that -1, for missing, points to
+        place = np.array([*(position[str(level)] for level in found), -1], dtype=np.int64)
+        codes.append(place[local])
+    return pd.Categorical.from_codes(np.concatenate(codes), categories=list(position))

@@ -1,0 +1,222 @@
+"""Several inputs as one: cells one after another, genes united, and for each input which genes it measured."""
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import sparse
+
+from unbatch._check import InputError, InputWarning
+from unbatch._types import BoolArray, CodeArray, Counts, IntArray
+from unbatch.io.source import Block, CountSource, check_rows
+from unbatch.io.tables import join_tables
+
+_FEW = 4
+_SUFFIXES = (".gz", ".mtx", ".h5ad", ".zarr", ".h5")
+_LEAST_SHARED = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class UnionSource:
+    """A `CountSource` of several parts.
+
+    Genes come in the order in which they first occur. Names of cells that occur in more than one part get the name of
+    their part appended, ``AAACCTG-1-donor2``, and then those of all cells do, as ``anndata.concat(...,
+    index_unique="-")`` does it; if no name occurs in two parts, all stay as they are.
+
+    Attributes
+    ----------
+    sources
+        The parts.
+    parts
+        Their names.
+    """
+
+    sources: tuple[CountSource, ...]
+    parts: tuple[str, ...]
+
+    @cached_property
+    def _genes(self) -> pd.Index:
+        return pd.Index(dict.fromkeys(name for source in self.sources for name in source.var.index), dtype=object)
+
+    @cached_property
+    def _gene_of(self) -> tuple[CodeArray, ...]:
+        """For each part, where its genes are among those of all."""
+        return tuple(self._genes.get_indexer(source.var.index).astype(np.int32) for source in self.sources)
+
+    @cached_property
+    def _starts(self) -> IntArray:
+        """Position of the first cell of each part, and the number of cells."""
+        return np.cumsum([0, *(source.n_cells for source in self.sources)])
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells of all parts."""
+        return int(self._starts[-1])
+
+    @property
+    def n_genes(self) -> int:
+        """Number of genes that at least one part measured."""
+        return len(self._genes)
+
+    @property
+    def description(self) -> str:
+        """The number of inputs and their names."""
+        listed = ", ".join(self.parts[:_FEW]) + (", ..." if len(self.parts) > _FEW else "")
+        return f"the {len(self.parts)} inputs ({listed})"
+
+    @property
+    def path(self) -> None:
+        """None: see `paths`."""
+        return
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Files and folders of all parts."""
+        return tuple(path for source in self.sources for path in source.paths)
+
+    @cached_property
+    def part(self) -> CodeArray:
+        """The part of each cell."""
+        return np.repeat(np.arange(len(self.sources), dtype=np.int32), np.diff(self._starts))
+
+    @cached_property
+    def measured(self) -> BoolArray:
+        """Whether a part has a gene, (n_genes, n_parts)."""
+        measured = np.zeros((self.n_genes, len(self.sources)), dtype=np.bool_)
+        for part, genes in enumerate(self._gene_of):
+            measured[genes, part] = True
+        return measured
+
+    @cached_property
+    def obs(self) -> pd.DataFrame:
+        """Annotation of all cells, with all columns that a part has; missing where it has not."""
+        obs = join_tables([source.obs for source in self.sources])
+        names = obs.index
+        if self._names_clash():
+            names = names.astype(str) + "-" + np.asarray(self.parts, dtype=object)[self.part]
+        obs.index = pd.Index(names, dtype=object)
+        return obs
+
+    @cached_property
+    def var(self) -> pd.DataFrame:
+        """Annotation of all genes, from the first part that has them."""
+        pieces = [
+            source.var[~self.measured[genes, :part].any(axis=1)]
+            for part, (source, genes) in enumerate(zip(self.sources, self._gene_of, strict=True))
+        ]
+        return join_tables(pieces)
+
+    def alternatives(self) -> tuple[str, ...]:
+        """Other matrices that look like counts and that every part has."""
+        found = [source.alternatives() for source in self.sources]
+        return tuple(name for name in found[0] if all(name in names for names in found[1:]))
+
+    def blocks(self, block_size: int | None = None) -> Iterator[Block]:
+        """Read all cells in order, at most `block_size` at a time and never of two parts at once."""
+        for part, source in enumerate(self.sources):
+            for block in source.blocks(block_size):
+                yield Block(int(self._starts[part]) + block.start, self._unite(part, block.counts))
+
+    def rows(self, indices: ArrayLike) -> Counts:
+        """Read some cells, in ascending order."""
+        wanted = check_rows(indices, self.n_cells)
+        cuts = np.searchsorted(wanted, self._starts)
+        pieces = [
+            self._unite(part, source.rows(wanted[cuts[part] : cuts[part + 1]] - self._starts[part]))
+            for part, source in enumerate(self.sources)
+        ]
+        return sparse.vstack(pieces, format="csr")
+
+    def _unite(self, part: int, counts: Counts) -> Counts:
+        columns = self._gene_of[part][counts.indices]
+        united = sparse.csr_array((counts.data, columns, counts.indptr), shape=(counts.shape[0], self.n_genes))
+        united.sort_indices()
+        return united
+
+    def _names_clash(self) -> bool:
+        names = [pd.Index(source.obs.index.unique()) for source in self.sources]
+        return bool(names[0].append(names[1:]).has_duplicates)
+
+
+def open_union(sources: Sequence[CountSource], *, labels: Sequence[str] | None = None) -> CountSource:
+    """Unite sources; a single one is given back as it is.
+
+    Parameters
+    ----------
+    sources
+        The parts.
+    labels
+        Their names; None makes them from their paths.
+
+    Raises
+    ------
+    InputError
+        If there is none, one is given twice, or no gene is measured by two of them.
+
+    Warns
+    -----
+    InputWarning
+        If a part shares less than half of its genes with the others.
+    """
+    if not sources:
+        raise InputError("no input is given: give at least one file or AnnData")
+    if len(sources) == 1 and labels is None:
+        return sources[0]
+    given = Counter(os.path.realpath(path) for source in sources for path in source.paths)
+    twice = [path for path, number in given.items() if number > 1]
+    if twice:
+        raise InputError(f"{twice[0]} is given more than once: its cells would be counted twice, leave out all but one")
+    union = UnionSource(tuple(sources), tuple(labels) if labels is not None else name_parts(sources))
+    if len(sources) > 1:
+        _check_overlap(union)
+    return union
+
+
+def name_parts(sources: Sequence[CountSource]) -> tuple[str, ...]:
+    """Name inputs by the last piece of their paths in which all differ: usually the file's name, else a folder's.
+
+    Endings such as .h5ad are dropped. Inputs without a path are called "AnnData"; what still is alike gets a number.
+    """
+    trails = [_trail(source) for source in sources]
+    for depth in range(max(len(trail) for trail in trails)):
+        names = [trail[min(depth, len(trail) - 1)] for trail in trails]
+        if len(set(names)) == len(names):
+            return tuple(names)
+    names = [trail[0] for trail in trails]
+    return tuple(f"{name}-{1 + names[:place].count(name)}" for place, name in enumerate(names))
+
+
+def _trail(source: CountSource) -> tuple[str, ...]:
+    if source.path is None:
+        return (source.parts[0],)
+    *folders, name = Path(os.path.realpath(source.path)).parts[1:]
+    while name.endswith(_SUFFIXES):
+        name = name.removesuffix(Path(name).suffix)
+    return (name, *reversed(folders))
+
+
+def _check_overlap(union: UnionSource) -> None:
+    shared = union.measured.sum(axis=1) > 1
+    if not shared.any():
+        examples = "; ".join(
+            f"{part!r} has {', '.join(repr(name) for name in source.var.index[:2])}, ..."
+            for part, source in zip(union.parts[:_FEW], union.sources, strict=False)
+        )
+        raise InputError(f"{union.description} have no gene in common: {examples}. Name genes alike in all of them")
+    for part, source in enumerate(union.sources):
+        number = int((shared & union.measured[:, part]).sum())
+        if number < _LEAST_SHARED * source.n_genes:
+            warnings.warn(
+                f"only {number} of the {source.n_genes} genes of {union.parts[part]!r} are in another input, the "
+                "others get no effect: check that all inputs name genes alike (symbols or identifiers)",
+                InputWarning,
+                stacklevel=3,
+            )

@@ -1,0 +1,133 @@
+import numpy as np
+import pytest
+from scipy import sparse
+
+from unbatch._check import InputError
+from unbatch.io.source import Block, open_counts
+
+from .conftest import N_CELLS, N_GENES, example_counts
+
+
+def _same(counts, expected):
+    assert isinstance(counts, sparse.csr_array)
+    assert counts.dtype in (np.float32, np.float64)
+    assert counts.has_canonical_format
+    assert counts.data.all()
+    np.testing.assert_array_equal(counts.toarray(), expected.toarray())
+
+
+def test_every_format_gives_the_same_names_and_blocks(any_format):
+    data, layer = any_format
+    source = open_counts(data, layer=layer)
+    expected = example_counts()
+    assert (source.n_cells, source.n_genes) == (N_CELLS, N_GENES)
+    assert source.obs.index.tolist() == [f"cell{i}" for i in range(N_CELLS)]
+    assert source.var.index.tolist() == [f"gene{i}" for i in range(N_GENES)]
+    assert source.measured.shape == (N_GENES, 1)
+    assert source.measured.all()
+    assert not source.part.any()
+    for block_size in (1, 4, 23, 100, None):
+        blocks = list(source.blocks(block_size))
+        assert [block.start for block in blocks] == [0, *(block.stop for block in blocks[:-1])]
+        assert blocks[-1].stop == N_CELLS
+        for block in blocks:
+            assert block.counts.shape[0] <= (block_size or N_CELLS)
+            _same(block.counts, expected[block.start : block.stop])
+
+
+def test_every_format_gives_the_same_rows(any_format):
+    data, layer = any_format
+    source = open_counts(data, layer=layer)
+    for rows in ([0, 3, 4, 9, 22], [7], [], list(range(N_CELLS)), [2, 2, 5]):
+        _same(source.rows(rows), example_counts()[rows])
+
+
+def test_rows_far_apart_are_read_in_runs(tmp_path, monkeypatch, adata):
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    source = open_counts(tmp_path / "a.h5ad")
+    monkeypatch.setattr("unbatch.io.matrix_source._GAP_BYTES", 0)
+    monkeypatch.setattr("unbatch.io.matrix_source.BLOCK_BYTES", 3 * source.reader.row_bytes)
+    rows = [0, 1, 2, 3, 4, 9, 10, 20]
+    _same(source.rows(rows), example_counts()[rows])
+
+
+def test_default_blocks_follow_bytes_and_chunks(tmp_path, monkeypatch, adata):
+    adata.X = adata.X.toarray()
+    adata.write_h5ad(tmp_path / "a.h5ad", compression="gzip")
+    source = open_counts(tmp_path / "a.h5ad")
+    chunk = source.reader.row_chunk
+    assert chunk > 1
+    monkeypatch.setattr("unbatch.io.matrix_source.BLOCK_BYTES", (chunk + 1) * source.reader.row_bytes)
+    assert next(source.blocks()).stop == min(chunk, N_CELLS)
+    monkeypatch.setattr("unbatch.io.matrix_source.BLOCK_BYTES", 1)
+    assert next(source.blocks()).stop == 1
+
+
+def test_a_csr_file_is_never_read_whole(tmp_path, monkeypatch, adata):
+    import h5py
+
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    source = open_counts(tmp_path / "a.h5ad")
+    largest = max(block.counts.nnz for block in source.blocks(2))
+    read = []
+    original = h5py.Dataset.__getitem__
+
+    def watch(self, key, **options):
+        values = original(self, key, **options)
+        read.append(np.size(values))
+        return values
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", watch)
+    for _ in source.blocks(2):
+        pass
+    assert 0 < max(read) <= largest
+
+
+def test_integers_stay_exact(adata):
+    for dtype, out in ((np.uint8, np.float32), (np.int16, np.float32), (np.int32, np.float64), (np.int64, np.float64)):
+        adata.X = sparse.csr_matrix(example_counts().toarray().clip(0, 200).astype(dtype))
+        assert next(open_counts(adata).blocks()).counts.dtype == out
+    large = example_counts().astype(np.int64)
+    large.data[0] = 2**24 + 1
+    adata.X = sparse.csr_matrix(large)
+    assert next(open_counts(adata).blocks()).counts.data[0] == 2**24 + 1
+
+
+def test_the_input_is_not_changed(adata):
+    stored = (np.array([3, 1], dtype=np.float32), np.array([5, 1]), np.array([0, 2]))
+    unsorted = sparse.csr_matrix(stored, shape=(1, N_GENES))
+    adata = adata[:1].copy()
+    adata.X = unsorted
+    assert next(open_counts(adata).blocks()).counts.indices.tolist() == [1, 5]
+    assert adata.X.indices.tolist() == [5, 1]
+
+
+def test_files_are_closed_between_walks(tmp_path, adata):
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    source = open_counts(tmp_path / "a.h5ad")
+    walk = source.blocks(5)
+    next(walk)
+    walk.close()
+    list(source.blocks())
+    source.rows([1])
+    adata.write_h5ad(tmp_path / "a.h5ad")
+
+
+@pytest.mark.parametrize("rows", [[3, 1], [-1], [N_CELLS]])
+def test_rows_must_be_ascending_and_inside(adata, rows):
+    with pytest.raises(InputError, match="rows must"):
+        open_counts(adata).rows(rows)
+
+
+def test_block_size_must_be_positive(adata):
+    with pytest.raises(InputError, match="at least 1"):
+        open_counts(adata).blocks(0)
+
+
+def test_what_is_no_input_is_refused():
+    with pytest.raises(InputError, match=r"cannot read counts from int: give an AnnData"):
+        open_counts(5)
+
+
+def test_a_block_knows_where_it_ends():
+    assert Block(3, example_counts()).stop == 3 + N_CELLS
