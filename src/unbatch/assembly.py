@@ -78,7 +78,7 @@ def assemble(
         method=find_method(options).name,
         parameters={**asdict(options), "min_cells": batches.min_cells, "seed": seed},
         batch_key=batches.key,
-        layer=layer or "X",
+        layer=layer,
         versions={"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
         timings=timings,
         obs=source.obs,

@@ -56,8 +56,8 @@ class BatchFit:
     """Every option that the result depends on, the seed included."""
     batch_key: tuple[str, ...]
     """Columns of `obs` that name the batches; empty if each input file was a batch or labels were passed in."""
-    layer: str
-    """Where the counts were: ``"X"``, ``"raw"`` or the name of a layer."""
+    layer: str | None
+    """Where the counts were: None for X, ``"raw"`` for raw.X, or the name of a layer."""
     versions: Mapping[str, str]
     """Versions of the software that computed this."""
     timings: Mapping[str, float]

@@ -31,8 +31,23 @@ SAMPLE = "unbatch_sample"
 OVERLAP = "unbatch_overlap"
 RECORD = "unbatch"
 
+_X = "X"
 _BY_GENE = ("measured", "mu", "basis")
-_NEEDED = (*_BY_GENE, "batches", "genes", "support", "method", "stop_reason")
+_NEEDED = (
+    *_BY_GENE,
+    "batch_key",
+    "batch_sizes",
+    "genes",
+    "layer",
+    "method",
+    "parameters",
+    "stop_reason",
+    "support",
+    "timings",
+    "too_small",
+    "trace",
+    "versions",
+)
 
 
 def write_slots(adata: AnnData, fit: BatchFit) -> None:
@@ -47,7 +62,7 @@ def write_slots(adata: AnnData, fit: BatchFit) -> None:
         "method": fit.method,
         "parameters": dict(fit.parameters),
         "batch_key": _names(fit.batch_key),
-        "layer": fit.layer,
+        "layer": fit.layer or _X,
         "batches": _names(fit.batches),
         "batch_sizes": fit.batch_sizes,
         "too_small": _names(fit.too_small),
@@ -100,7 +115,7 @@ def read_slots(adata: AnnData, *, where: str = "this AnnData") -> BatchFit:
         method=str(record["method"]),
         parameters={str(name): _plain(value) for name, value in record["parameters"].items()},
         batch_key=_strings(record["batch_key"]),
-        layer=str(record["layer"]),
+        layer=None if record["layer"] == _X else str(record["layer"]),
         versions={str(name): str(value) for name, value in record["versions"].items()},
         timings={str(name): float(value) for name, value in record["timings"].items()},
         obs=adata.obs.drop(columns=[SAMPLE, OVERLAP]),

@@ -36,12 +36,12 @@ class ConceptOptions:
     n_neighbors: int = 3
     """Matches of a cell in each other batch. More of them average out the noise of single cells, but reach farther,
     into other cell states."""
-    max_iter: int = 100
-    """Most updates of the effects; 100 as published. More let the updates come closer to their fixed point, which for
-    this method no longer depends on the matches; the time of this step grows in proportion."""
-    tol: float = 1e-4
-    """Stop when no log effect changes by more than this in one update. A larger value stops earlier and farther from
-    the fixed point."""
+    max_iter: int = 1000
+    """Most updates of the effects of a gene (published: exactly 100). More let slow genes come closer to their fixed
+    point, which for this method no longer depends on the matches; time grows with the genes that are left."""
+    tol: float = 1e-6
+    """A gene is done when no log effect of it changes by this much in one update; looked at every 100 updates. A larger
+    value stops earlier and farther from the fixed point; 0 makes exactly `max_iter` updates."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.n_dims <= MAX_DIMS:
@@ -49,9 +49,9 @@ class ConceptOptions:
         if self.n_neighbors < 1:
             raise InputError(f"n_neighbors is {self.n_neighbors}: it must be 1 or more (3 is usual)")
         if self.max_iter < 1:
-            raise InputError(f"max_iter is {self.max_iter}: it must be 1 or more (100 is usual)")
+            raise InputError(f"max_iter is {self.max_iter}: it must be 1 or more (1000 is usual)")
         if not self.tol >= 0:
-            raise InputError(f"tol is {self.tol}: it must be 0 (run max_iter updates) or more (1e-4 is usual)")
+            raise InputError(f"tol is {self.tol}: it must be 0 (run max_iter updates) or more (1e-6 is usual)")
 
 
 def fit(

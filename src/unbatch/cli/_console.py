@@ -1,0 +1,138 @@
+"""How the command line talks: results to standard output, everything else to standard error, one line per message."""
+
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from inspect import getdoc
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+from typer.core import TyperGroup
+
+from unbatch._check import InputError, InputWarning
+
+if TYPE_CHECKING:
+    from unbatch.io.source import CountSource
+
+Inputs = Annotated[
+    list[Path],
+    typer.Argument(metavar="IN", help=".h5ad, .zarr, 10x .h5 or 10x mtx folder; one or several.", show_default=False),
+]
+BatchKey = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--batch-key",
+        "-b",
+        metavar="COLUMN",
+        help="obs column that names each cell's batch. Repeat it to combine columns.",
+        show_default=False,
+    ),
+]
+Layer = Annotated[
+    str | None,
+    typer.Option(help='Where the raw counts are: a layer, or "raw" for raw.X. (default: X)', show_default=False),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars (they never show in a pipe).")]
+
+USER_ERROR = 2
+_MOST_PATHS = 5
+INTERRUPTED = 130
+
+
+class Guarded(TyperGroup):
+    """Commands that end with one line and exit code 2 where the user can help it, and never with a traceback then."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's context, whichever module holds it
+        """Run the command; refused input, unreadable files and Ctrl-C become a line and an exit code."""
+        with one_line_warnings():
+            try:
+                return super().invoke(ctx)
+            except InputError as error:
+                complain(f"Error: {error}")
+            except BrokenPipeError:
+                raise  # the reader of a pipe has gone: typer ends quietly
+            except OSError as error:
+                complain(f"Error: {error}")
+            except MemoryError:
+                complain("Error: not enough memory: `unbatch inspect` estimates how much a fit needs")
+            except KeyboardInterrupt:
+                complain("Interrupted.")
+                raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(USER_ERROR)
+
+
+@contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Print each warning as one line on standard error, without the place in the code that a user cannot act on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", InputWarning)
+        warnings.showwarning = _show_warning
+        yield
+
+
+def _show_warning(  # noqa: PLR0917 - as the standard library calls it
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,  # noqa: ARG001
+    lineno: int,  # noqa: ARG001
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    kind = "Warning" if issubclass(category, InputWarning) else f"Warning ({category.__name__})"
+    complain(f"{kind}: {' '.join(str(message).split())}")
+
+
+def help_text(command: Callable[..., None]) -> str:
+    """Docstring of a command with each paragraph on one line, for the terminal to wrap; indented lines stay."""
+    paragraphs = (getdoc(command) or "").replace("Examples\n--------", "Examples:").split("\n\n")
+    return "\n\n".join(text if "\n  " in text else text.replace("\n", " ") for text in paragraphs)
+
+
+def say(message: str) -> None:
+    """Print a result to standard output."""
+    typer.echo(message)
+
+
+def complain(message: str) -> None:
+    """Print a remark to standard error."""
+    typer.echo(message, file=sys.stderr)
+
+
+def check_output(output: Path, inputs: Sequence[Path], *, suffixes: tuple[str, ...] = (".h5ad",)) -> None:
+    """Refuse an output that could not be written or would destroy an input, before any work is done.
+
+    Raises
+    ------
+    InputError
+        If `output` is one of `inputs`, has an unknown ending, is a folder where a file is due, or in no folder.
+    """
+    for path in inputs:
+        if output.resolve() == path.resolve() or (output.exists() and path.exists() and output.samefile(path)):
+            raise InputError(f"--output {output} is also an input and would be overwritten: choose another name")
+    if output.suffix not in suffixes:
+        raise InputError(f"--output {output} must end in {' or '.join(suffixes)}")
+    if not output.parent.is_dir():
+        raise InputError(f"--output {output}: there is no folder {output.parent}: make it first")
+    if output.is_dir() and output.suffix != ".zarr":
+        raise InputError(f"--output {output} is a folder: give the name of a file")
+
+
+def open_inputs(inputs: Sequence[Path], layer: str | None) -> "CountSource":
+    """Open one input as itself and several as parts of one."""
+    from unbatch.io.source import open_counts
+
+    return open_counts(inputs[0] if len(inputs) == 1 else list(inputs), layer=layer)
+
+
+def paths(inputs: Sequence[Path]) -> str:
+    """Write inputs as they would be typed; of many, the first and dots."""
+    shown = inputs if len(inputs) <= _MOST_PATHS else inputs[:1]
+    return shlex.join(str(path) for path in shown) + ("" if len(shown) == len(inputs) else " ...")
+
+
+def thousands(number: float) -> str:
+    """Write a number with its thousands apart: 12,345."""
+    return f"{number:,.0f}"

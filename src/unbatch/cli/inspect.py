@@ -1,0 +1,147 @@
+"""``unbatch inspect``."""
+
+import shlex
+import sys
+import time
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+import typer
+
+from unbatch._check import InputError, InputWarning
+from unbatch._progress import Progress, progress_for
+from unbatch.cli._console import USER_ERROR, BatchKey, Inputs, Layer, Quiet, open_inputs, paths, say, thousands
+from unbatch.io.batches import Batches
+from unbatch.io.door import DoorReport
+from unbatch.io.source import CountSource
+
+_MOST_BATCHES = 30
+_USUAL_BYTES = 5e8
+_GIGA = 1e9
+_MINUTE = 60.0
+_HOUR = 3600.0
+
+
+@dataclass
+class _Findings:
+    """Everything that could be found out, and what is wrong."""
+
+    source: CountSource | None = None
+    batches: Batches | None = None
+    door: DoorReport | None = None
+    pass_seconds: float = 0.0
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def inspect(inputs: Inputs, *, batch_key: BatchKey = None, layer: Layer = None, quiet: Quiet = False) -> None:
+    """Look at an input before fitting: what is in it, what is wrong with it, what a fit would cost.
+
+    Reads all counts once and writes nothing. The exit code is 0 if `unbatch fit` would accept the input and 2 if not.
+
+    Examples
+    --------
+      unbatch inspect cells.h5ad --batch-key donor
+      unbatch inspect run1.h5 run2.h5 run3.h5
+    """
+    findings = _look(inputs, batch_key, layer=layer, progress=progress_for(quiet=quiet))
+    _describe(findings)
+    for problem in findings.errors:
+        say(f"Error: {problem}")
+    for remark in findings.warnings:
+        say(f"Warning: {remark}")
+    if findings.errors:
+        raise typer.Exit(USER_ERROR)
+    say("Nothing stands in the way of a fit." if findings.warnings else "Nothing is wrong with it.")
+    _expect(findings)
+    keys = "".join(f" --batch-key {shlex.quote(key)}" for key in batch_key or [])
+    chosen = f" --layer {shlex.quote(layer)}" if layer else ""
+    say(f"Next: unbatch fit {paths(inputs)}{keys}{chosen} --output fit.h5ad")
+
+
+def _look(inputs: Inputs, batch_key: BatchKey, *, layer: Layer, progress: Progress) -> _Findings:
+    """Find out as much as possible: an error in one step does not keep the next from being taken."""
+    from unbatch.io.batches import read_batches
+    from unbatch.io.door import DoorCheck
+    from unbatch.io.reduce import reduce_blocks
+    from unbatch.methods.survey import shared_genes
+
+    found = _Findings()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", InputWarning)
+        try:
+            found.source = open_inputs(inputs, layer)
+        except InputError as error:
+            found.errors.append(str(error))
+            return found
+        try:
+            found.batches = read_batches(found.source, batch_key or None)
+            shared_genes(found.source, found.batches)
+        except InputError as error:
+            found.errors.append(str(error))
+        try:
+            start = time.perf_counter()
+            with progress.stage("reading counts", total=found.source.n_cells) as advance:
+                check = reduce_blocks(found.source, DoorCheck(found.source), progress=advance)
+            found.pass_seconds = time.perf_counter() - start
+            found.door = check.finish()
+        except InputError as error:
+            found.errors.append(str(error))
+    found.warnings = [str(warning.message) for warning in caught if issubclass(warning.category, InputWarning)]
+    return found
+
+
+def _describe(found: _Findings) -> None:
+    if found.source is None:
+        return
+    n_cells, n_genes = found.source.n_cells, found.source.n_genes
+    say(found.source.description)
+    say(f"  {thousands(n_cells)} cells x {thousands(n_genes)} genes")
+    if found.door:
+        share = found.door.n_nonzero / (n_cells * n_genes)
+        say(f"  {thousands(found.door.n_nonzero)} non-zero counts ({share:.1%})")
+        say(f"  median counts per cell: {thousands(np.median(found.door.counts_per_cell))}")
+    shared = found.source.measured.all(axis=1).sum()
+    if shared < n_genes:
+        say(f"  {thousands(shared)} genes are in all inputs; the others are not measured in some")
+    if found.batches:
+        _describe_batches(found.batches, found.door)
+
+
+def _describe_batches(batches: Batches, door: DoorReport | None) -> None:
+    say(f"{len(batches.levels)} batches ({' x '.join(batches.key) or 'one per input'}):")
+    width = max(len(level) for level in batches.levels[:_MOST_BATCHES])
+    for code, level in enumerate(batches.levels[:_MOST_BATCHES]):
+        depth = ""
+        if door:
+            depth = f", median counts {thousands(np.median(door.counts_per_cell[batches.codes == code]))}"
+        say(f"  {level:<{width}}  {thousands(batches.sizes[code]):>10} cells{depth}")
+    if len(batches.levels) > _MOST_BATCHES:
+        say(f"  ... and {len(batches.levels) - _MOST_BATCHES} more")
+
+
+def _expect(found: _Findings) -> None:
+    from unbatch.methods.cost import expected_cost
+
+    if found.source is None or found.batches is None:
+        return
+    cost = expected_cost(
+        found.batches.sizes, found.source.n_genes, pass_seconds=found.pass_seconds, base_bytes=_peak_bytes()
+    )
+    say(f"A fit would take about {_duration(cost.seconds)} and {cost.n_bytes / _GIGA:.1f} GB of memory here.")
+
+
+def _peak_bytes() -> float:
+    """Most memory that this process has taken so far, in bytes; a usual value where the system does not tell."""
+    try:
+        from resource import RUSAGE_SELF, getrusage
+    except ImportError:  # Windows
+        return _USUAL_BYTES
+    return float(getrusage(RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < _MINUTE:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / _MINUTE:.0f} min" if seconds < _HOUR else f"{seconds / _HOUR:.1f} h"
