@@ -7,12 +7,15 @@ from unbatch.pl._batch_means import batch_means
 from unbatch.pl._cells import cells, cells_by_value
 from unbatch.pl._counts import counts_by_factor
 from unbatch.pl._effects import effects_heatmap, strongest
+from unbatch.pl._fitted import balance, batch_effects, embedding, overlap
 from unbatch.pl._projection import correlation_table
 from unbatch.pl._recovery import effect_against_mean, effect_recovery
 from unbatch.pl._support import balance_heatmap, support_heatmap
 
 __all__ = [
+    "balance",
     "balance_heatmap",
+    "batch_effects",
     "batch_means",
     "cells",
     "cells_by_value",
@@ -21,6 +24,8 @@ __all__ = [
     "effect_against_mean",
     "effect_recovery",
     "effects_heatmap",
+    "embedding",
+    "overlap",
     "strongest",
     "support_heatmap",
 ]

@@ -39,6 +39,8 @@ def effect_recovery(
     """
     ax = _style.given_or_new_axes(ax, figsize=(3.4, 3.2))
     _dots(ax, truth, log_delta, colour=colour)
+    limit = 1.05 * max(float(np.abs(truth).max()), float(np.abs(log_delta).max()))
+    ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
     ax.axline((0, 0), slope=1, color="black", linewidth=0.8, linestyle="--")
     rmse = float(np.sqrt(np.mean((log_delta - truth) ** 2)))
     ax.set_title(f"{title}: r = {correlation(truth, log_delta):.3f}, RMSE = {rmse:.3f}", fontsize="medium")

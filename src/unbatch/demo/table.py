@@ -1,0 +1,42 @@
+"""The short table that ends the demonstration."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from unbatch.demo.measures import Mixing
+from unbatch.demo.toy import ToyNumbers
+
+
+def print_summary(toy: ToyNumbers, lines: Mixing, *, files: Sequence[Path], output: Path) -> None:
+    """Print recovery, mixing and the names of the files to standard output."""
+    console = Console()
+    console.print(f"\nToy: recovery of the planted batch effects ({toy.fitted.n_genes} genes)", highlight=False)
+    console.print(_recovery(toy))
+    console.print("\nShare of a cell's 15 nearest neighbours that come from its own batch", highlight=False)
+    console.print(_mixing(toy.mixing, lines))
+    console.print(f"\n{len(files)} files in {output}:", highlight=False)
+    for path in files:
+        console.print(f"  {path.name}", highlight=False)
+
+
+def _recovery(toy: ToyNumbers) -> Table:
+    table = Table()
+    table.add_column("estimate")
+    table.add_column("cor. of contrasts", justify="right")
+    table.add_column("RMSE of log delta", justify="right")
+    for name, found in (("unbatch", toy.fitted), ("log ratio of batch means", toy.naive)):
+        table.add_row(name, f"{found.correlation:.4f}", f"{found.rmse:.3f}")
+    return table
+
+
+def _mixing(toy: Mixing, lines: Mixing) -> Table:
+    table = Table()
+    table.add_column("data")
+    for name in ("before", "after", "if batches were mixed"):
+        table.add_column(name, justify="right")
+    for name, found in (("toy", toy), ("cell lines", lines)):
+        table.add_row(name, f"{found.before:.2f}", f"{found.after:.2f}", f"{found.expected:.2f}")
+    return table
