@@ -1,0 +1,117 @@
+"""Free factors are split between genes and batches, and what is unknown is marked."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from unbatch.assembly import assemble, gene_shifts, measure_overlap
+from unbatch.io.batches import Batches
+from unbatch.methods import ConceptOptions, MethodResult
+
+N_GENES, N_BATCHES, N_CELLS = 40, 4, 30
+
+
+class Source:
+    """As much of a source as putting results together needs."""
+
+    obs = pd.DataFrame(index=[f"c{cell}" for cell in range(N_CELLS)])
+    var = pd.DataFrame(index=[f"g{gene}" for gene in range(N_GENES)])
+    n_genes = N_GENES
+    part = np.repeat(np.arange(N_BATCHES), [10, 9, 10, 1]).astype(np.int32)
+
+    def __init__(self, measured):
+        self.measured = measured
+
+
+@pytest.fixture
+def found():
+    rng = np.random.default_rng(2)
+    return MethodResult(
+        log_delta=rng.normal(size=(N_GENES, N_BATCHES)),
+        se=rng.uniform(0.1, 1, (N_GENES, N_BATCHES)),
+        informative=rng.random((N_GENES, N_BATCHES)) < 0.9,
+        expression=rng.uniform(1, 100, N_GENES),
+        mu=rng.uniform(0.1, 10, (N_GENES, 6)),
+        sample=rng.integers(0, 6, N_CELLS),
+        basis=rng.normal(size=(N_GENES, 2)),
+        embedding=rng.normal(size=(N_CELLS, 2)).astype(np.float32),
+        trace={"max_change": np.array([1.0, 0.1])},
+        stop_reason="converged",
+    )
+
+
+def put_together(found, measured=None):
+    batches = Batches(Source.part, ("a", "b", "c", "tiny"), min_cells=2)
+    source = Source(np.ones((N_GENES, N_BATCHES), dtype=bool) if measured is None else measured)
+    return assemble(
+        found,
+        source,
+        batches=batches,
+        options=ConceptOptions(n_dims=2),
+        seed=4,
+        layer=None,
+        support=measure_overlap(found, batches),
+        timings={"a": 1.0},
+    )
+
+
+def test_gene_shifts_are_found_exactly_where_entries_are_missing():
+    rng = np.random.default_rng(0)
+    gene, batch = rng.normal(size=50), rng.normal(size=5)
+    batch -= batch.mean()
+    seen = rng.random((50, 5)) < 0.7
+    estimated = seen & (seen.sum(axis=1, keepdims=True) > 1)
+    shift = np.where(seen, gene[:, None] + batch, 99.0)
+    expected = np.where(seen.any(axis=1), gene, 0.0)
+    np.testing.assert_allclose(gene_shifts(shift, informative=seen, estimated=estimated), expected, atol=1e-10)
+
+
+def test_rates_and_effects_still_predict_the_same_counts_up_to_one_factor_per_batch(found):
+    fit = put_together(found)
+    before = found.mu[:, :1] * np.exp(found.log_delta)
+    after = fit.mu[:, :1] * fit.delta
+    for column in range(3):
+        ratio = (after / before)[fit.estimated[:, column], column]
+        np.testing.assert_allclose(ratio, ratio[0], rtol=1e-9)
+
+
+def test_the_mean_over_batches_is_zero(found):
+    fit = put_together(found)
+    np.testing.assert_allclose(fit.log_delta.sum(axis=1), 0.0, atol=1e-10)
+
+
+def test_what_is_unknown_is_zero_with_infinite_error(found):
+    measured = np.ones((N_GENES, N_BATCHES), dtype=bool)
+    measured[:5, 1] = False
+    fit = put_together(found, measured)
+    unknown = ~found.informative
+    unknown[:5, 1] = True
+    unknown[:, 3] = True
+    unknown |= (~unknown).sum(axis=1, keepdims=True) < 2
+    np.testing.assert_array_equal(~fit.estimated, unknown)
+    assert np.isinf(fit.se[unknown]).all()
+    assert (fit.log_delta[unknown] == 0).all()
+    assert np.isfinite(fit.log_delta).all()
+    np.testing.assert_array_equal(fit.measured, measured)
+
+
+def test_a_gene_known_in_one_batch_alone_has_no_effect(found):
+    found.informative[7] = [True, False, False, True]
+    fit = put_together(found)
+    assert not fit.estimated[7].any()
+    assert (fit.log_delta[7] == 0).all()
+
+
+def test_tiny_batches_are_listed_and_have_a_row_of_support(found):
+    fit = put_together(found)
+    assert fit.too_small == ("tiny",)
+    assert fit.support.shape == (4, 4)
+    assert (fit.support[3] == 0).all()
+    assert fit.overlap[-1] == 0
+
+
+def test_the_evidence_is_kept(found):
+    fit = put_together(found)
+    assert fit.parameters == {"n_dims": 2, "n_neighbors": 3, "max_iter": 1000, "tol": 1e-6, "min_cells": 2, "seed": 4}
+    assert {"unbatch", "numpy", "python"} <= set(fit.versions)
+    assert fit.batch_sizes.tolist() == [10, 9, 10, 1]
