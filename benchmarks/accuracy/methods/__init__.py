@@ -4,7 +4,8 @@ from importlib import import_module
 
 from accuracy.problem import Estimate, Problem
 
-METHODS = ("none", "naive", "oracle", "concept", "combat_seq")
+DEFAULT = ("none", "naive", "oracle", "concept")
+METHODS = (*DEFAULT, "combat_seq")
 
 
 def run(name: str, problem: Problem) -> Estimate:
