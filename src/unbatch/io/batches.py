@@ -136,9 +136,13 @@ def _labels(source: CountSource, key: str) -> tuple[CodeArray, tuple[str, ...]]:
     missing = codes == -1 if "" not in found else (codes == -1) | (codes == list(found).index(""))
     if missing.any():
         first = source.obs.index[int(np.flatnonzero(missing)[0])]
+        parts = [repr(source.parts[part]) for part in np.unique(source.part[missing])]
+        some = len(parts) < len(source.parts)
+        in_parts = f"; all of them are in {', '.join(parts[:_MOST_LISTED])}" if some else ""
         raise InputError(
             f"obs[{key!r}] of {source.description} has no label for {int(missing.sum())} of {source.n_cells} cells "
-            f"(the first is {first!r}): label them, or drop them with adata[adata.obs[{key!r}].notna()].copy()",
+            f"(the first is {first!r}{in_parts}): label them, or drop them, in Python with "
+            f"adata[adata.obs[{key!r}].notna()].copy()",
         )
     ordered = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else sorted(found, key=_order)
     present = {str(level) for level in found}

@@ -191,7 +191,10 @@ def name_parts(sources: Sequence[CountSource]) -> tuple[str, ...]:
         if len(set(names)) == len(names):
             return tuple(names)
     names = [trail[0] for trail in trails]
-    return tuple(f"{name}-{1 + names[:place].count(name)}" for place, name in enumerate(names))
+    return tuple(
+        name if names.count(name) == 1 else f"{name}-{1 + names[:place].count(name)}"
+        for place, name in enumerate(names)
+    )
 
 
 def _trail(source: CountSource) -> tuple[str, ...]:

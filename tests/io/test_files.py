@@ -1,0 +1,185 @@
+import os
+
+import anndata
+import h5py
+import numpy as np
+import pytest
+import zarr
+
+from unbatch._check import InputError
+from unbatch.io.source import open_counts
+
+from .conftest import N_CELLS, example_counts, with_layer, write_mtx, write_zarr
+
+
+def _refused(path, *words, layer=None):
+    """Check that the path is refused in one line that holds all the words and its own name."""
+    with pytest.raises(InputError) as caught:
+        list(open_counts(path, layer=layer).blocks())
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in (*words, str(path)):
+        assert word in message, message
+    return message
+
+
+def test_a_missing_path_says_where_it_was_looked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _refused("nowhere.h5ad", "does not exist", str(tmp_path))
+
+
+def test_a_dangling_link_says_where_it_leads(tmp_path):
+    (tmp_path / "a.h5ad").symlink_to(tmp_path / "gone.h5ad")
+    _refused(tmp_path / "a.h5ad", "link to", "gone.h5ad")
+
+
+def test_an_unreadable_file_says_so(tmp_path, monkeypatch, adata):
+    path = tmp_path / "a.h5ad"
+    adata.write_h5ad(path)
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    # root may read everything, so the refusal is played
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    _refused(path, "may not be read", "permission")
+
+
+def test_an_empty_file_says_so(tmp_path):
+    (tmp_path / "a.h5ad").touch()
+    _refused(tmp_path / "a.h5ad", "0 bytes")
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"gene,cell\n1,2\n", "not an HDF5 file"),
+        (b"\x1f\x8b\x08\x00rest", "gzipped"),
+        (b"PK\x03\x04rest", "zip archive"),
+    ],
+)
+def test_a_foreign_file_says_what_is_read(tmp_path, content, word):
+    (tmp_path / "a.h5ad").write_bytes(content)
+    _refused(tmp_path / "a.h5ad", word)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.99])
+@pytest.mark.parametrize("kind", ["plain", "gzip"])
+def test_a_truncated_h5ad_is_refused(tmp_path, adata, share, kind):
+    path = tmp_path / "a.h5ad"
+    adata.write_h5ad(path, compression="gzip" if kind == "gzip" else None)
+    os.truncate(path, int(path.stat().st_size * share))
+    _refused(path, "damaged, cut short")
+
+
+def test_a_damaged_chunk_is_refused_where_it_is_read(tmp_path, adata):
+    path = tmp_path / "a.h5ad"
+    adata.write_h5ad(path, compression="gzip")
+    with h5py.File(path) as file:
+        chunk = file["X/data"].id.get_chunk_info(0)
+    with path.open("r+b") as raw:
+        raw.seek(chunk.byte_offset + 5)
+        raw.write(b"\xff" * (chunk.size - 5))
+    source = open_counts(path)
+    with pytest.raises(InputError, match="damaged, cut short"):
+        list(source.blocks())
+    with pytest.raises(InputError, match="damaged, cut short"):
+        source.rows([0, 3])
+
+
+@pytest.mark.parametrize(("array", "value"), [("indices", 99), ("indices", -1), ("indptr", 10**6), ("indptr", -5)])
+def test_impossible_positions_are_refused(tmp_path, adata, array, value):
+    path = tmp_path / "a.h5ad"
+    adata.write_h5ad(path)
+    with h5py.File(path, "a") as file:
+        file["X"][array][3] = value
+    _refused(path, "damaged, cut short")
+
+
+def test_a_damaged_zarr_chunk_is_refused(tmp_path, adata):
+    path = write_zarr(adata, tmp_path / "a.zarr", zarr_format=2)
+    (path / "X" / "data" / "0").write_bytes(b"\x00\x01")
+    _refused(path, "damaged, cut short")
+
+
+def test_a_zarr_without_its_names_is_refused(tmp_path, adata):
+    import shutil
+
+    path = write_zarr(adata, tmp_path / "a.zarr", zarr_format=3)
+    shutil.rmtree(path / "var")
+    _refused(path, "var")
+
+
+def test_other_zarr_says_what_it_holds(tmp_path):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.create_group("tables")
+    _refused(tmp_path / "a.zarr", "no AnnData", "tables")
+
+
+def test_other_hdf5_says_what_it_holds(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["weights"] = [1, 2]
+    _refused(tmp_path / "a.h5", "neither an AnnData nor a 10x matrix", "weights")
+
+
+@pytest.mark.parametrize(("marker", "word"), [("row_attrs", "loom"), ("mod", "MuData"), ("barcode_idx", "molecule")])
+def test_relatives_of_the_formats_get_a_cure(tmp_path, marker, word):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_group(marker)
+    _refused(tmp_path / "a.h5", word)
+
+
+def test_other_folders_say_where_matrices_are(tmp_path):
+    write_mtx(tmp_path / "filtered")
+    _refused(tmp_path, "neither a zarr store nor a 10x mtx folder", "there are matrices in", "filtered")
+
+
+def test_a_missing_layer_lists_those_that_there_are(tmp_path):
+    with_layer().write_h5ad(tmp_path / "a.h5ad")
+    _refused(tmp_path / "a.h5ad", "no layer 'count'", "'counts'", "None (X)", layer="count")
+
+
+def test_no_x_lists_the_layers(tmp_path):
+    adata = with_layer()
+    adata.X = None
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    _refused(tmp_path / "a.h5ad", "no X", "'counts'")
+    with pytest.raises(InputError, match="no X"):
+        open_counts(adata)
+
+
+def test_a_very_old_file_gets_a_cure(tmp_path, adata):
+    path = tmp_path / "a.h5ad"
+    adata.write_h5ad(path)
+    with h5py.File(path, "a") as file:
+        del file["obs"]
+        file["obs"] = np.zeros(N_CELLS, dtype=[("index", "S5")])
+    _refused(path, "before 0.7")
+
+
+@pytest.mark.parametrize("values", [np.array([["a", "b"]], dtype=object), np.ones((1, 2), dtype=complex)])
+def test_values_that_are_no_numbers_are_refused(tmp_path, values):
+    path = tmp_path / "a.h5ad"
+    anndata.AnnData(np.ones((1, 2), dtype=np.float32)).write_h5ad(path)
+    with h5py.File(path, "a") as file:
+        del file["X"]
+        file.create_dataset("X", data=values, dtype=h5py.string_dtype() if values.dtype == object else None)
+    _refused(path, "not numbers")
+
+
+def test_a_file_without_cells_is_refused(tmp_path, adata):
+    adata[:0].copy().write_h5ad(tmp_path / "a.h5ad")
+    _refused(tmp_path / "a.h5ad", "0 cells")
+
+
+def test_names_that_do_not_fit_the_matrix_are_refused(tmp_path, adata):
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "a") as file:
+        file["X"].attrs["shape"] = [N_CELLS, 12]
+    _refused(tmp_path / "a.h5ad", "12 genes but names for 11")
+
+
+def test_the_home_folder_may_be_a_tilde(tmp_path, monkeypatch, adata):
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.testing.assert_array_equal(open_counts("~/a.h5ad").rows([0]).toarray(), example_counts()[[0]].toarray())
