@@ -1,0 +1,151 @@
+"""The accuracy ruler measures what it says."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from scipy.optimize import minimize
+
+from accuracy import methods, tables, thinned
+from accuracy.problem import Estimate, Problem, largest_component, make_problem
+from accuracy.run import run_problem
+from accuracy.scenarios import SIMULATED, list_scenarios, load_scenario
+from accuracy.scores import called_share, gap_closed, score
+from unbatch.simulation import simulate
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    adata = simulate(
+        n_genes=400, n_cells=1500, n_batches=3, n_types=3, composition=0.7, log_delta_sd=0.5, median_depth=1500, seed=1
+    )
+    codes = {key: np.array(adata.obs[key].cat.codes, dtype=np.int32) for key in ("batch", "cell_type")}
+    return make_problem(
+        "small", 1, counts=sparse.csr_array(adata.X), **codes, log_delta_true=adata.varm["log_delta_true"]
+    )
+
+
+def test_the_truth_scores_perfectly_whatever_its_free_factors(problem: Problem) -> None:
+    rng = np.random.default_rng(0)
+    shifted = problem.log_delta_true + rng.normal(size=(400, 1)) + rng.normal(size=3)
+    found = score(problem, Estimate(shifted, np.full((400, 3), 0.01)))[">200"]
+    assert found.rmse < 1e-12
+    assert found.slope == pytest.approx(1)
+    assert found.correlation == pytest.approx(1)
+    assert found.coverage == 1
+    assert found.called > 0.9
+
+
+def test_claiming_nothing_costs_the_spread_of_the_truth(problem: Problem) -> None:
+    found = score(problem, methods.run("none", problem))[">200"]
+    assert found.rmse == pytest.approx(0.5 * np.sqrt(2 / 3), rel=0.1)
+    assert found.slope == 0
+
+
+def test_the_oracle_beats_naive_where_composition_differs_and_knows_its_error(problem: Problem) -> None:
+    naive, oracle = (score(problem, methods.run(name, problem))[">200"] for name in ("naive", "oracle"))
+    assert oracle.rmse < 0.6 * naive.rmse
+    assert oracle.coverage == pytest.approx(0.95, abs=0.04)
+    assert naive.coverage < 0.85
+    assert oracle.slope == pytest.approx(1, abs=0.05)
+
+
+def test_the_oracle_maximises_the_poisson_likelihood(problem: Problem) -> None:
+    library = np.asarray(problem.counts.sum(axis=1)).ravel()
+    estimate = methods.run("oracle", problem)
+    for g in (0, 7, 40):
+        y = problem.counts[:, [g]].toarray().ravel()
+
+        def loss(x: np.ndarray, y: np.ndarray = y) -> float:
+            eta = np.log(library / library.mean()) + x[problem.cell_type] + x[3 + problem.batch]
+            return float(np.exp(eta).sum() - y @ eta)
+
+        b = minimize(loss, np.zeros(6), method="BFGS", options={"gtol": 1e-6}).x[3:]
+        np.testing.assert_allclose(estimate.log_delta[g], b - b.mean(), atol=1e-3)
+
+
+def test_genes_are_classed_by_their_counts(problem: Problem) -> None:
+    found = score(problem, methods.run("none", problem))
+    totals = np.asarray(problem.counts.sum(axis=0)).ravel()
+    assert found[">200"].n_genes == (totals > 200).sum()
+    assert found["50-200"].n_genes == ((totals > 50) & (totals <= 200)).sum()
+    assert found[">50"].n_genes == found[">200"].n_genes + found["50-200"].n_genes
+
+
+def test_false_discoveries_are_controlled_and_effects_are_found() -> None:
+    rng = np.random.default_rng(0)
+    assert called_share(rng.normal(size=(1000, 2)), np.ones((1000, 2))) < 0.005
+    effects = rng.normal(size=(1000, 2)) + np.where(np.arange(1000) < 200, 8, 0)[:, None]
+    assert called_share(effects, np.ones((1000, 2))) == pytest.approx(0.2, abs=0.03)
+    assert called_share(effects, np.full((1000, 2), np.inf)) == 0
+
+
+def test_gap_closed_runs_from_naive_to_oracle() -> None:
+    assert gap_closed(0.3, naive=0.3, oracle=0.1) == 0
+    assert gap_closed(0.1, naive=0.3, oracle=0.1) == pytest.approx(1)
+
+
+def test_a_batch_without_shared_types_is_not_identifiable() -> None:
+    batch = np.repeat(np.array([0, 1, 2], dtype=np.int32), 40)
+    cell_type = np.concatenate([np.zeros(60), np.ones(20), np.full(40, 2)]).astype(np.int32)
+    np.testing.assert_array_equal(largest_component(batch, cell_type, 3), [True, True, False])
+    problem = make_problem(
+        "", 0, counts=sparse.csr_array(np.full((120, 4), 5.0)), batch=batch, cell_type=cell_type,
+        log_delta_true=np.zeros((4, 3)),
+    )  # fmt: skip
+    found = score(problem, Estimate(np.tile([0.0, 0.0, 0.3], (4, 1))))[">200"]
+    assert found.unidentifiable_rms == pytest.approx(0.3)
+    assert found.rmse == 0
+    np.testing.assert_array_equal(methods.run("oracle", problem).log_delta[:, 2], 0)
+
+
+def test_thinning_leaves_the_planted_share_of_the_real_counts() -> None:
+    name = thinned.list_sources(None)[0]
+    assert name == "thinned:cell_lines:10x"
+    problem = load_scenario(name, 3)
+    assert problem.n_batches == 3
+    assert problem.identifiable.all()
+    original = thinned._read(thinned._SHIPPED, "10x").counts
+    before, after = (
+        np.stack([np.asarray(c[np.flatnonzero(problem.batch == k)].sum(axis=0)).ravel() for k in range(3)], axis=1)
+        for c in (original, problem.counts)
+    )
+    delta = np.exp(problem.log_delta_true - problem.log_delta_true.max(axis=1, keepdims=True))
+    noise = np.sqrt(before * delta * (1 - delta))
+    assert (np.abs(after - before * delta) < 5 * noise + 3).all()
+    assert 0.35 < score(problem, methods.run("none", problem))[">200"].rmse < 0.45
+    again = load_scenario(name, 3)
+    assert (again.counts != problem.counts).nnz == 0
+    np.testing.assert_array_equal(again.batch, problem.batch)
+
+
+def test_a_folder_of_labelled_files_adds_scenarios(tmp_path: Path) -> None:
+    adata = simulate(n_genes=20, n_cells=300, n_types=3, n_batches=2, batch_proportions=(3, 1), seed=2)
+    adata.write_h5ad(tmp_path / "mine.h5ad")
+    del adata.obs["cell_type"]
+    adata.write_h5ad(tmp_path / "unlabelled.h5ad")
+    found = [name for name in list_scenarios(tmp_path) if "cell_lines" not in name and name not in SIMULATED]
+    assert found == ["thinned:mine:batch_1"]
+    assert load_scenario(found[0], 0, data=tmp_path).counts.shape[1] == 20
+
+
+def test_rows_become_tables(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("accuracy.run.load_scenario", lambda *_args, **_options: problem)
+    rows = run_problem("small", 1, ("none", "naive", "oracle"), None)
+    table = tables.complete(pd.DataFrame(rows))
+    gap = table[table["genes"] == ">200"].set_index("method")["gap_closed"]
+    assert gap["naive"] == 0
+    assert gap["oracle"] == pytest.approx(1)
+    text = tables.markdown(pd.DataFrame(rows), "the command")
+    assert "Made by `the command`" in text
+    rmse = table[(table["genes"] == ">200") & (table["method"] == "oracle")]["rmse"].iloc[0]
+    assert f" {rmse:.3f} |" in text
+
+
+def test_a_failing_method_is_a_row_not_the_end(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("accuracy.run.load_scenario", lambda *_args, **_options: problem)
+    rows = run_problem("small", 1, ("no_such_method", "none"), None)
+    assert "no_such_method" in rows[0]["error"]
+    assert [row["method"] for row in rows[1:]] == ["none"] * 3
