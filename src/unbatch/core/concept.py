@@ -134,10 +134,12 @@ def fit_concept(stats: SampleStatistics, *, max_iter: int = 1000, tol: float = 1
         genes = np.flatnonzero(~converged)
         part = _Genes.of(stats, genes)
         state = delta[genes], mu[genes], gamma[genes]
+        log_delta = part.log_delta(state[0])
         for _ in range(min(CHECK_EVERY, max_iter - len(trace))):
-            before, state = state, part.update(*state)
-            change, drift = part.changes(before[0], state[0])
-            fit = part.objective(*state)
+            state = part.update(*state)
+            before, log_delta = log_delta, part.log_delta(state[0])
+            change, drift = part.changes(log_delta - before)
+            fit = part.objective(log_delta, *state)
             trace.append((change.max(initial=0.0), drift.max(initial=0.0), *(finished + fit.sum(axis=1))))
         delta[genes], mu[genes], gamma[genes] = state
         converged[genes] = change < tol
@@ -174,9 +176,17 @@ class _Genes:
         return self.ybar + self.zbar
 
     @cached_property
-    def pads(self) -> tuple[FloatArray, ...]:
+    def n_s(self) -> FloatArray:
+        return np.asarray(self.n_sk.sum(axis=0), dtype=np.float64)
+
+    @cached_property
+    def counted(self) -> FloatArray:
+        return np.asarray(self.s_gk > 0, dtype=np.float64)
+
+    @cached_property
+    def pads(self) -> tuple[FloatArray, FloatArray]:
         # a rate is 0 exactly where its counts are: 1 in its place makes 0 log 0 = 0
-        return tuple((counts == 0).astype(np.float64) for counts in (self.s_gk, self.both, self.zbar))
+        return np.asarray(self.both == 0, dtype=np.float64), np.asarray(self.zbar == 0, dtype=np.float64)
 
     def update(self, delta: FloatArray, mu: FloatArray, gamma: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         mu = self.both / (delta @ self.p_sk + gamma + EPSILON)
@@ -184,20 +194,20 @@ class _Genes:
         delta = self.s_gk / (mu @ self.n_sk.T + EPSILON)
         return delta, mu, gamma
 
-    def changes(self, before: FloatArray, after: FloatArray) -> tuple[FloatArray, FloatArray]:
-        counted = self.s_gk > 0
-        moved = np.log(np.where(counted, after, 1.0)) - np.log(np.where(counted, before, 1.0))
-        drift = moved.sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
-        change = np.abs(np.where(counted, moved - drift[:, None], 0.0)).max(axis=1, initial=0.0)
-        return change, np.abs(drift)
+    def log_delta(self, delta: FloatArray) -> FloatArray:
+        """(n_genes, n_batches), 0 where nothing was counted."""
+        return np.log(delta * self.counted + (1 - self.counted))
 
-    def objective(self, delta: FloatArray, mu: FloatArray, gamma: FloatArray) -> FloatArray:
+    def changes(self, moved: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """(n_genes,) largest change about the gene's mean, and change of the mean."""
+        drift = moved.sum(axis=1) / np.maximum(self.counted.sum(axis=1), 1)
+        return np.abs((moved - drift[:, None]) * self.counted).max(axis=1, initial=0.0), np.abs(drift)
+
+    def objective(self, log_delta: FloatArray, delta: FloatArray, mu: FloatArray, gamma: FloatArray) -> FloatArray:
         """(2, n_genes) log-likelihood and objective."""
-        n_s = self.n_sk.sum(axis=0)
-        log_delta, log_mu, log_gamma = (
-            np.log(rate + pad) for rate, pad in zip((delta, mu, gamma), self.pads, strict=True)
-        )
-        per_cell = self.both * log_mu + self.zbar * log_gamma - mu * (delta @ self.p_sk + gamma)
-        log_likelihood = per_cell @ n_s + (self.s_gk * log_delta).sum(axis=1)
-        penalty = EPSILON * ((mu + gamma) @ n_s + delta.sum(axis=1))
+        mu_pad, gamma_pad = self.pads
+        per_cell = self.both * np.log(mu + mu_pad) + self.zbar * np.log(gamma + gamma_pad)
+        per_cell -= mu * (delta @ self.p_sk + gamma)
+        log_likelihood = per_cell @ self.n_s + (self.s_gk * log_delta).sum(axis=1)
+        penalty = EPSILON * ((mu + gamma) @ self.n_s + delta.sum(axis=1))
         return np.stack([log_likelihood, log_likelihood - penalty])
