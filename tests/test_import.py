@@ -1,0 +1,53 @@
+"""Importing the package costs nothing, sets nothing up, and gives every public name when it is asked for."""
+
+import subprocess
+import sys
+
+import pytest
+
+import unbatch as ub
+
+HEAVY = ("matplotlib", "openTSNE", "typer", "faiss", "anndata", "pandas", "scipy", "numba", "sklearn", "rich")
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+def test_importing_loads_nothing_heavy_and_says_nothing():
+    code = f"import sys, unbatch; print([name for name in {HEAVY} if name in sys.modules])"
+    assert python(code) == "[]\n"
+
+
+def test_the_python_surface_loads_no_plots_and_no_command_line():
+    code = (
+        "import sys, unbatch as ub; ub.BatchModel; ub.tl; ub.pp; ub.get; ub.datasets; ub.simulate; "
+        "print([name for name in ('matplotlib', 'openTSNE', 'typer', 'faiss', 'rich') if name in sys.modules])"
+    )
+    assert python(code) == "[]\n"
+
+
+def test_importing_adds_no_log_handler_and_no_warning_filter():
+    code = (
+        "import logging, warnings; before = list(warnings.filters); import unbatch; "
+        "print(logging.getLogger().handlers, logging.getLogger('unbatch').handlers, before == warnings.filters)"
+    )
+    assert python(code) == "[] [] True\n"
+
+
+@pytest.mark.parametrize("name", ub.__all__)
+def test_every_public_name_is_there_and_documented(name):
+    value = getattr(ub, name)
+    assert name in dir(ub)
+    assert value.__doc__
+
+
+def test_the_version_is_that_of_the_package():
+    from importlib.metadata import version
+
+    assert ub.__version__ == version("unbatch")
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = ub.nonsense

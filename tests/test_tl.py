@@ -1,0 +1,108 @@
+"""Estimating on an AnnData: the slots are those of the model, wherever the counts are."""
+
+import anndata as ad
+import numpy as np
+import pytest
+from scipy import sparse
+
+import unbatch as ub
+
+
+@pytest.fixture(scope="module")
+def toy():
+    return ub.simulate(n_cells=150, n_genes=25, n_batches=2, seed=6)
+
+
+@pytest.fixture(scope="module")
+def expected(toy):
+    return ub.BatchModel().fit(toy.X, toy.obs["batch"]).result
+
+
+def check(adata, expected):
+    np.testing.assert_array_equal(adata.varm["batch_effects"], expected.log_delta)
+    np.testing.assert_array_equal(adata.varm["batch_effects_se"], expected.se)
+    np.testing.assert_array_equal(adata.obsm["X_unbatch"], expected.embedding)
+    np.testing.assert_array_equal(adata.obs["unbatch_sample"], expected.sample)
+    np.testing.assert_array_equal(adata.obs["unbatch_overlap"], expected.overlap)
+    assert list(adata.uns["unbatch"]["batches"]) == list(expected.batches)
+
+
+def test_slots_are_set_in_place(toy, expected):
+    adata = toy.copy()
+    assert ub.tl.batch_effects(adata, batch_key="batch") is None
+    check(adata, expected)
+    assert list(adata.uns["unbatch"]["batch_key"]) == ["batch"]
+
+
+def test_a_copy_leaves_the_original_alone(toy, expected):
+    changed = ub.tl.batch_effects(toy, batch_key="batch", copy=True)
+    check(changed, expected)
+    assert "unbatch" not in toy.uns
+    assert "X_unbatch" not in toy.obsm
+
+
+def test_counts_in_a_layer(toy, expected):
+    adata = toy.copy()
+    adata.layers["counts"] = adata.X
+    adata.X = sparse.csr_matrix(np.log1p(adata.X.toarray()))
+    with pytest.raises(ub.InputError, match="layer='counts'"):
+        ub.tl.batch_effects(adata, batch_key="batch")
+    ub.tl.batch_effects(adata, batch_key="batch", layer="counts")
+    check(adata, expected)
+    assert adata.uns["unbatch"]["layer"] == "counts"
+
+
+def test_counts_in_raw(toy, expected):
+    adata = toy.copy()
+    adata.raw = adata
+    adata.X = sparse.csr_matrix(np.log1p(adata.X.toarray()))
+    ub.tl.batch_effects(adata, batch_key="batch", layer="raw")
+    check(adata, expected)
+
+
+def test_raw_with_other_genes_has_no_place_for_its_effects(toy):
+    adata = toy.copy()
+    adata.raw = adata
+    with pytest.raises(ub.InputError, match=r"layer 'raw' has 25 genes, adata 10.*raw.to_adata"):
+        ub.tl.batch_effects(adata[:, :10].copy(), batch_key="batch", layer="raw")
+
+
+def test_backed_counts(toy, expected, tmp_path):
+    toy.write_h5ad(tmp_path / "toy.h5ad")
+    adata = ad.read_h5ad(tmp_path / "toy.h5ad", backed="r")
+    ub.tl.batch_effects(adata, batch_key="batch")
+    check(adata, expected)
+
+
+def test_the_result_can_be_written_and_is_the_model(toy, expected, tmp_path):
+    adata = toy.copy()
+    ub.tl.batch_effects(adata, batch_key="batch")
+    adata.write_h5ad(tmp_path / "done.h5ad")
+    np.testing.assert_array_equal(ub.BatchModel.load(tmp_path / "done.h5ad").result.log_delta, expected.log_delta)
+
+
+def test_several_columns_make_a_batch(toy):
+    adata = toy.copy()
+    adata.obs["lane"] = ["a/b", "c"] * 75
+    ub.tl.batch_effects(adata, batch_key=["batch", "lane"])
+    assert adata.varm["batch_effects"].shape == (25, 4)
+    assert list(adata.uns["unbatch"]["batch_key"]) == ["batch", "lane"]
+
+
+def test_options_reach_the_fit(toy):
+    adata = toy.copy()
+    ub.tl.batch_effects(adata, batch_key="batch", method=ub.ConceptOptions(n_dims=2), min_cells=5, seed=3)
+    assert adata.obsm["X_unbatch"].shape == (150, 2)
+    assert adata.uns["unbatch"]["parameters"]["min_cells"] == 5
+    assert adata.uns["unbatch"]["parameters"]["seed"] == 3
+
+
+def test_a_misspelt_column_lists_the_likely_ones(toy):
+    with pytest.raises(ub.InputError, match=r"no obs column 'btach'.*'batch'"):
+        ub.tl.batch_effects(toy.copy(), batch_key="btach")
+
+
+def test_nothing_is_printed(toy, capsys):
+    ub.tl.batch_effects(toy.copy(), batch_key="batch", progress=True)
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
