@@ -145,6 +145,18 @@ def _backed(adata, path):
     return anndata.read_h5ad(_h5ad(adata, path), backed="r")
 
 
+def _lazy(path, *, in_layer):
+    """An AnnData whose matrix is an array of zarr, dense in X or sparse in a layer."""
+    write_zarr(example_adata() if in_layer else example_adata(np.asarray), path, zarr_format=3)
+    stored = zarr.open_group(path, mode="r")["X"]
+    adata = example_adata()
+    if in_layer:
+        adata.layers["counts"] = anndata.io.sparse_dataset(stored)
+    else:
+        adata = AnnData(stored, obs=adata.obs, var=adata.var)
+    return adata
+
+
 def _view(adata):
     """The example as a view of something larger in another order."""
     twice = anndata.concat([adata, adata], index_unique="-", merge="same")
@@ -166,6 +178,8 @@ FORMATS = {
     "memory-view-csc": (lambda _: _view(example_adata(sparse.csc_matrix)), None),
     "memory-view-dense": (lambda _: _view(example_adata(np.asarray)), None),
     "memory-view-layer": (lambda _: _view(with_layer()), "counts"),
+    "lazy-dense": (lambda tmp: _lazy(tmp / "a.zarr", in_layer=False), None),
+    "lazy-csr-layer": (lambda tmp: _lazy(tmp / "a.zarr", in_layer=True), "counts"),
     "backed-csr": (lambda tmp: _backed(example_adata(), tmp / "a.h5ad"), None),
     "backed-csc": (lambda tmp: _backed(example_adata(sparse.csc_matrix), tmp / "a.h5ad"), None),
     "backed-dense": (lambda tmp: _backed(example_adata(np.asarray), tmp / "a.h5ad"), None),

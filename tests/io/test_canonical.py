@@ -42,6 +42,20 @@ def test_unsorted_duplicate_and_zero_entries_are_put_right_in_a_copy():
     assert messy.data.tolist() == data.tolist()
 
 
+def test_wide_indices_become_narrow():
+    stored = (np.ones(2, dtype=np.float32), np.array([2, 0], dtype=np.int64), np.array([0, 1, 2], dtype=np.int64))
+    wide = sparse.csr_array(stored, shape=(2, 3))
+    assert wide.indices.dtype == np.int64
+    counts = as_counts(wide, np.dtype(np.float32))
+    assert counts.indices.dtype == counts.indptr.dtype == np.int32
+    assert counts.toarray().tolist() == wide.toarray().tolist()
+
+
+def test_small_integers_do_not_overflow_when_duplicates_are_added():
+    stored = (np.array([200, 100], dtype=np.uint8), np.array([1, 1]), np.array([0, 2]))
+    assert as_counts(sparse.csr_matrix(stored, shape=(1, 2)), np.dtype(np.float32)).data.tolist() == [300]
+
+
 def test_nan_stays_for_the_door():
     dense = np.array([[0, np.nan], [1, 0]])
     for matrix in (dense, sparse.csc_matrix(dense)):

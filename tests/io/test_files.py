@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import zarr
 
-from unbatch._check import InputError
+from unbatch._check import InputError, InputWarning
 from unbatch.io.source import open_counts
 
 from .conftest import N_CELLS, example_counts, with_layer, write_mtx, write_zarr
@@ -102,6 +102,16 @@ def test_a_damaged_zarr_chunk_is_refused(tmp_path, adata):
     _refused(path, "damaged, cut short")
 
 
+@pytest.mark.parametrize(("zarr_format", "shards", "chunk"), [(2, False, "0"), (3, False, "c/0"), (3, True, "c/0")])
+def test_missing_zarr_chunks_are_noticed(tmp_path, adata, zarr_format, shards, chunk):
+    path = write_zarr(adata, tmp_path / "a.zarr", zarr_format=zarr_format, shards=shards)
+    (path / "X" / "data" / chunk).unlink()
+    with pytest.warns(InputWarning, match=r"lacks 1 of the 1 chunks of its data, which zarr reads as zeros"):
+        open_counts(path)
+    (path / "X" / "indices" / chunk).unlink()
+    _refused(path, "lacks 1 of the 1 chunks of its indices", "copy it again")
+
+
 def test_a_zarr_without_its_names_is_refused(tmp_path, adata):
     import shutil
 
@@ -183,3 +193,15 @@ def test_the_home_folder_may_be_a_tilde(tmp_path, monkeypatch, adata):
     adata.write_h5ad(tmp_path / "a.h5ad")
     monkeypatch.setenv("HOME", str(tmp_path))
     np.testing.assert_array_equal(open_counts("~/a.h5ad").rows([0]).toarray(), example_counts()[[0]].toarray())
+
+
+@pytest.mark.parametrize("stored", ["<f2", ">f4", "u1", "<i8"])
+def test_every_number_type_on_disk_is_read(tmp_path, adata, stored):
+    path = tmp_path / "a.h5ad"
+    expected = np.minimum(example_counts().toarray(), 200)
+    adata.write_h5ad(path)
+    with h5py.File(path, "a") as file:
+        values = np.minimum(file["X/data"][:], 200).astype(stored)
+        del file["X/data"]
+        file["X/data"] = values
+    np.testing.assert_array_equal(open_counts(path).rows(range(N_CELLS)).toarray(), expected)

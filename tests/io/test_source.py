@@ -11,6 +11,7 @@ from .conftest import N_CELLS, N_GENES, example_counts
 def _same(counts, expected):
     assert isinstance(counts, sparse.csr_array)
     assert counts.dtype in (np.float32, np.float64)
+    assert counts.indices.dtype == counts.indptr.dtype == np.int32
     assert counts.has_canonical_format
     assert counts.data.all()
     np.testing.assert_array_equal(counts.toarray(), expected.toarray())

@@ -45,6 +45,7 @@ def test_genes_are_united_and_absence_is_not_zero(tmp_path):
         read = list(source.blocks(block_size))
         np.testing.assert_array_equal(sparse.vstack([block.counts for block in read]).toarray(), matrix)
         assert all(block.counts.has_canonical_format for block in read)
+        assert all(block.counts.indices.dtype == np.int32 for block in read)
         assert [block.start for block in read] == [0, *(block.stop for block in read[:-1])]
         assert all(len(set(source.part[block.start : block.stop])) == 1 for block in read)
     for rows in ([0, 22, 23, 28, 29, 41], [24], [], [30, 31]):

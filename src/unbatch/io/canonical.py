@@ -10,6 +10,8 @@ from unbatch._types import Counts
 
 _EXACT_IN_FLOAT32 = 2  # bytes: integers of 16 bits or fewer fit the 24-bit significand of a float32
 
+_LARGEST_INT32 = np.iinfo(np.int32).max
+
 
 def count_dtype(dtype: Any, where: str) -> np.dtype[Any]:  # noqa: ANN401
     """Give the floating-point type that holds every value of a stored type exactly.
@@ -54,7 +56,8 @@ def as_counts(matrix: Any, dtype: np.dtype[Any]) -> Counts:  # noqa: ANN401
     Returns
     -------
     csr_array, (n_cells, n_genes)
-        Indices sorted within a row, duplicates added up, stored zeros dropped. NaN stays, for the check at the door.
+        Indices sorted within a row and int32 (int64 only where a block holds 2^31 values), duplicates added up, stored
+        zeros dropped. NaN stays, for the check at the door.
 
     Raises
     ------
@@ -68,6 +71,9 @@ def as_counts(matrix: Any, dtype: np.dtype[Any]) -> Counts:  # noqa: ANN401
     # csr_array() shares its arrays with what it was given, so that everything that writes in place works on a copy
     if counts.data.dtype != dtype:
         counts = counts.astype(dtype)
+    if counts.indices.dtype != np.int32 and max(counts.nnz, *counts.shape) <= _LARGEST_INT32:
+        narrow = (counts.data, counts.indices.astype(np.int32), counts.indptr.astype(np.int32))
+        counts = sparse.csr_array(narrow, shape=counts.shape)
     if not counts.has_canonical_format:
         counts = counts.copy()
         counts.sum_duplicates()

@@ -68,11 +68,9 @@ def _open_folder(path: Path, layer: str | None) -> MatrixSource:
 def _open_zarr(path: Path, layer: str | None) -> MatrixSource:
     place = ZarrFolder(path)
     with place.open() as root:
-        inside = sorted(root.group_keys())
-    if "obs" not in inside:
-        raise InputError(
-            f"{path} is zarr but no AnnData, it holds {_listed(inside)}: give the path of an AnnData inside of it"
-        )
+        if "obs" not in root:
+            inside = _listed(sorted(root.group_keys()))
+            raise InputError(f"{path} is zarr but no AnnData, it holds {inside}: give the path of an AnnData inside")
     return open_anndata_file(place, path, layer=layer)
 
 

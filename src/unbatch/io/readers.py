@@ -114,7 +114,9 @@ class CsrReader:
             def read(start: int, stop: int) -> Counts:
                 pointers = np.asarray(indptr[start : stop + 1], dtype=np.int64)
                 first, last = int(pointers[0]), int(pointers[-1])
-                stored = (data[first:last], indices[first:last], pointers - first)
+                # scipy computes with neither float16 nor swapped bytes, and small integers could overflow in a sum
+                values = np.asarray(data[first:last], dtype=self.dtype)
+                stored = (values, indices[first:last], pointers - first)
                 return as_counts(sparse.csr_array(stored, shape=(stop - start, self.shape[1])), self.dtype)
 
             yield read

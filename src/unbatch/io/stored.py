@@ -1,11 +1,12 @@
 """A matrix in AnnData's on-disk encoding, in HDF5 or zarr: find out what it is and give the reader for it."""
 
+import warnings
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from unbatch._check import InputError
+from unbatch._check import InputError, InputWarning
 from unbatch.io.canonical import count_dtype
 from unbatch.io.layers import PEEK_VALUES
 from unbatch.io.readers import CsrReader, DenseReader, Place, RowReader, WholeReader
@@ -59,6 +60,7 @@ def _open_sparse(place: Place, key: str, group: Any, where: str) -> RowReader:  
         raise InputError(
             f"{where} is a group but not a sparse matrix: X or a layer must be stored as CSR, CSC or dense"
         )
+    _check_complete(group, where)
     matrix = sparse_dataset(group)
     n_cells, n_genes = matrix.shape
     dtype = count_dtype(group["data"].dtype, where)
@@ -67,6 +69,23 @@ def _open_sparse(place: Place, key: str, group: Any, where: str) -> RowReader:  
     value_bytes = group["data"].dtype.itemsize + group["indices"].dtype.itemsize
     row_bytes = float(group["data"].shape[0]) * value_bytes / max(n_cells, 1)
     return CsrReader(place, key, (n_cells, n_genes), dtype, row_bytes)
+
+
+def _check_complete(group: Any, where: str) -> None:  # noqa: ANN401
+    """Notice chunks of a zarr matrix that are missing, as after a copy that was cut short: zarr reads them as zeros.
+
+    A chunk of column indices is never all zero, so a missing one is refused. One of values may be, if zeros were stored.
+    """
+    for name in ("indices", "data"):
+        expected = getattr(group[name], "nchunks", 0)
+        # a shard counts as all of its chunks, so there may be more than expected
+        missing = expected - getattr(group[name], "nchunks_initialized", 0)
+        if missing <= 0:
+            continue
+        text = f"{where} lacks {missing} of the {expected} chunks of its {name}, which zarr reads as zeros"
+        if name == "indices":
+            raise InputError(f"{text}: copy it again, it is incomplete")
+        warnings.warn(f"{text}: copy it again if it is incomplete", InputWarning, stacklevel=2)
 
 
 def _load(place: Place, key: str) -> Any:  # noqa: ANN401
