@@ -117,6 +117,8 @@ def test_transfer_is_the_sum_of_weights_over_each_sample(problem):
     weights, codes = problem.weights.toarray(), np.where(problem.batch >= 0, problem.samples.codes, -1)
     expected = np.array([weights[codes == s].sum(axis=0) for s in range(problem.samples.n_samples)])
     assert np.array_equal(problem.transfer.toarray() / 2**40, expected)
+    nobody = np.full(N_CELLS, -1, dtype=np.int32)
+    assert transfer_weights(problem.weights, problem.samples, batch=nobody).nnz == 0
 
 
 def test_membership_leaves_out_negative_codes():
