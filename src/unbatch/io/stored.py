@@ -74,7 +74,7 @@ def _open_sparse(place: Place, key: str, group: Any, where: str) -> RowReader:  
 def _check_complete(group: Any, where: str) -> None:  # noqa: ANN401
     """Notice chunks of a zarr matrix that are missing, as after a copy that was cut short: zarr reads them as zeros.
 
-    A chunk of column indices is never all zero, so a missing one is refused. One of values may be, if zeros were stored.
+    A chunk of indices is never all zero, so a missing one is refused; one of values may be, if zeros were stored.
     """
     for name in ("indices", "data"):
         expected = getattr(group[name], "nchunks", 0)
