@@ -5,6 +5,7 @@ binomially: what is left of a count is what a batch with that capture rate would
 expression, noise and cell states are real.
 """
 
+import filecmp
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -69,8 +70,8 @@ def load(name: str, seed: int, data: Path | None) -> Problem:
 
 
 def _files(data: Path | None) -> list[Path]:
-    shipped = [_SHIPPED] if _SHIPPED.exists() else []
-    return shipped + (sorted(Path(data).glob("*.h5ad")) if data is not None else [])
+    found = sorted(Path(data).glob("*.h5ad")) if data is not None else []
+    return [_SHIPPED, *(path for path in found if not filecmp.cmp(path, _SHIPPED, shallow=False))]
 
 
 def _labels(path: Path) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """The accuracy ruler measures what it says."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,7 @@ def test_a_folder_of_labelled_files_adds_scenarios(tmp_path: Path) -> None:
     adata.write_h5ad(tmp_path / "mine.h5ad")
     del adata.obs["cell_type"]
     adata.write_h5ad(tmp_path / "unlabelled.h5ad")
+    shutil.copy(thinned._SHIPPED, tmp_path / "the_shipped_file_again.h5ad")
     found = [name for name in list_scenarios(tmp_path) if "cell_lines" not in name and name not in SIMULATED]
     assert found == ["thinned:mine:batch_1"]
     assert load_scenario(found[0], 0, data=tmp_path).counts.shape[1] == 20
