@@ -127,3 +127,10 @@ def test_renamed_genes_are_refused(fit):
     adata.var_names = [f"new_{name}" for name in adata.var_names]
     with pytest.raises(ub.InputError, match="12 genes that were not part of the fit"):
         read_slots(adata)
+
+
+def test_an_index_that_bears_the_name_of_a_column_can_be_written(fit, tmp_path):
+    var = fit.var.assign(symbol="other").rename_axis("symbol")
+    as_anndata(dataclasses.replace(fit, var=var)).write_h5ad(tmp_path / "fit.h5ad")
+    assert ad.read_h5ad(tmp_path / "fit.h5ad").var["symbol"].tolist() == ["other"] * 12
+    assert var.index.name == "symbol"

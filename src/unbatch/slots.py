@@ -15,6 +15,7 @@ Effects are one array rather than one column per batch, because a batch may be c
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
 from unbatch._check import InputError
@@ -81,9 +82,14 @@ def write_slots(adata: AnnData, fit: BatchFit) -> None:
 
 def as_anndata(fit: BatchFit) -> AnnData:
     """AnnData without X that holds the annotation of cells and genes and the slots of `fit`."""
-    adata = AnnData(obs=fit.obs.copy(), var=fit.var.copy())
+    adata = AnnData(obs=writable(fit.obs), var=writable(fit.var))
     write_slots(adata, fit)
     return adata
+
+
+def writable(table: pd.DataFrame) -> pd.DataFrame:
+    """Copy of an annotation that can be stored: an index loses its name where a column bears the same."""
+    return table.rename_axis(index=None) if table.index.name in table.columns else table.copy()
 
 
 def read_slots(adata: AnnData, *, where: str = "this AnnData") -> BatchFit:

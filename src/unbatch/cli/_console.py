@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from inspect import getdoc
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
@@ -118,6 +119,10 @@ def check_output(output: Path, inputs: Sequence[Path], *, suffixes: tuple[str, .
         raise InputError(f"--output {output}: there is no folder {output.parent}: make it first")
     if output.is_dir() and output.suffix != ".zarr":
         raise InputError(f"--output {output} is a folder: give the name of a file")
+    try:
+        TemporaryFile(dir=output.parent).close()
+    except OSError as error:
+        raise InputError(f"--output {output} cannot be written: {error.strerror} ({output.parent})") from error
 
 
 def open_inputs(inputs: Sequence[Path], layer: str | None) -> "CountSource":

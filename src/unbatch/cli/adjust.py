@@ -42,6 +42,7 @@ def adjust(
     from unbatch.io.sink import CountSink
     from unbatch.model import BatchModel
     from unbatch.pp import EXPRESSED_IN
+    from unbatch.slots import writable
 
     check_output(output, [*inputs, model], suffixes=(".h5ad", ".zarr"))
     fit = BatchModel.load(model).result
@@ -55,7 +56,11 @@ def adjust(
         "versions": dict(fit.versions),
     }
     with CountSink(
-        output, obs=source.obs, var=source.var, uns={"unbatch_adjusted": record}, inputs=[*source.paths, model]
+        output,
+        obs=writable(source.obs),
+        var=writable(source.var),
+        uns={"unbatch_adjusted": record},
+        inputs=[*source.paths, model],
     ) as sink:
         for block in blocks:
             sink.append(block)

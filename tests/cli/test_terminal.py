@@ -1,0 +1,181 @@
+"""As a user meets it: help, version, exit codes, pipes, terminals and Ctrl-C, in real processes where it matters."""
+
+import os
+import pty
+import subprocess
+import sys
+import threading
+import types
+from importlib.metadata import version
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+from typer.testing import CliRunner
+
+from unbatch._check import InputWarning
+from unbatch._progress import Silent
+from unbatch.cli import app
+from unbatch.cli._console import one_line_warnings
+
+UNBATCH = Path(sys.executable).with_name("unbatch")
+COMMANDS = ("demo", "fit", "adjust", "simulate", "inspect")
+
+
+def process(*arguments, **options):
+    command = [str(UNBATCH), *(str(argument) for argument in arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def on_a_terminal(*arguments):
+    """Run with standard error on a pseudo-terminal; give the exit code and all that it showed."""
+    master, slave = pty.openpty()
+    running = subprocess.Popen([str(UNBATCH), *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=slave)
+    os.close(slave)
+    shown = bytearray()
+
+    def read():
+        try:
+            while chunk := os.read(master, 4096):
+                shown.extend(chunk)
+        except OSError:  # Linux reports the end of a pseudo-terminal as an error
+            pass
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    code = running.wait(timeout=120)
+    reader.join(timeout=10)
+    os.close(master)
+    return code, shown.decode()
+
+
+def test_version_is_quick_to_say():
+    done = process("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"unbatch {version('unbatch')}\n", "")
+
+
+def test_the_command_line_itself_loads_nothing_heavy():
+    code = (
+        "import sys, unbatch.cli; "
+        "print([name for name in ('anndata', 'matplotlib', 'openTSNE', 'numba', 'faiss') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(run, command):
+    done = run(command, "--help")
+    assert done.exit_code == 0
+    text = done.stdout
+    assert "Examples:" in text
+    assert f"unbatch {command}" in text.split("Examples:")[1]
+    assert "----" not in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_says_what_it_is(command):
+    options = {option.name: option for option in _click_command(command).params if option.name != "help"}
+    assert options
+    for name, option in options.items():
+        assert option.help, name
+
+
+def _click_command(name):
+    from typer.main import get_command
+
+    return get_command(app).commands[name]
+
+
+def test_help_lists_the_commands(run):
+    done = run("--help")
+    assert done.exit_code == 0
+    for command in COMMANDS:
+        assert command in done.stdout
+
+
+def test_a_misspelt_command_is_a_usage_error(run):
+    done = run("fitt")
+    assert done.exit_code == 2
+    assert "fitt" in done.stderr
+
+
+def test_refused_input_is_one_line_and_exit_code_2_in_a_real_process(h5ad, tmp_path):
+    (tmp_path / "cut.h5ad").write_bytes(h5ad.read_bytes()[: h5ad.stat().st_size // 2])
+    done = process("fit", tmp_path / "cut.h5ad", "-b", "batch", "-o", tmp_path / "fit.h5ad")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: ")
+    assert "cut.h5ad" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_output_that_may_not_be_written_is_one_line_before_the_work(run):
+    done = run("fit", "not-even-looked-for.h5ad", "-b", "batch", "-o", "/proc/fit.h5ad")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("Error: --output /proc/fit.h5ad cannot be written")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_in_a_pipe_there_is_no_bar(h5ad, tmp_path):
+    done = process("fit", h5ad, "-b", "batch", "-o", tmp_path / "fit.h5ad")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert "%|" not in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_on_a_terminal_there_is_a_bar_and_quiet_takes_it_away(tmp_path):
+    code, shown = on_a_terminal("simulate", "--n-cells", 50, "-o", tmp_path / "sim.h5ad")
+    assert code == 0
+    assert "simulating counts" in shown
+    assert "100%" in shown
+    code, shown = on_a_terminal("simulate", "--n-cells", 50, "-o", tmp_path / "sim.h5ad", "--quiet")
+    assert (code, shown) == (0, "")
+
+
+@pytest.fixture
+def demo(monkeypatch):
+    """A demonstration that does what a test tells it to."""
+    module = types.ModuleType("unbatch.demo")
+    monkeypatch.setitem(sys.modules, "unbatch.demo", module)
+    return module
+
+
+def test_demo_is_called_with_its_folder(run, demo, tmp_path):
+    calls = []
+    demo.run_demo = lambda output, *, progress: calls.append((output, progress))
+    assert run("demo", "--output", tmp_path / "figures").exit_code == 0
+    assert calls[0][0] == tmp_path / "figures"
+    assert isinstance(calls[0][1], Silent)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (KeyboardInterrupt(), 130, "Interrupted."),
+        (PermissionError(13, "Permission denied", "figures"), 2, "Error: [Errno 13] Permission denied: 'figures'"),
+        (MemoryError(), 2, "Error: not enough memory"),
+    ],
+)
+def test_what_stops_a_command_is_one_line(run, demo, error, code, message):
+    demo.run_demo = Mock(side_effect=error)
+    done = run("demo")
+    assert done.exit_code == code
+    assert done.stderr.startswith(message)
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_defect_of_ours_is_not_hidden(demo):
+    demo.run_demo = Mock(side_effect=ZeroDivisionError)
+    done = CliRunner().invoke(app, ["demo"])
+    assert isinstance(done.exception, ZeroDivisionError)
+
+
+def test_warnings_are_one_line_each_every_time(capsys):
+    import warnings
+
+    with one_line_warnings():
+        for _ in range(2):
+            warnings.warn("two\nlines", InputWarning, stacklevel=1)
+    assert capsys.readouterr().err == "Warning: two lines\n" * 2
