@@ -157,11 +157,42 @@ def test_write_h5ad_refuses_its_input_and_what_cannot_be_stored(tmp_path, adata)
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_blocks_of_any_size_against_chunks(tmp_path, adata, suffix, monkeypatch):
+    monkeypatch.setattr("unbatch.io.growing._HDF5_CHUNK", 5)
+    monkeypatch.setattr("unbatch.io.growing._ZARR_CHUNK", 5)
+    for block_size in (1, 2, 10):
+        path = tmp_path / f"out{block_size}{suffix}"
+        _write(path, open_counts(adata), block_size=block_size)
+        read = _read(path).X
+        assert read.has_canonical_format
+        np.testing.assert_array_equal(read.toarray(), example_counts().toarray())
+
+
+def test_ctrl_c_is_not_lost_in_the_writing(tmp_path, adata):
+    """Python drops an interruption that arrives while h5py releases an object: the main thread must not be there."""
+    import threading
+
+    writers = set()
+    original = h5py.Dataset.__setitem__
+    with pytest.MonkeyPatch.context() as patch:
+
+        def watch(self, *args):
+            writers.add(threading.current_thread().name.split("_")[0])
+            return original(self, *args)
+
+        patch.setattr(h5py.Dataset, "__setitem__", watch)
+        patch.setattr("unbatch.io.growing._HDF5_CHUNK", 5)
+        _write(tmp_path / "out.h5ad", open_counts(adata), obs=adata.obs)
+    assert writers == {"unbatch-writer"}
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("unbatch-writer")]
+
+
 def test_a_failing_disk_is_one_sentence(tmp_path, adata, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("unbatch.io.sink._extend", fail)
+    monkeypatch.setattr("unbatch.io.growing.GrowingArray.append", fail)
     with pytest.raises(InputError, match=r"out.h5ad could not be written: No space left on device"):
         _write(tmp_path / "out.h5ad", open_counts(adata))
     assert list(tmp_path.iterdir()) == []

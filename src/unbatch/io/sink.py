@@ -1,6 +1,7 @@
 """Where results go: whole AnnData, or counts block by block, as .h5ad or .zarr that AnnData reads."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -13,19 +14,12 @@ from numpy.typing import DTypeLike
 
 from unbatch._check import InputError
 from unbatch.io.atomic import replacing
+from unbatch.io.growing import GZIP, GrowingArray
 from unbatch.io.source import Block
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-_HDF5_CHUNK = 2**17
-"""Values per chunk: half a megabyte of float32, which fits the chunk cache of HDF5."""
-_ZARR_CHUNK = 2**20
-"""Values per chunk: each is a file, so larger."""
-_GZIP = {"compression": "gzip", "compression_opts": 1}
-_SHUFFLED_GZIP = {**_GZIP, "shuffle": True}
-"""Every reader of HDF5 has gzip and shuffle; on counts this is a third smaller than gzip at level 4 without shuffle,
-and faster."""
 _VERSION = "0.1.0"
 
 
@@ -51,8 +45,12 @@ def write_h5ad(path: Path | str, adata: "AnnData", *, inputs: Sequence[Path | st
     """
     from anndata.io import write_elem
 
-    with replacing(path, inputs=inputs) as temporary, h5py.File(temporary, "w") as file, _naming(path):
-        write_elem(file, "/", adata, dataset_kwargs=_GZIP)
+    def write(temporary: Path) -> None:
+        with h5py.File(temporary, "w") as file, _naming(path):
+            write_elem(file, "/", adata, dataset_kwargs=GZIP)
+
+    with replacing(path, inputs=inputs) as temporary, _writer_thread() as writer:
+        writer.submit(write, temporary).result()
 
 
 class CountSink:
@@ -115,6 +113,9 @@ class CountSink:
         self._inputs = tuple(inputs)
         self._stack = ExitStack()
         self._root: Any = None
+        self._arrays: dict[str, GrowingArray] = {}
+        self._writer: ThreadPoolExecutor | None = None
+        self._writing: Future[None] | None = None
         if self.path.suffix not in {".h5ad", ".zarr"}:
             raise InputError(f"{path} has no ending that says how to write it: use .h5ad or .zarr")
 
@@ -126,28 +127,40 @@ class CountSink:
             index_type = np.int32 if len(self.var) < 2**31 else np.int64
             group = self._root.create_group("X")
             for name, dtype in (("data", self._dtype), ("indices", index_type), ("indptr", np.int64)):
-                _create(group, name, np.dtype(dtype), compress=self._compress)
-            _extend(group["indptr"], np.zeros(1, dtype=np.int64))
+                self._arrays[name] = GrowingArray(group, name, np.dtype(dtype), compress=self._compress)
+            self._arrays["indptr"].append(np.zeros(1, dtype=np.int64))
+            self._writer = stack.enter_context(_writer_thread())
             stack.push(self._finish)
             self._stack = stack.pop_all()
         return self
 
     def append(self, block: Block) -> None:
-        """Write the next cells."""
+        """Write the next cells. The block must not be changed afterwards."""
         counts = block.counts
         if block.start != self.n_cells:
             raise ValueError(f"the next block starts at cell {self.n_cells}, got one that starts at {block.start}")
         if counts.shape[1] != len(self.var):
             raise ValueError(f"the block has {counts.shape[1]} genes, var has {len(self.var)}")
-        values = counts.data.astype(self._dtype)
+        values = counts.data.astype(self._dtype, copy=False)
         if self._dtype.kind in "iu" and (values != counts.data).any():
             raise ValueError(f"the block holds values that {self._dtype} cannot: choose a floating-point dtype")
-        group = self._root["X"]
-        _extend(group["data"], values)
-        _extend(group["indices"], counts.indices)
-        _extend(group["indptr"], counts.indptr[1:].astype(np.int64) + self.n_stored)
+        stored = {"data": values, "indices": counts.indices}
+        stored["indptr"] = counts.indptr[1:].astype(np.int64) + self.n_stored
+        self._wait()
+        assert self._writer is not None  # set on entry
+        self._writing = self._writer.submit(self._write, stored)
         self.n_cells += int(counts.shape[0])
         self.n_stored += int(counts.nnz)
+
+    def _write(self, stored: Mapping[str, Any]) -> None:
+        for name, values in stored.items():
+            self._arrays[name].append(values)
+
+    def _wait(self) -> None:
+        """Let the block in work be written, and raise what went wrong with it."""
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
 
     def __exit__(
         self,
@@ -163,18 +176,26 @@ class CountSink:
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> bool:
-        """Write the annotation, unless something has gone wrong; runs before the output is moved to its place."""
-        from anndata.io import write_elem
-
+        """Write the rest, unless something has gone wrong; runs before the output is moved to its place."""
         if error is not None:
             return False
+        self._wait()
         names = self.obs if self.obs is not None else pd.DataFrame(index=np.arange(self.n_cells).astype(str))
         if len(names) != self.n_cells:
             raise InputError(f"{self.path}: {self.n_cells} cells were written, obs has {len(names)} rows")
+        assert self._writer is not None  # set on entry
+        self._writer.submit(self._write_rest, names).result()
+        return False
+
+    def _write_rest(self, obs: pd.DataFrame) -> None:
+        from anndata.io import write_elem
+
+        for array in self._arrays.values():
+            array.flush()
         _describe(self._root, "anndata")
         _describe(self._root["X"], "csr_matrix")
         self._root["X"].attrs["shape"] = [self.n_cells, len(self.var)]
-        slots = {"obs": names, "var": self.var, "uns": self.uns, "obsm": self.obsm, "varm": self.varm}
+        slots = {"obs": obs, "var": self.var, "uns": self.uns, "obsm": self.obsm, "varm": self.varm}
         for key, slot in {**slots, "layers": {}, "obsp": {}, "varp": {}}.items():
             with _naming(self.path):
                 write_elem(self._root, key, slot)
@@ -182,7 +203,15 @@ class CountSink:
             import zarr
 
             zarr.consolidate_metadata(self._root.store)
-        return False
+
+
+def _writer_thread() -> ThreadPoolExecutor:
+    """Give the thread that writes.
+
+    Writing overlaps computing, and Ctrl-C works: Python drops an interruption that arrives while h5py releases one of
+    its objects, and interruptions arrive in the main thread only, which merely waits.
+    """
+    return ThreadPoolExecutor(1, thread_name_prefix="unbatch-writer")
 
 
 def _open_zarr(path: Path) -> Any:  # noqa: ANN401
@@ -190,23 +219,6 @@ def _open_zarr(path: Path) -> Any:  # noqa: ANN401
 
     # format 2 is read by every version of AnnData and of zarr
     return zarr.open_group(path, mode="w", zarr_format=2)
-
-
-def _create(group: Any, name: str, dtype: np.dtype[Any], *, compress: bool) -> None:  # noqa: ANN401
-    """Create an empty array that can grow."""
-    if isinstance(group, h5py.Group):
-        options = _SHUFFLED_GZIP if compress else {}
-        group.create_dataset(name, shape=(0,), maxshape=(None,), chunks=(_HDF5_CHUNK,), dtype=dtype, **options)
-    else:
-        group.create_array(
-            name, shape=(0,), chunks=(_ZARR_CHUNK,), dtype=dtype, compressors="auto" if compress else None
-        )
-
-
-def _extend(array: Any, values: Any) -> None:  # noqa: ANN401
-    stored = int(array.shape[0])
-    array.resize((stored + len(values),))
-    array[stored:] = values
 
 
 def _describe(group: Any, encoding: str) -> None:  # noqa: ANN401
