@@ -12,7 +12,7 @@ def cost(sizes=(1000, 1000), n_genes=1000, **options):
 
 def test_a_fit_needs_more_than_the_base():
     assert cost().n_bytes > 1e8
-    assert cost().seconds > 2.0
+    assert cost().seconds > 5.0
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from unbatch.core.matching import ExactSearch
 
 _PROBE_CELLS = 2000
 _BYTES = 8
+_START_SECONDS = 4.0
+"""Loading libraries and compiling kernels."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def expected_cost(
     per_cell = 6 * n_dims + 4 * n_batches + 12 * n_matches
     per_gene = 14 * n_samples + 8 * n_batches
     return Cost(
-        seconds=3 * pass_seconds
+        seconds=_START_SECONDS
+        + 3 * pass_seconds
         + comparisons * _seconds_per_comparison(n_dims, n_neighbors)
         + n_genes * n_samples * 1e-5,
         n_bytes=base_bytes + _BYTES * (n_cells * per_cell + n_genes * per_gene),
