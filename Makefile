@@ -3,7 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test lint types docs bench bench-accuracy clean
+METHOD ?= concept
+
+.PHONY: help demo test lint types docs bench bench-accuracy bench-real-data clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -24,6 +26,14 @@ lint: $(VENV)/.installed  ## style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+bench: bench-accuracy $(if $(DATA),bench-real-data)  ## all benchmarks; DATA=FOLDER of .h5ad files adds real counts
+
+bench-accuracy: $(VENV)/.installed  ## error of the estimates on counts with known effects
+	$(BIN)/python benchmarks/accuracy.py $(if $(DATA),--data "$(DATA)")
+
+bench-real-data: $(VENV)/.installed  ## mixing of the batches of the .h5ad files in DATA
+	$(BIN)/python benchmarks/real_data.py --data "$(DATA)" --method $(METHOD)
 
 clean:  ## remove what make made
 	rm -rf $(VENV) unbatch-demo build dist docs/_build

@@ -15,6 +15,14 @@ def test_components_span_the_log_counts_of_the_definition():
     np.testing.assert_allclose(np.abs(scores), np.abs(left * singular)[:, :20], atol=1e-8)
 
 
+def test_row_pointers_wider_than_column_indices_do_no_harm():
+    counts = sparse.csr_array(np.random.default_rng(4).poisson(2.0, (40, 30)).astype(np.float64))
+    wide = counts.copy()
+    wide.indptr = wide.indptr.astype(np.int64)
+    narrow = measures.log1p_pca(counts, size_normalised=False)
+    np.testing.assert_array_equal(measures.log1p_pca(wide, size_normalised=False), narrow)
+
+
 def test_size_normalisation_takes_out_depth_and_spares_empty_cells():
     rng = np.random.default_rng(1)
     profile = rng.poisson(20.0, 30).astype(np.float64)

@@ -63,6 +63,7 @@ def test_adjusting_brings_batches_nearer_to_mixed(demo):
     for found in (demo[1].toy.mixing, demo[1].cell_lines):
         assert found.before > 0.95
         assert found.expected < found.after < found.before - 0.1
+    assert demo[1].toy.mixing.after == pytest.approx(demo[1].toy.planted.after, abs=0.02)
 
 
 @pytest.mark.parametrize(("name", "n_batches"), [("toy.h5ad", 2), ("cell-lines.h5ad", 3)])

@@ -58,6 +58,8 @@ def log1p_pca(counts: Counts, *, size_normalised: bool, n_dims: int = N_DIMS) ->
         scale = np.divide(np.median(totals), totals, out=np.zeros_like(totals), where=totals > 0)
         logs = sparse.csr_matrix(sparse.diags(scale) @ logs)
     logs.data = np.log1p(logs.data)
+    # scikit-learn refuses row pointers of another integer type than the column indices, which files may have
+    logs.indptr = logs.indptr.astype(logs.indices.dtype)
     n_kept = min(n_dims, min(logs.shape) - 1)
     scores: FloatArray = PCA(n_components=n_kept, svd_solver="arpack", random_state=0).fit_transform(logs)
     return scores

@@ -13,13 +13,18 @@ from unbatch.demo.toy import ToyNumbers
 def print_summary(toy: ToyNumbers, lines: Mixing, *, files: Sequence[Path], output: Path) -> None:
     """Print recovery, mixing and the names of the files to standard output."""
     console = Console()
-    console.print(f"\nToy: recovery of the planted batch effects ({toy.fitted.n_genes} genes)", highlight=False)
+    _say(console, f"\nToy: recovery of the planted batch effects ({toy.fitted.n_genes} genes)")
     console.print(_recovery(toy))
-    console.print("\nShare of a cell's 15 nearest neighbours that come from its own batch", highlight=False)
-    console.print(_mixing(toy.mixing, lines))
-    console.print(f"\n{len(files)} files in {output}:", highlight=False)
+    _say(console, "\nShare of a cell's 15 nearest neighbours that come from its own batch")
+    console.print(_mixing(toy, lines))
+    _say(console, f"\n{len(files)} files in {output}:")
     for path in files:
-        console.print(f"  {path.name}", highlight=False)
+        _say(console, f"  {path.name}")
+
+
+def _say(console: Console, line: str) -> None:
+    """Print a line as it is: a long path is not broken, and brackets in it mean nothing."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _recovery(toy: ToyNumbers) -> Table:
@@ -32,11 +37,11 @@ def _recovery(toy: ToyNumbers) -> Table:
     return table
 
 
-def _mixing(toy: Mixing, lines: Mixing) -> Table:
+def _mixing(toy: ToyNumbers, lines: Mixing) -> Table:
     table = Table()
     table.add_column("data")
     for name in ("before", "after", "if batches were mixed"):
         table.add_column(name, justify="right")
-    for name, found in (("toy", toy), ("cell lines", lines)):
+    for name, found in (("toy", toy.mixing), ("toy, planted effects", toy.planted), ("cell lines", lines)):
         table.add_row(name, f"{found.before:.2f}", f"{found.after:.2f}", f"{found.expected:.2f}")
     return table

@@ -1,0 +1,67 @@
+"""What the README tells users to type must run."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import unbatch as ub
+from unbatch import cli
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    mpl.use("agg")
+    monkeypatch.chdir(tmp_path)
+    ub.simulate(n_cells=120, n_genes=40, seed=1).write_h5ad("cells.h5ad")
+    return tmp_path
+
+
+def test_the_commands_run(folder, monkeypatch):
+    commands = [line for block in blocks("") for line in block.splitlines() if line.startswith("unbatch ")]
+    assert [command.split()[1] for command in commands] == ["fit", "adjust"]
+    for command in commands:
+        monkeypatch.setattr(sys, "argv", shlex.split(command))
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert end.value.code in (0, None)
+    assert (folder / "adjusted.h5ad").is_file()
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_workflow_runs_and_hands_scanpy_adjusted_counts(monkeypatch):
+    import matplotlib.pyplot as plt
+
+    scanpy = MagicMock()
+    monkeypatch.setitem(sys.modules, "scanpy", scanpy)
+    names = {}
+    for block in blocks("python"):
+        exec(block, names)  # noqa: S102 - our own README
+    plt.close("all")
+    adata, offset = names["adata"], names["offset"]
+    assert isinstance(names["effects"], pd.DataFrame)
+    scanpy.pp.normalize_total.assert_called_once_with(adata)
+    raw = sparse.csr_array(adata.layers["counts"])
+    np.testing.assert_allclose(adata.X.toarray(), raw.toarray() / np.exp(offset), rtol=1e-6)
+    assert (raw.data % 1 == 0).all()
+
+
+def test_its_links_lead_somewhere_and_it_is_short_on_python():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).is_file(), target
+    lines = [line for line in blocks("python")[0].splitlines() if line.strip()]
+    assert len(lines) <= 10
