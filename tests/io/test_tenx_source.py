@@ -1,6 +1,7 @@
 import gzip
 import os
 
+import anndata as ad
 import numpy as np
 import pytest
 
@@ -52,6 +53,15 @@ def test_genes_that_share_a_symbol_are_named_by_identifier():
     assert table.index.tolist() == ["E1", "CD4", "E3", "E4"]
     kinds = ["Gene Expression", "Antibody Capture"]
     assert gene_table(["E1", "A1"], ["CD4", "CD4"], kinds).index.tolist() == ["CD4", "CD4"]
+
+
+@pytest.mark.parametrize("ending", ["h5", "mtx"])
+def test_var_whose_index_bore_the_name_of_a_column_could_not_be_written(tmp_path, ending):
+    path = write_tenx_h5(tmp_path / "in.h5") if ending == "h5" else write_mtx(tmp_path / "in")
+    var = open_counts(path).var
+    assert var.index.name is None
+    ad.AnnData(var=var).write_h5ad(tmp_path / "out.h5ad")
+    assert ad.read_h5ad(tmp_path / "out.h5ad").var["gene_symbols"].tolist() == var["gene_symbols"].tolist()
 
 
 def test_a_gene_called_na_keeps_its_name(tmp_path):

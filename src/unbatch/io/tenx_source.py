@@ -31,8 +31,7 @@ def open_tenx_h5(path: Path, *, layer: str | None = None) -> MatrixSource:
     """Open a 10x .h5 file. The matrix is stored by cell, so it is read block by block.
 
     Genes are named by their symbol, or by their identifier where several share a symbol. Of several kinds of features
-    only
-    "Gene Expression" is kept, with a warning.
+    only "Gene Expression" is kept, with a warning.
 
     Parameters
     ----------
@@ -163,7 +162,9 @@ def gene_table(identifiers: Iterable[str], symbols: Iterable[str], kinds: Iterab
     # features of another kind may bear the name of a gene (an antibody against CD4), so kinds are told apart
     shared = table.duplicated([column for column in table.columns if column != "gene_ids"], keep=False)
     by_identifier = shared | (table["gene_symbols"] == "")
-    table.index = pd.Index(table["gene_symbols"].where(~by_identifier, table["gene_ids"]), dtype=object, name=None)
+    names = table["gene_symbols"].where(~by_identifier, table["gene_ids"])
+    # an index of the series would bear its name too, and anndata writes none that is called like a column
+    table.index = pd.Index(names.to_numpy(), dtype=object)
     return table
 
 
