@@ -57,6 +57,19 @@ def test_labels_that_are_not_text_are_found_again(toy, labels):
     assert adjusted(adata, fit).shape == (120, 20)
 
 
+def test_labels_joined_in_a_second_place_let_empty_ones_pass(toy):
+    fit = fitted(toy, ["batch", "lane"])
+    other = toy.copy()
+    other.obs["lane"] = ["x", "", "y"] * 40
+    with pytest.raises(InputError, match=r"obs\['lane'\] .* no label for 40 of 120 cells"):
+        adjusted(other, fit)
+
+
+def test_a_single_cell_can_be_adjusted(toy):
+    fit = fitted(toy, ["batch", "lane"])
+    np.testing.assert_array_equal(adjusted(toy[7:8].copy(), fit), adjusted(toy, fit)[7:8])
+
+
 def test_one_of_the_files_that_were_batches_can_be_adjusted_alone(toy, tmp_path):
     for name, rows in {"one": slice(0, 60), "two": slice(60, 120)}.items():
         toy[rows].copy().write_h5ad(tmp_path / f"{name}.h5ad")
@@ -79,7 +92,7 @@ def test_a_missing_label_is_counted(toy):
     labels = other.obs["batch"].astype(object)
     labels.iloc[[4, 9]] = None
     other.obs["batch"] = labels
-    with pytest.raises(InputError, match=r"2 of 120 cells .* have no batch label"):
+    with pytest.raises(InputError, match=r"no label for 2 of 120 cells"):
         adjusted(other, fit)
 
 

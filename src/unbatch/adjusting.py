@@ -11,10 +11,10 @@ from unbatch._progress import Progress, Silent
 from unbatch._types import CodeArray, FloatArray
 from unbatch.core.adjust import adjust_counts
 from unbatch.fitted import BatchFit
+from unbatch.io.batches import label_cells
 from unbatch.io.door import DoorCheck
 from unbatch.io.source import Block, CountSource
 
-_SEPARATOR = " | "
 _SHOWN = 8
 
 
@@ -51,7 +51,7 @@ def adjusted_blocks(
     found = source_labels(source, fit) if labels is None else [str(label) for label in labels]
     codes = batch_codes(found, fit, where=source.description)
     if labels is None:
-        _check_same_labels(found, source, fit)
+        _check_same_labels(source, fit)
     return _adjust(source, delta, codes=codes, progress=progress or Silent())
 
 
@@ -99,34 +99,26 @@ def source_labels(source: CountSource, fit: BatchFit) -> list[str]:
             f"{source.description} has no obs column {missing[0]!r}, which named the batches in the fit (its columns: "
             f"{columns}): add it"
         )
-    unlabelled = source.obs[list(fit.batch_key)].isna().any(axis=1).to_numpy()
-    if unlabelled.any():
-        raise InputError(
-            f"{unlabelled.sum()} of {source.n_cells} cells of {source.description} have no batch label (first: "
-            f"{source.obs.index[unlabelled][0]!r}): label them or leave them out"
-        )
-    return _joined(source.obs, fit.batch_key)
+    return label_cells(source, fit.batch_key).labels
 
 
-def _joined(obs: pd.DataFrame, keys: tuple[str, ...]) -> list[str]:
-    return [_SEPARATOR.join(str(part) for part in row) for row in obs[list(keys)].itertuples(index=False)]
-
-
-def _check_same_labels(labels: Sequence[str], source: CountSource, fit: BatchFit) -> None:
+def _check_same_labels(source: CountSource, fit: BatchFit) -> None:
     """Refuse cells that bear other labels than in the fit, if they are the cells of the fit.
 
     Cells of other files may share names with them by chance, as barcodes do: only the same in the same order count.
     """
     if not fit.batch_key or not set(fit.batch_key) <= set(fit.obs) or not source.obs.index.equals(fit.obs.index):
         return
-    before = _joined(fit.obs, fit.batch_key)
-    changed = [cell for cell, (old, new) in enumerate(zip(before, labels, strict=True)) if old != new]
-    if changed:
-        raise InputError(
-            f"{len(changed)} of {source.n_cells} cells of {source.description} bear the label of another batch than in "
-            f"the fit (first: {source.obs.index[changed[0]]!r}, then {before[changed[0]]!r}, now "
-            f"{labels[changed[0]]!r}): give the labels that were fitted, or fit again"
-        )
+    for key in fit.batch_key:
+        before, now = (table[key].astype(str).to_numpy() for table in (fit.obs, source.obs))
+        changed = np.flatnonzero(before != now)
+        if changed.size:
+            first = int(changed[0])
+            raise InputError(
+                f"{changed.size} of {source.n_cells} cells of {source.description} bear another obs[{key!r}] than in "
+                f"the fit (first: {source.obs.index[first]!r}, then {before[first]!r}, now {now[first]!r}): give the "
+                "labels that were fitted, or fit again"
+            )
 
 
 def batch_codes(labels: Sequence[Any], fit: BatchFit, *, where: str) -> CodeArray:

@@ -67,7 +67,8 @@ def test_relabelled_cells_of_the_fit_are_refused(run, toy, model, tmp_path):
     refused(
         run("adjust", tmp_path / "in.h5ad", "-m", model, "-o", tmp_path / "out.h5ad"),
         "150 of 150 cells",
-        "label of another batch",
+        "bear another obs['batch']",
+        "then 'batch_1', now 'batch_2'",
     )
 
 

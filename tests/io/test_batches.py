@@ -4,7 +4,7 @@ import pytest
 from anndata import AnnData
 
 from unbatch._check import InputError, InputWarning
-from unbatch.io.batches import measured_by_batch, read_batches
+from unbatch.io.batches import label_cells, measured_by_batch, read_batches
 from unbatch.io.source import open_counts
 
 from .conftest import example_adata
@@ -58,12 +58,22 @@ def test_without_key_each_file_is_a_batch(tmp_path, adata):
     np.testing.assert_array_equal(measured_by_batch(source, batches), source.measured)
 
 
-def test_a_gene_is_measured_in_a_batch_if_one_of_its_files_did(adata):
+def test_cells_of_a_file_that_lacks_a_gene_counted_as_zeros_in_a_batch_of_two_files(adata):
     one, two = adata[:, :4].copy(), adata[:, 2:6].copy()
     one.obs["batch"], two.obs["batch"] = ["a"] * 22 + ["b"], ["b"] * 23
     source = open_counts({"one": one, "two": two})
     measured = measured_by_batch(source, read_batches(source, "batch"))
-    assert measured.T.astype(int).tolist() == [[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]]
+    assert measured.T.astype(int).tolist() == [[1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 0, 0]]
+
+
+def test_labels_are_read_without_asking_for_anything_to_compare():
+    source = _source(donor=["d1", "d2", "d2"], lane=["x", "x", "y"])
+    labelled = label_cells(source, ["donor", "lane"])
+    assert labelled.labels == ["d1 | x", "d2 | x", "d2 | y"]
+    assert labelled.usable.all()
+    assert label_cells(_source(batch=["a"]), "batch").labels == ["a"]
+    with pytest.raises(InputError, match="no batch key is given"):
+        label_cells(source)
 
 
 def test_a_misspelt_key_lists_the_likely_columns(adata):

@@ -3,7 +3,7 @@
 import difflib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,11 @@ class Batches:
     levels: tuple[str, ...]
     min_cells: int = 2
     key: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> list[str]:
+        """Name of the batch of each cell, (n_cells,)."""
+        return [self.levels[code] for code in self.codes]
 
     @property
     def sizes(self) -> IntArray:
@@ -87,45 +92,70 @@ def read_batches(source: CountSource, batch_key: str | Sequence[str] | None = No
     """
     if min_cells < 1:
         raise InputError(f"min_cells must be at least 1, got {min_cells}")
-    keys = () if batch_key is None else (batch_key,) if isinstance(batch_key, str) else tuple(batch_key)
-    if keys:
-        batches = _from_columns(source, keys, min_cells)
-    elif len(source.parts) > 1:
-        batches = Batches(source.part, source.parts, min_cells)
-    else:
-        raise InputError(f"no batch key is given for {source.description}: {_choices(source.obs, min_cells)}")
+    batches = replace(label_cells(source, batch_key), min_cells=min_cells)
     _check_sizes(batches)
     return batches
 
 
+def label_cells(source: CountSource, batch_key: str | Sequence[str] | None = None) -> Batches:
+    """Read the batch of each cell, however few batches there are and however few cells they have.
+
+    Parameters
+    ----------
+    source
+        Where the cells come from.
+    batch_key
+        As in `read_batches`, which asks in addition that there be something to compare.
+
+    Returns
+    -------
+    Batches
+        With every batch usable.
+
+    Raises
+    ------
+    InputError
+        If a column is missing (lists the likely ones), a cell has no label, or a single file comes without a key.
+    """
+    keys = () if batch_key is None else (batch_key,) if isinstance(batch_key, str) else tuple(batch_key)
+    if keys:
+        return _from_columns(source, keys)
+    if len(source.parts) > 1:
+        return Batches(source.part, source.parts, 1)
+    raise InputError(f"no batch key is given for {source.description}: {_choices(source.obs)}")
+
+
 def measured_by_batch(source: CountSource, batches: Batches) -> BoolArray:
-    """Tell which genes each batch measured: those that at least one of the files with cells of the batch measured.
+    """Tell which genes each batch measured: those that every file with cells of the batch measured.
+
+    A file that lacks a gene gives its cells no counts of it. If another file with cells of the same batch has the gene,
+    the batch's total over both would take those cells for silent; so such a gene is unmeasured in the batch.
 
     Returns
     -------
     (n_genes, n_batches) bool
     """
     pairs = np.unique(np.stack([source.part, batches.codes]), axis=1)
-    measured = np.zeros((source.n_genes, len(batches.levels)), dtype=np.bool_)
+    measured = np.ones((source.n_genes, len(batches.levels)), dtype=np.bool_)
     for part, batch in pairs.T:
-        measured[:, batch] |= source.measured[:, part]
+        measured[:, batch] &= source.measured[:, part]
     return measured
 
 
-def _from_columns(source: CountSource, keys: tuple[str, ...], min_cells: int) -> Batches:
+def _from_columns(source: CountSource, keys: tuple[str, ...]) -> Batches:
     absent = [key for key in keys if key not in source.obs]
     if absent:
-        choices = _choices(source.obs, min_cells, wanted=absent[0])
+        choices = _choices(source.obs, wanted=absent[0])
         raise InputError(f"{source.description} has no obs column {absent[0]!r}: {choices}")
     columns = [_labels(source, key) for key in keys]
     if len(columns) == 1:
-        return Batches(*columns[0], min_cells, keys)
+        return Batches(*columns[0], 1, keys)
     combined, codes = np.unique(np.stack([codes for codes, _ in columns]), axis=1, return_inverse=True)
     names = [levels for _, levels in columns]
     levels = tuple(
         _SEPARATOR.join(of_column[code] for of_column, code in zip(names, level, strict=True)) for level in combined.T
     )
-    return Batches(codes.ravel().astype(np.int32), levels, min_cells, keys)
+    return Batches(codes.ravel().astype(np.int32), levels, 1, keys)
 
 
 def _labels(source: CountSource, key: str) -> tuple[CodeArray, tuple[str, ...]]:
@@ -196,14 +226,14 @@ def _is_doubtful(level: str) -> bool:
     return level.strip().lower() in _LIKELY_MISSING
 
 
-def _choices(obs: pd.DataFrame, min_cells: int, *, wanted: str | None = None) -> str:
+def _choices(obs: pd.DataFrame, *, wanted: str | None = None) -> str:
     """List the columns that are likely to be meant: similar names first, then those that look like batches."""
     columns = [str(column) for column in obs.columns]
     by_lower_case = {column.lower(): column for column in columns}
     close = difflib.get_close_matches(wanted.lower(), by_lower_case, n=3) if wanted else []
     similar = [by_lower_case[name] for name in close]
     by_hint = sorted(
-        (column for column in columns if _looks_like_batch(obs[column], min_cells)),
+        (column for column in columns if _looks_like_batch(obs[column])),
         key=lambda column: not any(hint in column.lower() for hint in _HINTS),
     )
     likely = list(dict.fromkeys(similar + by_hint))[:_MOST_LISTED]
@@ -214,8 +244,7 @@ def _choices(obs: pd.DataFrame, min_cells: int, *, wanted: str | None = None) ->
     return "obs has no columns at all: add one that says which batch each cell is from, or give one file per batch"
 
 
-def _looks_like_batch(column: pd.Series, min_cells: int) -> bool:
+def _looks_like_batch(column: pd.Series) -> bool:
     if pd.api.types.is_float_dtype(column.dtype):
         return False
-    most = min(_MOST_LEVELS, max(len(column) // max(min_cells, 2), 2))
-    return bool(2 <= column.nunique() <= most)  # noqa: PLR2004
+    return bool(2 <= column.nunique() <= min(_MOST_LEVELS, max(len(column) // 2, 2)))  # noqa: PLR2004
