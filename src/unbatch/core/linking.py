@@ -1,0 +1,130 @@
+"""First effects: pseudobulks of each batch, the mutual neighbours among them, and the contrasts that they agree on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from unbatch._types import CodeArray, FloatArray, IntArray
+
+_CALIPERS = (np.inf, 1.5, 1.15)
+"""How far apart two linked pseudobulks may be, in units of the distance to their `_OWN_RANK`-th own neighbour: first
+anything goes, since the batch effect itself keeps true counterparts apart."""
+_OWN_RANK = 3
+_RIDGE = 1.0
+_PRIOR_COUNTS = 20.0
+
+
+@dataclass(frozen=True, eq=False)
+class Links:
+    """Pairs of pseudobulks of two batches that are each other's nearest, and the effects that follow from them.
+
+    Attributes
+    ----------
+    pairs
+        (n_pairs, 2) numbers of the pseudobulks.
+    log_delta
+        (n_genes, n_batches) first estimate of the effects.
+    """
+
+    pairs: IntArray
+    log_delta: FloatArray
+
+
+def link_pseudobulks(
+    sums: FloatArray, size: FloatArray, *, batch: CodeArray, basis: FloatArray, level: CodeArray | None = None
+) -> Links:
+    r"""Match pseudobulks across batches and estimate first effects from the matches.
+
+    A pseudobulk sums some tens of cells of one batch and one state: the noise of single cells averages out, so that
+    what is left between batches is the difference of states and the batch effect. Batch effects that are spread over
+    all genes are nearly at right angles to the differences between states, so that mutual nearest neighbours in the
+    space of those differences are counterparts even before anything is corrected. From the pairs (p, q), with log
+    rates L and weights w, the effects solve
+
+    .. math:: \min_b \sum_{pq} w_{pq} \| (L_p - L_q) - (b_{k(p)} - b_{k(q)}) \|^2 + \| b \|^2 .
+
+    Then pairs are sought again with these effects removed, and those farther apart than a caliper are dropped.
+
+    Parameters
+    ----------
+    sums
+        Counts of each pseudobulk, (n_pseudobulks, n_genes).
+    size
+        Summed size factors of each pseudobulk, (n_pseudobulks,).
+    batch
+        Batch of each pseudobulk, (n_pseudobulks,).
+    basis
+        Directions in which cells of one batch differ, (n_genes, n_dims).
+    level
+        Only pseudobulks of the same level are linked, (n_pseudobulks,); all by default.
+
+    Returns
+    -------
+    Links
+    """
+    level = np.zeros_like(batch) if level is None else level
+    n_batches = int(batch.max()) + 1
+    mean = sums.sum(axis=0) / size.sum()
+    log_rate = np.log((sums + 1) / (size[:, None] + 1 / np.maximum(mean, 1 / size.sum())))
+    by_batch = np.zeros((n_batches, sums.shape[1]))
+    np.add.at(by_batch, batch, sums)
+    trust = by_batch / (by_batch + _PRIOR_COUNTS)
+    effect = np.zeros((n_batches, sums.shape[1]))
+    pairs = np.zeros((0, 2), dtype=np.int64)
+    for caliper in _CALIPERS:
+        where = (log_rate - effect[batch]) @ basis
+        pairs = _mutual(where, batch, level, caliper=caliper)
+        effect = _contrasts(log_rate, size, batch, pairs) * trust
+        effect = effect - np.median(effect, axis=1, keepdims=True)
+    return Links(pairs, effect.T.copy())
+
+
+def _mutual(where: FloatArray, batch: CodeArray, level: CodeArray, *, caliper: float) -> IntArray:
+    """Find the pairs of pseudobulks of different batches that are each other's nearest and within the caliper."""
+    reach = _own_reach(where, batch) * caliper if np.isfinite(caliper) else np.full(len(batch), np.inf)
+    members = {
+        (k, v): np.flatnonzero((batch == k) & (level == v))
+        for k, v in sorted(set(zip(batch.tolist(), level.tolist(), strict=True)))
+    }
+    found = []
+    for (k, v), mine in members.items():
+        for (other, w), theirs in members.items():
+            if other <= k or w != v:
+                continue
+            distance = cdist(where[mine], where[theirs])
+            nearest, back = distance.argmin(axis=1), distance.argmin(axis=0)
+            own = np.arange(len(mine))
+            both = back[nearest] == own
+            far = distance[own, nearest] > np.maximum(reach[mine], reach[theirs[nearest]])
+            keep = both & ~far
+            found.append(np.column_stack([mine[keep], theirs[nearest[keep]]]))
+    return np.concatenate(found) if found else np.zeros((0, 2), dtype=np.int64)
+
+
+def _own_reach(where: FloatArray, batch: CodeArray) -> FloatArray:
+    """Distance from each pseudobulk to its third nearest of the same batch; infinite in a batch with too few."""
+    reach = np.full(len(batch), np.inf)
+    for k in np.unique(batch):
+        mine = np.flatnonzero(batch == k)
+        if len(mine) > _OWN_RANK:
+            reach[mine] = np.sort(cdist(where[mine], where[mine]), axis=1)[:, _OWN_RANK]
+    return reach
+
+
+def _contrasts(log_rate: FloatArray, size: FloatArray, batch: CodeArray, pairs: IntArray) -> FloatArray:
+    """Solve for the effects of all genes at once: the weights of the pairs are the same for each gene."""
+    n_batches = int(batch.max()) + 1
+    p, q = pairs.T
+    weight = 1 / (1 / size[p] + 1 / size[q])
+    weight = weight / max(float(weight.mean()), 1e-300) if len(weight) else weight
+    normal, right = _RIDGE * np.eye(n_batches), np.zeros((n_batches, log_rate.shape[1]))
+    np.add.at(normal, (batch[p], batch[p]), weight)
+    np.add.at(normal, (batch[q], batch[q]), weight)
+    np.add.at(normal, (batch[p], batch[q]), -weight)
+    np.add.at(normal, (batch[q], batch[p]), -weight)
+    for a in range(n_batches):
+        for ours, theirs in ((p, q), (q, p)):
+            mine = batch[ours] == a
+            right[a] += weight[mine] @ (log_rate[ours[mine]] - log_rate[theirs[mine]])
+    return np.asarray(np.linalg.solve(normal, right), dtype=np.float64)

@@ -1,0 +1,292 @@
+"""The default estimator: states matched across batches, effects shared by all of them, in rounds."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+from threadpoolctl import threadpool_limits
+
+from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
+from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_composition, composition_ratio
+from unbatch.core.linking import link_pseudobulks
+from unbatch.core.loglinear import Effects, StateTable, fit_effects
+from unbatch.core.states import States, adjusted_logs, batch_pseudobulks, find_states, state_basis
+
+StopReason: TypeAlias = Literal["converged", "max_rounds", "nothing shared"]
+
+_FEWEST_STATES = 4
+_WELL_MEASURED = 200
+_COMPOSITION_GENES = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Numbers that steer `fit_matched`; what grows when they grow is told by `unbatch.MatchedOptions`."""
+
+    n_dims: int = 20
+    n_genes: int = 2000
+    cells_per_state: int = 40
+    max_states: int = 40
+    caliper: float = 3.0
+    min_support: float = 10.0
+    max_rounds: int = 8
+    tol: float = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedFit:
+    """Result of `fit_matched`.
+
+    Attributes
+    ----------
+    effects
+        Log effects, their standard errors, what was learned, and the rates of the states.
+    states
+        The states of the cells.
+    basis
+        (n_genes, n_dims) axes in which cells are compared.
+    scale
+        Counts of the median cell, to which cells are normalised before the logarithm.
+    identifiable
+        (n_batches,) whether the batch shares states with the others; if not, its log delta is 0.
+    support
+        (n_states, n_batches) whether the state's cells of this batch take part in the estimate.
+    information
+        (n_batches,) effective number of cells by which the batch is compared with the others.
+    composition
+        The correction for graded states that was chosen.
+    trace
+        One array per quantity, one value per round: "change" (root mean square change of log delta over well-measured
+        genes), "matched" (share of cells that take part), "states", "objective".
+    stop_reason
+        Why the rounds ended.
+    """
+
+    effects: Effects
+    states: States
+    basis: FloatArray
+    scale: float
+    identifiable: BoolArray
+    support: BoolArray
+    information: FloatArray
+    composition: CompositionChoice
+    trace: dict[str, FloatArray]
+    stop_reason: StopReason
+
+
+def fit_matched(
+    counts: Counts,
+    batch: CodeArray,
+    *,
+    measured: BoolArray,
+    level: CodeArray | None = None,
+    control_genes: BoolArray | None = None,
+    settings: Settings | None = None,
+    seed: int = 0,
+) -> MatchedFit:
+    """Estimate batch effects from cells of the same state in different batches.
+
+    Parameters
+    ----------
+    counts
+        Counts, (n_cells, n_genes); every cell has a count.
+    batch
+        Batch of each cell, (n_cells,), 0 to n_batches - 1.
+    measured
+        Genes that each batch measured, (n_genes, n_batches).
+    level
+        Cells are only compared within a level, (n_cells,).
+    control_genes
+        Genes known to carry technical variation only, (n_genes,): it is taken out of the coordinates.
+    settings
+        See `Settings`.
+    seed
+        Start of all random numbers. The result does not depend on the number of threads.
+
+    Returns
+    -------
+    MatchedFit
+    """
+    with threadpool_limits(limits=1):
+        return _Rounds(
+            counts=counts,
+            batch=batch,
+            measured=measured,
+            level=np.zeros_like(batch) if level is None else level,
+            control_genes=control_genes,
+            settings=settings or Settings(),
+            seed=seed,
+        ).run()
+
+
+@dataclass(frozen=True, eq=False)
+class _Rounds:
+    """The data of a fit, and the rounds over it."""
+
+    counts: Counts
+    batch: CodeArray
+    measured: BoolArray
+    level: CodeArray
+    control_genes: BoolArray | None
+    settings: Settings
+    seed: int
+
+    @property
+    def n_batches(self) -> int:
+        return int(self.measured.shape[1])
+
+    @cached_property
+    def shared(self) -> BoolArray:
+        """Genes that all batches measured."""
+        return np.asarray(self.measured.all(axis=1))
+
+    @cached_property
+    def totals(self) -> FloatArray:
+        totals = np.bincount(self.counts.indices, self.counts.data, self.counts.shape[1])
+        return totals.astype(np.float64)
+
+    @cached_property
+    def well_measured(self) -> BoolArray:
+        """Genes by which the change of a round is judged."""
+        return np.asarray(self.totals > min(_WELL_MEASURED, float(np.quantile(self.totals[self.totals > 0], 0.75))))
+
+    @cached_property
+    def loud(self) -> IntArray:
+        """Genes with most counts, for the factor model."""
+        ranked = np.argsort(-self.totals * self.shared, kind="stable")[:_COMPOSITION_GENES]
+        return np.sort(ranked[self.totals[ranked] > 0])
+
+    @cached_property
+    def n_states(self) -> int:
+        wanted = self.counts.shape[0] // self.settings.cells_per_state
+        return int(np.clip(wanted, _FEWEST_STATES, self.settings.max_states))
+
+    def run(self) -> MatchedFit:
+        nothing = np.zeros((self.counts.shape[1], self.n_batches))
+        logs, size = adjusted_logs(self.counts, nothing, batch=self.batch, genes=self.shared)
+        basis = state_basis(
+            logs, batch=self.batch, genes=self.shared, n_dims=self.settings.n_dims, n_genes=self.settings.n_genes
+        )
+        log_delta = self._first_effects(self._coordinates(logs, basis), size, basis)
+        effects: Effects | None = None
+        states: States | None = None
+        choice, composed = NO_COMPOSITION, False
+        trace: dict[str, list[float]] = {"change": [], "matched": [], "states": [], "objective": []}
+        stop: StopReason = "max_rounds"
+        for _ in range(self.settings.max_rounds):
+            logs, size = adjusted_logs(self.counts, log_delta, batch=self.batch, genes=self.shared)
+            where = self._coordinates(logs, basis)
+            states = self._states(where, states)
+            table, support = self._table(states, size)
+            ratio = self._composition(table, effects, choice)
+            effects = fit_effects(table, composition=ratio, start=effects)
+            change = float(np.sqrt(np.mean((effects.log_delta - log_delta)[self.well_measured] ** 2)))
+            log_delta = effects.log_delta
+            takes_part = support[states.code, self.batch].mean()
+            for name, value in zip(trace, (change, takes_part, states.n_states, effects.objective), strict=True):
+                trace[name].append(float(value))
+            if change < self.settings.tol:
+                if composed:
+                    stop = "converged"
+                    break
+                choice, composed = choose_composition(table, effects, genes=self.loud, seed=self.seed), True
+                if choice.strength == 0:
+                    stop = "converged"
+                    break
+        assert effects is not None
+        assert states is not None
+        identifiable, information = self._identifiable(table, support)
+        return MatchedFit(
+            effects=effects,
+            states=states,
+            basis=basis,
+            scale=float(np.median(size)),
+            identifiable=identifiable,
+            support=support,
+            information=information,
+            composition=choice,
+            trace={name: np.array(values) for name, values in trace.items()},
+            stop_reason=stop if identifiable.any() else "nothing shared",
+        )
+
+    def _coordinates(self, logs: Counts, basis: FloatArray) -> FloatArray:
+        where = np.asarray(logs @ basis)
+        if self.control_genes is None:
+            return where
+        technical = state_basis(logs, batch=self.batch, genes=self.control_genes & self.shared, n_dims=5, n_genes=2000)
+        scores = np.asarray(logs @ technical)
+        scores = scores - scores.mean(axis=0)
+        slope = np.linalg.lstsq(scores, where - where.mean(axis=0), rcond=None)[0]
+        return np.asarray(where - scores @ slope)
+
+    def _first_effects(self, where: FloatArray, size: FloatArray, basis: FloatArray) -> FloatArray:
+        code, first = batch_pseudobulks(where, batch=self.batch, level=self.level, seed=self.seed)
+        n_cells, n_groups = len(code), len(first)
+        members = sparse.csr_array((np.ones(n_cells), (code, np.arange(n_cells))), shape=(n_groups, n_cells))
+        used = np.flatnonzero(np.any(basis != 0, axis=1))
+        sums = np.asarray((members @ self.counts[:, used].astype(np.float64)).todense())
+        links = link_pseudobulks(
+            sums, members @ size, batch=self.batch[first], basis=basis[used], level=self.level[first]
+        )
+        log_delta = np.zeros((self.counts.shape[1], self.n_batches))
+        log_delta[used, : links.log_delta.shape[1]] = links.log_delta
+        return log_delta
+
+    def _states(self, where: FloatArray, before: States | None) -> States:
+        """Find states; within each level separately, numbered on."""
+        code = np.zeros(len(where), dtype=np.int32)
+        found: list[States] = []
+        n_found = 0
+        for value in np.unique(self.level):
+            mine = np.flatnonzero(self.level == value)
+            states = find_states(
+                where[mine],
+                batch=self.batch[mine],
+                n_batches=self.n_batches,
+                n_states=max(1, round(self.n_states * len(mine) / len(where))),
+                caliper=self.settings.caliper,
+                seed=self.seed,
+                start=None if before is None else np.unique(before.code[mine], return_inverse=True)[1].astype(np.int32),
+            )
+            code[mine] = states.code + n_found
+            n_found += states.n_states
+            found.append(states)
+        return States(code, np.concatenate([s.apart for s in found]), np.concatenate([s.centres for s in found]))
+
+    def _table(self, states: States, size: FloatArray) -> tuple[StateTable, BoolArray]:
+        """Sum by state and batch; a batch that lies apart within a state gets a state of its own, and so no say."""
+        code = np.where(states.apart[states.code, self.batch], states.n_states + self.batch, states.code)
+        table = StateTable.of(
+            self.counts,
+            state=code.astype(np.int32),
+            batch=self.batch,
+            size=size,
+            shape=(states.n_states + self.n_batches, self.n_batches),
+        )
+        here = table.cells[: states.n_states] > 0
+        return table, here & (here.sum(axis=1, keepdims=True) > 1)
+
+    def _composition(self, table: StateTable, effects: Effects | None, choice: CompositionChoice) -> FloatArray | None:
+        unmeasured = not self.measured.all()
+        if (effects is None or choice.strength == 0) and not unmeasured:
+            return None
+        ratio = (
+            np.ones_like(table.counts)
+            if effects is None
+            else composition_ratio(table, effects, choice, genes=self.loud, seed=self.seed)
+        )
+        return ratio * self.measured[:, None, :]
+
+    def _identifiable(self, table: StateTable, support: BoolArray) -> tuple[BoolArray, FloatArray]:
+        """Tell which batches are tied to the largest group of batches by enough cells of shared states."""
+        cells = table.cells[: len(support)] * support
+        total = np.maximum(cells.sum(axis=1, keepdims=True), 1)
+        pairs = np.einsum("sa,sb->ab", cells / total, cells)
+        np.fill_diagonal(pairs, 0)
+        _, component = connected_components(pairs >= self.settings.min_support, directed=False)
+        sizes = np.bincount(component, np.bincount(self.batch, minlength=self.n_batches))
+        largest = component == int(sizes.argmax())
+        return largest & (largest.sum() > 1), pairs.sum(axis=1)

@@ -1,0 +1,238 @@
+"""Cells to states: coordinates in which cells can be compared, pseudobulks within a batch, states across batches."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg, sparse
+from sklearn.cluster import KMeans
+
+from unbatch._types import BoolArray, CodeArray, Counts, FloatArray
+
+_ROWS = 2048
+_CELLS_PER_PSEUDOBULK = 30
+_FEWEST, _MOST = 5, 60
+_SMALLEST_PSEUDOBULK = 4
+_FEWEST_CELLS = 5
+
+
+def adjusted_logs(
+    counts: Counts, log_delta: FloatArray, *, batch: CodeArray, genes: BoolArray
+) -> tuple[Counts, FloatArray]:
+    r"""Log counts per median cell with the batch effects divided out.
+
+    .. math:: x_{gj} = \log(1 + \bar l\, Y_{gj} / (\delta_{g k(j)} l_j)), \qquad
+              l_j = \sum_{g \in genes} Y_{gj} / \delta_{g k(j)}
+
+    with the median :math:`\bar l` of the size factors.
+
+    Parameters
+    ----------
+    counts
+        Counts, (n_cells, n_genes).
+    log_delta
+        Log effects, (n_genes, n_batches).
+    batch
+        Batch of each cell, (n_cells,).
+    genes
+        Genes that make up the size factor, (n_genes,).
+
+    Returns
+    -------
+    x
+        (n_cells, n_genes), sparse like the counts.
+    size
+        Size factor of each cell, (n_cells,); cells without counts have the smallest positive one.
+    """
+    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    adjusted = counts.data * np.exp(-log_delta)[counts.indices, batch[rows]]
+    size = np.bincount(rows, adjusted * genes[counts.indices], counts.shape[0])
+    positive = size[size > 0]
+    size = np.maximum(size, positive.min() if positive.size else 1.0)
+    values = np.log1p(adjusted * (np.median(size) / size)[rows])
+    logs = sparse.csr_array((values, counts.indices, counts.indptr), shape=counts.shape)
+    return logs, np.asarray(size, dtype=np.float64)
+
+
+def state_basis(logs: Counts, *, batch: CodeArray, genes: BoolArray, n_dims: int, n_genes: int) -> FloatArray:
+    """Directions in which the cells of one batch differ most: pooled within-batch principal axes.
+
+    The difference between the batches' means, which holds batch effect and composition alike, is left out.
+
+    Parameters
+    ----------
+    logs
+        Log counts, (n_cells, n_genes).
+    batch
+        Batch of each cell, (n_cells,).
+    genes
+        Genes that all batches measured, (n_genes,).
+    n_dims
+        Number of axes.
+    n_genes
+        Number of genes that may take part: those that vary most within batches.
+
+    Returns
+    -------
+    (n_genes, n_dims), orthonormal columns, zero for genes that take no part.
+    """
+    n_batches = int(batch.max()) + 1
+    members = sparse.csr_array((np.ones(len(batch)), (batch, np.arange(len(batch)))), shape=(n_batches, len(batch)))
+    cells = np.maximum(np.bincount(batch, minlength=n_batches), 1)
+    means = np.asarray((members @ logs).todense()) / cells[:, None]
+    within = np.asarray(logs.power(2).sum(axis=0)).ravel() - cells @ means**2
+    ranked = np.argsort(-np.where(genes, within, -1.0), kind="stable")[: min(n_genes, int(genes.sum()))]
+    chosen = np.sort(ranked[within[ranked] > 0])
+    n_dims = max(1, min(n_dims, len(chosen) // 4, len(batch) - 1))
+    small = logs[:, chosen]
+    covariance = -(means[:, chosen] * cells[:, None]).T @ means[:, chosen]
+    for first in range(0, len(batch), _ROWS):
+        part = small[first : first + _ROWS].toarray()
+        covariance += part.T @ part
+    top = [len(chosen) - n_dims, len(chosen) - 1]
+    _, axes = linalg.eigh(covariance, subset_by_index=top)
+    basis = np.zeros((logs.shape[1], n_dims))
+    basis[chosen] = axes[:, ::-1]
+    return basis
+
+
+def batch_pseudobulks(
+    where: FloatArray, *, batch: CodeArray, level: CodeArray, seed: int
+) -> tuple[CodeArray, FloatArray]:
+    """Group the cells of each batch (and level) into pseudobulks of similar cells.
+
+    Parameters
+    ----------
+    where
+        Coordinates, (n_cells, n_dims).
+    batch, level
+        Batch and level of each cell, (n_cells,).
+    seed
+        Start of the clustering.
+
+    Returns
+    -------
+    code
+        Pseudobulk of each cell, (n_cells,).
+    first
+        A cell of each pseudobulk, (n_pseudobulks,), by which its batch and level are found.
+    """
+    code, first, n_groups = np.zeros(len(batch), dtype=np.int32), [], 0
+    for k, v in sorted(set(zip(batch.tolist(), level.tolist(), strict=True))):
+        mine = np.flatnonzero((batch == k) & (level == v))
+        wanted = int(np.clip(len(mine) // _CELLS_PER_PSEUDOBULK, _FEWEST, _MOST))
+        wanted = max(1, min(wanted, len(mine) // _SMALLEST_PSEUDOBULK))
+        own = _cluster(where[mine], wanted, seed=seed)
+        names, compact = np.unique(own, return_inverse=True)
+        code[mine] = n_groups + compact
+        first += [int(mine[np.argmax(compact == name)]) for name in range(len(names))]
+        n_groups += len(names)
+    return code, np.array(first)
+
+
+def _cluster(where: FloatArray, n_clusters: int, *, seed: int, centres: FloatArray | None = None) -> CodeArray:
+    distinct = len(np.unique(where, axis=0)) if len(where) <= 4 * n_clusters else n_clusters
+    if min(n_clusters, distinct) <= 1:
+        return np.zeros(len(where), dtype=np.int32)
+    start = "k-means++" if centres is None else centres
+    model = KMeans(
+        min(n_clusters, distinct) if centres is None else len(centres),
+        init=start,
+        n_init=1,
+        max_iter=30,
+        random_state=seed,
+    )
+    code: CodeArray = model.fit_predict(where).astype(np.int32)
+    return code
+
+
+@dataclass(frozen=True, eq=False)
+class States:
+    """States shared by the batches.
+
+    Attributes
+    ----------
+    code
+        (n_cells,) state of each cell.
+    apart
+        (n_states, n_batches) whether the batch's cells lie beyond the caliper from those of the other batches.
+    centres
+        (n_states, n_dims) mean coordinates.
+    """
+
+    code: CodeArray
+    apart: BoolArray
+    centres: FloatArray
+
+    @property
+    def n_states(self) -> int:
+        """Number of states."""
+        return len(self.centres)
+
+
+def find_states(
+    where: FloatArray,
+    *,
+    batch: CodeArray,
+    n_batches: int,
+    n_states: int,
+    caliper: float,
+    seed: int,
+    start: CodeArray | None = None,
+) -> States:
+    """Group the cells of all batches into states, and part the batches that do not overlap within a state.
+
+    Parameters
+    ----------
+    where
+        Coordinates without batch effects, (n_cells, n_dims).
+    batch
+        Batch of each cell, (n_cells,).
+    n_batches, n_states
+        Numbers of batches and of states.
+    caliper
+        Farthest distance between the mean of a batch's cells and that of the others in the state, in within-batch
+        standard deviations along the line between them.
+    seed
+        Start of the clustering.
+    start
+        States of an earlier round to begin from, (n_cells,).
+
+    Returns
+    -------
+    States
+    """
+    centres = None if start is None else _means(where, start, int(start.max()) + 1)[0]
+    code = _cluster(where, n_states, seed=seed, centres=centres)
+    code = np.unique(code, return_inverse=True)[1].astype(np.int32)
+    n_found = int(code.max()) + 1
+    return States(code, _apart(where, code, batch, (n_found, n_batches), caliper), _means(where, code, n_found)[0])
+
+
+def _means(values: FloatArray, code: CodeArray, n_codes: int) -> tuple[FloatArray, FloatArray]:
+    members = sparse.csr_array((np.ones(len(code)), (code, np.arange(len(code)))), shape=(n_codes, len(code)))
+    cells = np.bincount(code, minlength=n_codes).astype(np.float64)
+    return np.asarray(members @ values) / np.maximum(cells, 1)[:, None], cells
+
+
+def _apart(where: FloatArray, code: CodeArray, batch: CodeArray, shape: tuple[int, int], caliper: float) -> BoolArray:
+    """Tell which batch's cells of a state do not overlap with those of the other batches."""
+    n_states, n_batches = shape
+    group = code.astype(np.int64) * n_batches + batch
+    means, cells = _means(where, group, n_states * n_batches)
+    means, cells = means.reshape(n_states, n_batches, -1), cells.reshape(shape)
+    residual = where - means[code, batch]
+    rest = cells.sum(axis=1, keepdims=True) - cells
+    others = (np.einsum("sk,skd->sd", cells, means)[:, None, :] - cells[:, :, None] * means) / np.maximum(rest, 1)[
+        ..., None
+    ]
+    apart: BoolArray = np.zeros(shape, dtype=bool)
+    for state in range(n_states):
+        mine = code == state
+        spread = residual[mine].T @ residual[mine] / max(int(mine.sum()) - int((cells[state] > 0).sum()), 1)
+        for k in np.flatnonzero((cells[state] > 0) & (rest[state] > 0)):
+            line = means[state, k] - others[state, k]
+            length2 = float(line @ line)
+            if length2 > 0 and mine.sum() > _FEWEST_CELLS:
+                along = float(line @ spread @ line) / length2
+                apart[state, k] = length2 > caliper**2 * max(along, 1e-12)
+    return apart
