@@ -20,7 +20,8 @@ from unbatch.io.batches import Batches, read_batches
 from unbatch.io.failures import reading
 from unbatch.io.sink import write_h5ad
 from unbatch.io.source import CountSource, open_counts
-from unbatch.methods import METHODS, MethodOptions, find_method, options_for
+from unbatch.methods import DEFAULT_METHOD, METHODS, MethodOptions, check_design, find_method, options_for
+from unbatch.methods.design import check_within, control_mask
 from unbatch.slots import as_anndata, read_slots
 
 _LABELS = "batch"
@@ -54,7 +55,7 @@ class BatchModel:
     (500, 2)
     """
 
-    def __init__(self, *, method: str | MethodOptions = "concept", min_cells: int = 2, seed: int = 0) -> None:
+    def __init__(self, *, method: str | MethodOptions = DEFAULT_METHOD, min_cells: int = 2, seed: int = 0) -> None:
         self.options: MethodOptions = options_for(method) if isinstance(method, str) else method
         find_method(self.options)
         if min_cells < 1:
@@ -102,7 +103,14 @@ class BatchModel:
         return self.fit_source(source, read_batches(source, _LABELS, min_cells=self.min_cells))
 
     def fit_source(
-        self, source: CountSource, batches: Batches, *, layer: str | None = None, progress: Progress | None = None
+        self,
+        source: CountSource,
+        batches: Batches,
+        *,
+        within: Batches | None = None,
+        control_genes: Sequence[str] | None = None,
+        layer: str | None = None,
+        progress: Progress | None = None,
     ) -> Self:
         """Estimate the effects from counts that are read block by block, as often as needed.
 
@@ -112,6 +120,12 @@ class BatchModel:
             Counts, (n_cells, n_genes), from `unbatch.io.source.open_counts`.
         batches
             Batch of each cell, from `unbatch.io.batches.read_batches` (whose `min_cells` counts here).
+        within
+            Condition of each cell, from `unbatch.io.batches.label_cells`: cells are matched inside its levels only, so
+            that the biology of the condition is never taken for an effect of the batch. None for no such limit.
+        control_genes
+            Names of genes known to carry only technical variation, which is taken out of the space where cells are
+            matched.
         layer
             The layer that `source` reads, kept with the result so that `adjust` finds the same counts.
         progress
@@ -125,10 +139,26 @@ class BatchModel:
         Raises
         ------
         InputError
-            If values are not counts, or no gene is measured in all batches.
+            If values are not counts, no gene is measured in all batches, no control gene is known, or the method knows
+            no `within` or `control_genes`.
+
+        Warns
+        -----
+        InputWarning
+            If batches and the condition are confounded so that some batches cannot be compared, or some control genes
+            are unknown.
         """
+        method = find_method(self.options)
+        given = {"match_within": within, "control_genes": control_genes}
+        check_design(method, asked=[name for name, value in given.items() if value is not None])
+        design: dict[str, Any] = {}
+        if within is not None:
+            check_within(batches, within)
+            design["within"] = within.codes
+        if control_genes is not None:
+            design["control_genes"] = control_mask(source, control_genes)
         watch = Stopwatch(progress or Silent())
-        found = find_method(self.options).fit(source, batches, self.options, seed=self.seed, progress=watch)
+        found = method.fit(source, batches, self.options, seed=self.seed, progress=watch, **design)
         with watch.stage("measuring overlap"):
             support = measure_overlap(found, batches)
         self._result = assemble(

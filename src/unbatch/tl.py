@@ -8,7 +8,7 @@ from unbatch._check import InputError
 from unbatch._progress import progress_for
 from unbatch.io.batches import read_batches
 from unbatch.io.source import open_counts
-from unbatch.methods import MethodOptions
+from unbatch.methods import DEFAULT_METHOD, MethodOptions
 from unbatch.model import BatchModel
 from unbatch.slots import write_slots
 
@@ -18,7 +18,7 @@ def batch_effects(
     *,
     batch_key: str | Sequence[str],
     layer: str | None = None,
-    method: str | MethodOptions = "concept",
+    method: str | MethodOptions = DEFAULT_METHOD,
     min_cells: int = 2,
     seed: int = 0,
     progress: bool = False,

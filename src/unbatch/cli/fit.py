@@ -22,7 +22,10 @@ def fit(
     ],
     batch_key: BatchKey = None,
     layer: Layer = None,
-    method: Annotated[str, typer.Option(help="Estimator: concept (the published method).")] = "concept",
+    method: Annotated[
+        str | None,
+        typer.Option(help="Estimator: concept (the published method). (default: the recommended)", show_default=False),
+    ] = None,
     min_cells: Annotated[int, typer.Option(help="Batches with fewer cells take no part (effect 1, none).")] = 2,
     seed: Annotated[int, typer.Option(help="Start of all random numbers: the same seed, the same result.")] = 0,
     n_dims: Annotated[
@@ -59,12 +62,12 @@ def fit(
       unbatch fit cells.h5ad -b donor -b chemistry -o fit.h5ad
     """
     from unbatch.io.batches import read_batches
-    from unbatch.methods import options_for
+    from unbatch.methods import DEFAULT_METHOD, options_for
     from unbatch.model import BatchModel
 
     check_output(output, inputs)
     given = {"n_dims": n_dims, "n_neighbors": n_neighbors, "max_iter": max_iter, "tol": tol}
-    options = options_for(method, {name: value for name, value in given.items() if value is not None})
+    options = options_for(method or DEFAULT_METHOD, {name: value for name, value in given.items() if value is not None})
     model = BatchModel(method=options, min_cells=min_cells, seed=seed)
     source = open_inputs(inputs, layer)
     batches = read_batches(source, batch_key or None, min_cells=min_cells)

@@ -1,6 +1,6 @@
 """The estimators: each is one function of counts, batches and its own options, chosen by name from one table."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
@@ -9,7 +9,17 @@ from unbatch.methods import concept
 from unbatch.methods.concept import ConceptOptions
 from unbatch.methods.result import MethodResult
 
-__all__ = ["METHODS", "ConceptOptions", "Method", "MethodOptions", "MethodResult", "find_method", "options_for"]
+__all__ = [
+    "DEFAULT_METHOD",
+    "METHODS",
+    "ConceptOptions",
+    "Method",
+    "MethodOptions",
+    "MethodResult",
+    "check_design",
+    "find_method",
+    "options_for",
+]
 
 MethodOptions: TypeAlias = ConceptOptions
 """Options of any method: the type names the method."""
@@ -22,10 +32,16 @@ class Method:
     name: str
     options: type[MethodOptions]
     fit: Callable[..., MethodResult]
-    """``fit(source, batches, options, *, seed, progress)``."""
+    """``fit(source, batches, options, *, seed, progress)``; one that takes a design also ``within=None``, the level of
+    each cell inside which it is matched, (n_cells,) int32, and ``control_genes=None``, (n_genes,) bool."""
+    takes_design: bool = True
+    """Whether `fit` takes ``within`` and ``control_genes``."""
 
 
-METHODS = (Method("concept", ConceptOptions, concept.fit),)
+METHODS = (Method("concept", ConceptOptions, concept.fit, takes_design=False),)
+
+DEFAULT_METHOD = "concept"
+"""Name of the method that is used where none is asked for."""
 
 
 def find_method(options: MethodOptions) -> Method:
@@ -41,6 +57,30 @@ def find_method(options: MethodOptions) -> Method:
             return method
     valid = ", ".join(f"unbatch.{method.options.__name__}(...) or {method.name!r}" for method in METHODS)
     raise InputError(f"{options!r} is no method: give {valid}")
+
+
+def check_design(method: Method, *, asked: Sequence[str]) -> None:
+    """Refuse what a method does not know.
+
+    Parameters
+    ----------
+    method
+        The method.
+    asked
+        Names of the design options that the user gave (``match_within``, ``control_genes``).
+
+    Raises
+    ------
+    InputError
+        If there are any and `method` takes none.
+    """
+    if method.takes_design or not asked:
+        return
+    able = " or ".join(repr(other.name) for other in METHODS if other.takes_design) or "none of this version"
+    raise InputError(
+        f"method {method.name!r} knows no {' or '.join(asked)} (only method {able} does): "
+        f"leave {'it' if len(asked) == 1 else 'them'} out or choose another method"
+    )
 
 
 def options_for(name: str, chosen: Mapping[str, Any] | None = None) -> MethodOptions:
