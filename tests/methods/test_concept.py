@@ -107,6 +107,53 @@ def test_cells_of_a_tiny_batch_change_nothing_for_the_others(toy):
     assert not found.informative[:, [column for column in range(4) if column not in kept]].any()
 
 
+def with_empty_cells(toy, n_empty):
+    empty = toy[:n_empty].copy()
+    empty.X = empty.X * 0
+    empty.obs_names = [f"empty_{cell}" for cell in range(n_empty)]
+    return ad.concat([toy, empty])
+
+
+def test_empty_cells_were_matched_once_the_batch_was_regressed_out(toy):
+    both = with_empty_cells(toy, 30)
+    with pytest.warns(ub.InputWarning, match="30 of 330 cells have no counts"):
+        found = run(both)
+    alone = run(toy)
+    for name in ("log_delta", "se", "mu"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(alone, name))
+    np.testing.assert_array_equal(found.embedding[:300], alone.embedding)
+    assert (found.sample[300:] == -1).all()
+    assert not found.embedding[300:].any()
+
+
+def test_empty_cells_overlap_with_nothing(toy):
+    adata = with_empty_cells(toy, 3)
+    with pytest.warns(ub.InputWarning, match="no counts"):
+        ub.tl.batch_effects(adata, batch_key="batch", method="concept")
+    assert (adata.obs["unbatch_sample"].iloc[300:] == -1).all()
+    assert (adata.obs["unbatch_overlap"].iloc[300:] == 0).all()
+    assert adata.obs["unbatch_overlap"].iloc[:300].mean() > 0.5
+
+
+def test_a_batch_of_empty_cells_gets_no_effect(toy):
+    adata = with_empty_cells(toy, 4)
+    adata.obs["batch"] = [*toy.obs["batch"], *["blank"] * 4]
+    with pytest.warns(ub.InputWarning, match="no counts"):
+        found = run(adata)
+    assert not found.informative[:, 3].any()
+    assert found.informative[:, :3].all()
+    assert np.isfinite(found.log_delta).all()
+
+
+def test_counts_in_one_batch_alone_are_refused(toy):
+    adata = toy[toy.obs["batch"] == "batch_1"].copy()
+    adata.obs["batch"] = ["full", *["blank"] * (adata.n_obs - 1)]
+    adata.X = sparse.csr_matrix(adata.X.toarray() * (np.arange(adata.n_obs) == 0)[:, None])
+    refused = pytest.raises(ub.InputError, match=r"only 1 of 2 batches has cells with counts .*'full'")
+    with pytest.warns(ub.InputWarning, match="no counts"), refused:
+        run(adata, min_cells=1)
+
+
 def read_levels(adata):
     with pytest.warns(ub.InputWarning):
         return read_batches(open_counts(adata), "batch").levels

@@ -18,6 +18,14 @@ def test_cells_of_small_batches_have_no_code():
     assert active_codes(batches).dtype == np.int32
 
 
+def test_cells_whose_projection_is_nothing_have_no_code():
+    batches = Batches(np.array([0, 1, 0, 1, 2], dtype=np.int32), ("a", "b", "c"), min_cells=2)
+    projected = np.array([[0.0, 0.0], [0.0, 2.0], [-1.0, 0.0], [1.0, 1.0], [1.0, 1.0]])
+    codes = active_codes(batches, projected)
+    assert codes.tolist() == [-1, 1, 0, 1, -1]
+    assert codes.dtype == np.int32
+
+
 def test_survey_projects_every_cell():
     rng = np.random.default_rng(1)
     counts = rng.poisson(1.0, (50, 8)).astype(np.float32)

@@ -73,7 +73,7 @@ def fit(
     source
         Counts, (n_cells, n_genes). Read twice.
     batches
-        Batch of each cell. Cells of batches that are too small take no part.
+        Batch of each cell. Cells of batches that are too small take no part, nor do cells without counts.
     options
         See `ConceptOptions`.
     seed
@@ -90,10 +90,10 @@ def fit(
     InputError
         If values are not counts, or no gene is measured in all batches.
     """
-    codes = active_codes(batches)
     basis = random_basis(source.n_genes, options.n_dims, rng=np.random.default_rng(seed))
     basis *= shared_genes(source, batches)[:, None]
     raw = survey(source, basis, progress=progress)
+    codes = active_codes(batches, raw)
     with progress.stage("matching cells"):
         features = _without_batch(raw, codes, len(batches.levels))
         samples = _samples(features, codes >= 0)
@@ -124,9 +124,13 @@ def fit(
 
 
 def _without_batch(raw: FloatArray, codes: CodeArray, n_batches: int) -> FloatArray:
-    """Take the batch out of the cells that take part, and only their overall mean out of the others."""
+    """Take the batch out of the cells that take part, and only their overall mean out of the others.
+
+    Cells without counts stay at 0, which has no direction: they overlap with nothing.
+    """
     features = regress_out(raw, batch_design(codes, n_batches))
-    return np.where((codes >= 0)[:, None], features, raw - raw[codes >= 0].mean(axis=0))
+    others = np.where(raw.any(axis=1, keepdims=True), raw - raw[codes >= 0].mean(axis=0), 0.0)
+    return np.where((codes >= 0)[:, None], features, others)
 
 
 def _samples(features: FloatArray, active: BoolArray) -> Samples:

@@ -12,9 +12,39 @@ from unbatch.io.reduce import Together, reduce_blocks
 from unbatch.io.source import Block, CountSource
 
 
-def active_codes(batches: Batches) -> CodeArray:
-    """Batch code of each cell, -1 for cells of batches that are too small to take part, (n_cells,)."""
-    return np.where(batches.usable[batches.codes], batches.codes, np.int32(-1))
+def active_codes(batches: Batches, projected: FloatArray | None = None) -> CodeArray:
+    """Give the batch code of each cell, -1 for cells that cannot take part.
+
+    Parameters
+    ----------
+    batches
+        Batch of each cell. Cells of batches that are too small take no part.
+    projected
+        Projection of the counts, (n_cells, n_dims), from `survey`, before anything is taken out of it. Cells without a
+        count on the shared genes, whose row is all 0, take no part: they resemble no cell, but once the batch is
+        regressed out, they would.
+
+    Returns
+    -------
+    (n_cells,) int32
+
+    Raises
+    ------
+    InputError
+        If fewer than two batches have a cell with counts.
+    """
+    codes = np.where(batches.usable[batches.codes], batches.codes, np.int32(-1))
+    if projected is None:
+        return codes
+    codes[~projected.any(axis=1)] = -1
+    left = [level for code, level in enumerate(batches.levels) if (codes == code).any()]
+    if len(left) < 2:  # noqa: PLR2004
+        raise InputError(
+            f"only {len(left)} of {len(batches.levels)} batches has cells with counts on the genes that all of them "
+            f"measured ({', '.join(repr(level) for level in left) or 'none'}), and effects need two to compare: choose "
+            "another layer, or leave out files without these genes"
+        )
+    return codes
 
 
 def shared_genes(source: CountSource, batches: Batches) -> BoolArray:
