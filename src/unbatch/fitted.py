@@ -10,9 +10,13 @@ from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
 
 CONVENTION = (
     "natural log; for each gene the mean over the batches with an estimate is 0; "
-    "for each batch the expression-weighted median over genes is 0"
+    "the expression-weighted median over genes is the same for every batch, with two batches 0"
 )
-"""How the free factors of delta (one per gene, one per batch) are fixed in every output."""
+"""How the free factors of delta (one per gene, one per batch) are fixed in every output.
+
+With the gene means at 0, a factor per batch has n_batches - 1 degrees of freedom left: enough to make n_batches medians
+equal, not to make each of them 0. With two batches the medians are opposites, so equal is 0.
+"""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
