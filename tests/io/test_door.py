@@ -96,8 +96,20 @@ def test_each_kind_of_wrong_value_is_counted_and_placed(adata, values, words):
 
 def test_reading_stops_at_the_first_wrong_block(adata):
     source = open_counts(_with(adata, 0.5))
-    with pytest.raises(InputError, match="of cells 20 to 22, where reading stopped"):
+    with pytest.raises(
+        InputError, match=r"cells number 21 to 23 of 23 \(the check stopped there\); the first"
+    ):
         _check(source, 5)
+    with pytest.raises(InputError, match="values of all 23 cells; the first"):
+        _check(source, 23)
+
+
+def test_cells_of_the_second_file_were_numbered_from_the_start_of_the_first(adata):
+    source = open_counts({"one": adata, "two": _with(adata.copy(), 0.5)})
+    with pytest.raises(InputError, match=r"cells number 21 to 23 of 23 of 'two' .* in cell 'cell22-two'"):
+        _check(source, 10)
+    with pytest.raises(InputError, match="values of all 23 cells of 'two'; the first"):
+        _check(source, 23)
 
 
 @pytest.mark.parametrize(("make", "layer"), [(with_layer, "counts"), (with_raw, "raw")])

@@ -129,8 +129,6 @@ class DoorCheck:
         first = int(np.flatnonzero(~good)[0])
         cell = int(np.searchsorted(block.counts.indptr, first, side="right")) - 1
         cell_name = self._source.obs.index[block.start + cell]
-        parts = self._source.parts
-        of_part = f" of {parts[int(self._source.part[block.start])]!r}" if len(parts) > 1 else ""
         gene_name = self._source.var.index[int(block.counts.indices[first])]
         candidates = self._source.alternatives()
         if candidates:
@@ -140,9 +138,20 @@ class DoorCheck:
             cure = "no other matrix of this input looks like counts: use the raw counts, before any normalisation"
         return (
             f"{self._source.description} holds values that are not counts: {_kinds(data)} among {data.size} non-zero "
-            f"values of cells {block.start} to {block.stop - 1}{of_part}, where reading stopped; the first is "
-            f"{data[first]:g} in cell {cell_name!r}, gene {gene_name!r}. {cure}"
+            f"values of {self._range(block)}; the first is {data[first]:g} in cell {cell_name!r}, gene {gene_name!r}. "
+            f"{cure}"
         )
+
+    def _range(self, block: Block) -> str:
+        """Say which cells were looked at: their numbers count from 1, within their own file if there are several."""
+        parts, part = self._source.parts, int(self._source.part[block.start])
+        of_part = np.flatnonzero(self._source.part == part)
+        offset, n_cells = int(of_part[0]), int(of_part.size)
+        of_file = f" of {parts[part]!r}" if len(parts) > 1 else ""
+        if block.stop - block.start == n_cells:
+            return f"all {n_cells} cells{of_file}"
+        span = f"{block.start - offset + 1} to {block.stop - offset}"
+        return f"cells number {span} of {n_cells}{of_file} (the check stopped there)"
 
 
 def _name_empty(totals: IntArray, names: pd.Index, what: str, consequence: str) -> list[str]:
