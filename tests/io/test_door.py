@@ -96,9 +96,7 @@ def test_each_kind_of_wrong_value_is_counted_and_placed(adata, values, words):
 
 def test_reading_stops_at_the_first_wrong_block(adata):
     source = open_counts(_with(adata, 0.5))
-    with pytest.raises(
-        InputError, match=r"cells number 21 to 23 of 23 \(the check stopped there\); the first"
-    ):
+    with pytest.raises(InputError, match=r"cells number 21 to 23 of 23 \(the check stopped there\); the first"):
         _check(source, 5)
     with pytest.raises(InputError, match="values of all 23 cells; the first"):
         _check(source, 23)
