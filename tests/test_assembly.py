@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from unbatch import InputWarning
 from unbatch.assembly import assemble, gene_shifts, measure_overlap
+from unbatch.core.contrasts import difference_errors
 from unbatch.io.batches import Batches
 from unbatch.methods import ConceptOptions, MethodResult
 
@@ -40,7 +42,7 @@ def found():
     )
 
 
-def put_together(found, measured=None):
+def put_together(found, measured=None, **design):
     batches = Batches(Source.part, ("a", "b", "c", "tiny"), min_cells=2)
     source = Source(np.ones((N_GENES, N_BATCHES), dtype=bool) if measured is None else measured)
     return assemble(
@@ -52,6 +54,7 @@ def put_together(found, measured=None):
         layer=None,
         support=measure_overlap(found, batches),
         timings={"a": 1.0},
+        **design,
     )
 
 
@@ -115,3 +118,42 @@ def test_the_evidence_is_kept(found):
     assert fit.parameters == {"n_dims": 2, "n_neighbors": 3, "max_iter": 1000, "tol": 1e-6, "min_cells": 2, "seed": 4}
     assert {"unbatch", "numpy", "python"} <= set(fit.versions)
     assert fit.batch_sizes.tolist() == [10, 9, 10, 1]
+
+
+def test_relative_to_a_reference_all_contrasts_stay_up_to_one_factor_per_batch(found):
+    mean, relative = put_together(found), put_together(found, reference="b")
+    assert (relative.log_delta[:, 1] == 0).all()
+    known = mean.estimated & mean.estimated[:, [1]]
+    np.testing.assert_array_equal(relative.estimated, known)
+    for column in (0, 2):
+        here = known[:, column]
+        moved = (relative.log_delta - (mean.log_delta - mean.log_delta[:, [1]]))[here, column]
+        np.testing.assert_allclose(moved, moved[0], atol=1e-12)
+    before = found.mu[:, :1] * np.exp(found.log_delta)
+    after = relative.mu[:, :1] * relative.delta
+    for column in range(3):
+        ratio = (after / before)[known[:, column], column]
+        np.testing.assert_allclose(ratio, ratio[0], rtol=1e-9)
+
+
+def test_errors_relative_to_a_reference_are_those_of_differences(found):
+    mean, relative = put_together(found), put_together(found, reference="b")
+    np.testing.assert_array_equal(relative.se, difference_errors(mean.se, versus=1))
+    np.testing.assert_array_equal(relative.centred_se, mean.se)
+    assert (relative.se[relative.estimated[:, 1], 1] == 0).all()
+    assert mean.centred_se is None
+
+
+def test_genes_that_the_reference_does_not_know_have_no_effect(found):
+    found.informative[:6, 1] = False
+    fit = put_together(found, reference="b")
+    assert (fit.log_delta[:6] == 0).all()
+    assert np.isinf(fit.se[:6]).all()
+
+
+def test_a_reference_of_which_nothing_is_known_is_told(found):
+    found.informative[:, 1] = False
+    with pytest.warns(InputWarning, match="nothing is known of the effects in the reference, batch 'b'"):
+        fit = put_together(found, reference="b")
+    assert not fit.estimated.any()
+    assert (fit.log_delta == 0).all()

@@ -9,6 +9,8 @@ import pytest
 from scipy import sparse
 
 import unbatch as ub
+from unbatch import methods
+from unbatch.methods import Method
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,101 @@ def test_the_seed_is_used(toy, model):
     assert other.parameters["seed"] == 1
 
 
+def test_effects_relative_to_a_reference(toy, model):
+    result = ub.BatchModel(reference="batch_2").fit(toy.X, toy.obs["batch"]).result
+    truth = toy.varm["log_delta_true"] - toy.varm["log_delta_true"][:, [1]]
+    error = result.log_delta - truth
+    assert np.abs(error - np.median(error, axis=0)).mean() < 0.2 * truth[:, [0, 2]].std()
+    assert (result.log_delta[:, 1] == 0).all()
+    assert (result.se[:, 1] == 0).all()
+    assert (result.se[:, [0, 2]] > 0).all()
+    assert result.reference == "batch_2"
+    assert "relative to batch 'batch_2'" in result.convention
+    differences = model.result.log_delta - model.result.log_delta[:, [1]]
+    assert np.ptp(result.log_delta - differences, axis=0).max() < 1e-9
+
+
+def test_with_a_reference_its_counts_stay_and_the_others_come_to_it(toy):
+    labels = toy.obs["batch"].to_numpy()
+    model = ub.BatchModel(reference="batch_2").fit(toy.X, labels)
+    adjusted, counts = model.adjust(toy.X, labels).toarray(), toy.X.toarray()
+    np.testing.assert_array_equal(adjusted[labels == "batch_2"], counts[labels == "batch_2"])
+    means = {level: adjusted[labels == level].mean(axis=0) for level in np.unique(labels)}
+    loud = means["batch_2"] > 1
+    for level in ("batch_1", "batch_3"):
+        ratio = np.log(means[level] / means["batch_2"])[loud]
+        assert np.abs(ratio - np.median(ratio)).mean() < 0.2
+
+
+@pytest.mark.parametrize("reference", ["batch_9", "few"])
+def test_a_reference_that_is_no_usable_batch_is_refused_with_the_choices(toy, reference):
+    labels = toy.obs["batch"].astype(str).to_numpy()
+    labels[:3] = "few"
+    start = "the reference 'batch_9' is no batch" if reference == "batch_9" else "'few', has fewer than 4 cells"
+    with (
+        pytest.warns(ub.InputWarning, match="'few'"),
+        pytest.raises(ub.InputError, match=f"{start}.* choose 'batch_1', 'batch_2', 'batch_3'"),
+    ):
+        ub.BatchModel(reference=reference, min_cells=4).fit(toy.X, labels)
+
+
+class Recorded(Exception):  # noqa: N818
+    """What a method was given."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RecorderOptions:
+    """Options of a method that gives up with what it was given."""
+
+    n_dims: int = 2
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    """A method that takes a design."""
+
+    def give_up(source, batches, options, *, seed, progress, within=None, control_genes=None):  # noqa: ARG001
+        raise Recorded(within, control_genes)
+
+    method = Method("recorder", RecorderOptions, give_up)
+    monkeypatch.setattr(methods, "METHODS", (*methods.METHODS, method))
+    return RecorderOptions()
+
+
+def test_the_design_reaches_the_method(toy, recorder):
+    condition = np.where(np.arange(400) % 3 == 0, "stim", "ctrl")
+    with pytest.raises(Recorded) as caught:
+        ub.BatchModel(method=recorder).fit(toy.X, toy.obs["batch"], within=condition, control_genes=[7, 2])
+    within, control = caught.value.args
+    assert within.dtype == np.int32
+    assert np.array_equal(np.array(["ctrl", "stim"])[within], condition)
+    assert np.flatnonzero(control).tolist() == [2, 7]
+    with pytest.raises(Recorded) as caught:
+        ub.BatchModel(method=recorder).fit(toy.X, toy.obs["batch"])
+    assert caught.value.args == (None, None)
+
+
+def test_confounded_conditions_are_told_before_the_method_starts(toy, recorder):
+    with (
+        pytest.raises(Recorded),
+        pytest.warns(ub.InputWarning, match=r"obs\['condition'\] are fully .* 'batch_1', 'batch_3' \| 'batch_2'"),
+    ):
+        ub.BatchModel(method=recorder).fit(toy.X, toy.obs["batch"], within=toy.obs["batch"] == "batch_2")
+
+
+def test_one_condition_per_cell_is_needed(toy, recorder):
+    with pytest.raises(ub.InputError, match="there are 2 conditions for 400 cells"):
+        ub.BatchModel(method=recorder).fit(toy.X, toy.obs["batch"], within=["a", "b"])
+
+
+def test_a_method_without_design_refuses_one(toy, recorder):
+    assert recorder
+    with pytest.raises(ub.InputError, match=r"'concept' knows no match_within \(only .*method 'recorder' does\)"):
+        ub.BatchModel(method="concept").fit(toy.X, toy.obs["batch"], within=toy.obs["batch"])
+    with pytest.raises(ub.InputError, match=r"knows no match_within or control_genes .* leave them out"):
+        ub.BatchModel(method="concept").fit(toy.X, toy.obs["batch"], within=toy.obs["batch"], control_genes=[1])
+
+
 def test_options_reach_the_method(toy):
     result = ub.BatchModel(method=ub.ConceptOptions(n_dims=2, max_iter=3)).fit(toy.X, toy.obs["batch"]).result
     assert result.embedding.shape == (400, 2)
@@ -123,6 +220,18 @@ def test_saving_and_loading_keeps_everything(toy, model, tmp_path):
         np.testing.assert_array_equal(getattr(back.result, name), getattr(model.result, name))
     assert back.result.batches == model.result.batches
     labels = toy.obs["batch"]
+    assert (back.adjust(toy.X, labels) != model.adjust(toy.X, labels)).nnz == 0
+
+
+def test_a_reference_survives_the_disk(toy, tmp_path):
+    labels = toy.obs["batch"]
+    model = ub.BatchModel(reference="batch_3").fit(toy.X, labels)
+    model.save(tmp_path / "model.h5ad")
+    assert "relative to batch 'batch_3'" in ad.read_h5ad(tmp_path / "model.h5ad").uns["unbatch"]["convention"]
+    back = ub.BatchModel.load(tmp_path / "model.h5ad")
+    assert back.reference == back.result.reference == "batch_3"
+    np.testing.assert_array_equal(back.result.centred_se, model.result.centred_se)
+    np.testing.assert_array_equal(back.result.se, model.result.se)
     assert (back.adjust(toy.X, labels) != model.adjust(toy.X, labels)).nnz == 0
 
 

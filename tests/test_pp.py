@@ -49,6 +49,17 @@ def test_the_record_says_what_the_layer_is_expressed_in(fitted, tmp_path):
     assert (back.layers["mine"] != adata.layers["adjusted"]).nnz == 0
 
 
+def test_with_a_reference_its_cells_keep_their_counts(fitted):
+    adata = fitted.copy()
+    ub.tl.batch_effects(adata, batch_key="batch", reference="batch_2")
+    ub.pp.adjust_counts(adata)
+    np.testing.assert_allclose(adata.layers["adjusted"].toarray(), oracle(adata), rtol=1e-6)
+    its = (adata.obs["batch"] == "batch_2").to_numpy()
+    assert (adata.layers["adjusted"][its] != adata.X[its]).nnz == 0
+    assert (adata.layers["adjusted"][~its] != adata.X[~its]).nnz > 0
+    assert adata.uns["unbatch"]["adjusted"] == {"adjusted": "batch 'batch_2'"}
+
+
 def test_a_subset_is_adjusted_as_the_whole(fitted):
     whole, part = fitted.copy(), fitted[50:120, [4, 20, 9]].copy()
     ub.pp.adjust_counts(whole)

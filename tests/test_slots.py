@@ -74,6 +74,29 @@ def test_a_subset_of_cells_and_genes_keeps_its_rows(fit):
     np.testing.assert_array_equal(back.sample, fit.sample[10:40])
 
 
+def test_the_design_is_kept_also_by_a_subset(fit, tmp_path):
+    design = {"reference": "a/b", "match_within": ("stim", "day"), "control_genes": ("g1", "g 2")}
+    centred = fit.se + 0.5
+    as_anndata(dataclasses.replace(fit, centred_se=centred, **design)).write_h5ad(tmp_path / "fit.h5ad")
+    back = read_slots(ad.read_h5ad(tmp_path / "fit.h5ad")[:, [3, 1]].copy())
+    assert {name: getattr(back, name) for name in design} == design
+    np.testing.assert_array_equal(back.centred_se, centred[[3, 1]])
+    assert "a/b" in ad.read_h5ad(tmp_path / "fit.h5ad").uns["unbatch"]["convention"]
+
+
+def test_without_a_design_nothing_is_made_up(fit, tmp_path):
+    as_anndata(fit).write_h5ad(tmp_path / "fit.h5ad")
+    back = read_slots(ad.read_h5ad(tmp_path / "fit.h5ad"))
+    assert (back.reference, back.centred_se, back.match_within, back.control_genes) == (None, None, (), ())
+
+
+def test_files_of_before_there_were_designs_are_read(fit):
+    adata = as_anndata(fit)
+    for name in ("reference", "match_within", "control_genes"):
+        del adata.uns["unbatch"][name]
+    assert read_slots(adata).reference is None
+
+
 def test_writing_does_not_change_the_annotation_that_the_fit_holds(fit):
     before = fit.obs.columns.tolist()
     as_anndata(fit)

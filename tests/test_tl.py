@@ -1,11 +1,16 @@
 """Estimating on an AnnData: the slots are those of the model, wherever the counts are."""
 
+import dataclasses
+
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
 import unbatch as ub
+from unbatch import methods
+from unbatch.methods import Method, concept
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +100,53 @@ def test_options_reach_the_fit(toy):
     assert adata.obsm["X_unbatch"].shape == (150, 2)
     assert adata.uns["unbatch"]["parameters"]["min_cells"] == 5
     assert adata.uns["unbatch"]["parameters"]["seed"] == 3
+
+
+def test_a_reference_is_recorded(toy):
+    adata = toy.copy()
+    ub.tl.batch_effects(adata, batch_key="batch", reference="batch_2")
+    assert (adata.varm["batch_effects"][:, 1] == 0).all()
+    assert adata.uns["unbatch"]["reference"] == "batch_2"
+    assert adata.uns["unbatch"]["convention"].startswith("natural log, relative to batch 'batch_2'")
+
+
+@dataclasses.dataclass(frozen=True)
+class OtherOptions(ub.ConceptOptions):
+    """Options of a method that is the published one but takes a design."""
+
+
+@pytest.fixture
+def other(monkeypatch):
+    """A method that takes a design and keeps it."""
+    given = {}
+
+    def fit(source, batches, options, *, seed, progress, within=None, control_genes=None):
+        given.update(within=within, control_genes=control_genes)
+        return concept.fit(source, batches, options, seed=seed, progress=progress)
+
+    monkeypatch.setattr(methods, "METHODS", (Method("other", OtherOptions, fit), *methods.METHODS))
+    return given
+
+
+def test_conditions_and_control_genes_reach_the_method_and_are_recorded(toy, other):
+    adata = toy.copy()
+    adata.obs["stim"] = pd.Categorical(["yes", "no", "no"] * 50, categories=["yes", "no"])
+    genes = adata.var_names[[8, 3]].tolist()
+    ub.tl.batch_effects(adata, batch_key="batch", method="other", match_within="stim", control_genes=genes)
+    assert other["within"].tolist() == [0, 1, 1] * 50
+    assert np.flatnonzero(other["control_genes"]).tolist() == [3, 8]
+    assert list(adata.uns["unbatch"]["match_within"]) == ["stim"]
+    assert list(adata.uns["unbatch"]["control_genes"]) == genes[::-1]
+
+
+def test_faults_of_the_condition_are_those_of_any_label(toy, other):
+    adata = toy.copy()
+    adata.obs["stim"] = [None, "no", "yes"] * 50
+    with pytest.raises(ub.InputError, match=r"obs\['stim'\] .* no label for 50 of 150 cells"):
+        ub.tl.batch_effects(adata, batch_key="batch", method="other", match_within="stim")
+    with pytest.raises(ub.InputError, match=r"no obs column 'stmi': likely columns are 'stim'"):
+        ub.tl.batch_effects(adata, batch_key="batch", method="other", match_within="stmi")
+    assert other == {}
 
 
 def test_a_misspelt_column_lists_the_likely_ones(toy):

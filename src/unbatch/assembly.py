@@ -1,13 +1,16 @@
 """From what a method found to a `BatchFit`: the part that is the same for every method."""
 
 import platform
+import warnings
 from dataclasses import asdict
 from importlib.metadata import version
 
 import numpy as np
 
+from unbatch._check import InputWarning
 from unbatch._types import BoolArray, FloatArray
-from unbatch.core.convention import centre_log_delta
+from unbatch.core.contrasts import difference_errors
+from unbatch.core.convention import centre_log_delta, relate_log_delta
 from unbatch.core.diagnostics import Overlap, overlap
 from unbatch.fitted import BatchFit
 from unbatch.io.batches import Batches, measured_by_batch
@@ -29,12 +32,15 @@ def assemble(
     layer: str | None,
     support: Overlap,
     timings: dict[str, float],
+    reference: str | None = None,
+    match_within: tuple[str, ...] = (),
+    control_genes: tuple[str, ...] = (),
 ) -> BatchFit:
     """Fix the free factors, mark what is not known, and put the result together with its evidence.
 
     An effect counts as estimated if the method found information on it, the batch measured the gene and takes part, and
     at least one other batch is in the same position: a gene seen in one batch alone has nothing to be compared with.
-    Everything else gets log delta 0 and standard error inf.
+    Everything else gets log delta 0 and standard error inf; relative to a reference, so do genes that it does not know.
 
     Parameters
     ----------
@@ -50,19 +56,39 @@ def assemble(
         Overlap of the batches.
     timings
         Seconds per stage.
+    reference
+        Batch to which effects are relative; None for the mean over batches.
+    match_within, control_genes
+        What the user said of the design.
 
     Returns
     -------
     BatchFit
+
+    Warns
+    -----
+    InputWarning
+        If nothing is known of the reference, and so nothing relative to it.
     """
     measured = measured_by_batch(source, batches)
     informative = found.informative & measured & batches.usable
     estimated = informative & (informative.sum(axis=1, keepdims=True) >= _MIN_BATCHES)
-    log_delta = centre_log_delta(np.where(estimated, found.log_delta, 0.0), found.expression, estimated)
+    raw = np.where(estimated, found.log_delta, 0.0)
+    se = np.where(estimated, found.se, np.inf)
+    centred_se = None
+    if reference is None:
+        log_delta = centre_log_delta(raw, found.expression, estimated)
+    else:
+        column = batches.levels.index(reference)
+        estimated &= estimated[:, [column]]
+        if not estimated.any():
+            _warn_of_reference(reference)
+        log_delta = relate_log_delta(raw, found.expression, estimated, reference=column)
+        se, centred_se = difference_errors(se, versus=column), se
     gene_shift = gene_shifts(found.log_delta - log_delta, informative=informative, estimated=estimated)
     return BatchFit(
         log_delta=log_delta,
-        se=np.where(estimated, found.se, np.inf),
+        se=se,
         measured=measured,
         sample=found.sample,
         overlap=support.cell,
@@ -83,6 +109,19 @@ def assemble(
         timings=timings,
         obs=source.obs,
         var=source.var,
+        reference=reference,
+        centred_se=centred_se,
+        match_within=match_within,
+        control_genes=control_genes,
+    )
+
+
+def _warn_of_reference(reference: str) -> None:
+    warnings.warn(
+        f"nothing is known of the effects in the reference, batch {reference!r}, and so nothing relative to it: all "
+        "effects are 1 with standard error inf. Choose a reference that shares cell states with the others",
+        InputWarning,
+        stacklevel=4,
     )
 
 

@@ -18,6 +18,8 @@ With the gene means at 0, a factor per batch has n_batches - 1 degrees of freedo
 equal, not to make each of them 0. With two batches the medians are opposites, so equal is 0.
 """
 
+_WITH_REFERENCE = "natural log, relative to batch {!r}; for each batch the expression-weighted median over genes is 0"
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class BatchFit:
@@ -27,9 +29,10 @@ class BatchFit:
     """
 
     log_delta: FloatArray
-    """Natural log of the multiplicative effect, (n_genes, n_batches); 0 = no effect. See `CONVENTION`."""
+    """Natural log of the multiplicative effect, (n_genes, n_batches); 0 = no effect. See `convention`."""
     se: FloatArray
-    """Standard error of `log_delta`, (n_genes, n_batches); inf where the data say nothing (there `log_delta` is 0)."""
+    """Standard error of `log_delta`, (n_genes, n_batches); inf where the data say nothing (there `log_delta` is 0), and
+    0 in the reference, if there is one."""
     measured: BoolArray
     """Whether the batch measured the gene at all, (n_genes, n_batches)."""
     sample: IntArray
@@ -70,11 +73,30 @@ class BatchFit:
     """Annotation of the cells, (n_cells, ...)."""
     var: pd.DataFrame
     """Annotation of the genes, (n_genes, ...)."""
+    reference: str | None = None
+    """Batch to which `log_delta` is relative; None for the mean over batches."""
+    centred_se: FloatArray | None = None
+    """Standard error of log delta less its mean over batches, (n_genes, n_batches), from which that of any difference
+    follows; None without a reference, where it is `se`."""
+    match_within: tuple[str, ...] = ()
+    """Columns of `obs` inside whose levels cells were matched; empty if anywhere."""
+    control_genes: tuple[str, ...] = ()
+    """Genes that were taken to carry only technical variation."""
 
     @property
     def delta(self) -> FloatArray:
         """Multiplicative effect exp(log_delta), (n_genes, n_batches); 1 = no effect."""
         return np.exp(self.log_delta)
+
+    @property
+    def convention(self) -> str:
+        """How the free factors of delta are fixed: see `CONVENTION`, or relative to the reference."""
+        return CONVENTION if self.reference is None else _WITH_REFERENCE.format(self.reference)
+
+    @property
+    def expressed_in(self) -> str:
+        """The batch in which adjusted counts are expressed: the one where log delta is 0 for every gene."""
+        return "mean over batches" if self.reference is None else f"batch {self.reference!r}"
 
     @property
     def estimated(self) -> BoolArray:

@@ -16,7 +16,7 @@ from unbatch._types import Counts
 from unbatch.adjusting import adjusted_blocks
 from unbatch.assembly import assemble, measure_overlap
 from unbatch.fitted import BatchFit
-from unbatch.io.batches import Batches, read_batches
+from unbatch.io.batches import Batches, label_cells, read_batches
 from unbatch.io.failures import reading
 from unbatch.io.sink import write_h5ad
 from unbatch.io.source import CountSource, open_counts
@@ -24,7 +24,8 @@ from unbatch.methods import DEFAULT_METHOD, METHODS, MethodOptions, check_design
 from unbatch.methods.design import check_within, control_mask
 from unbatch.slots import as_anndata, read_slots
 
-_LABELS = "batch"
+_SHOWN = 8
+_LABELS, _WITHIN = "batch", "condition"
 
 
 class BatchModel:
@@ -40,6 +41,9 @@ class BatchModel:
         small batches, whose effects would be mostly noise.
     seed
         Start of all random numbers. The same seed gives the same result, whatever the block size.
+    reference
+        Batch to which effects are relative: its effect is 1 for every gene, and adjusted counts are what it would have
+        given. Genes of which it says nothing are left as they are. None for the mean over batches.
 
     Raises
     ------
@@ -55,7 +59,14 @@ class BatchModel:
     (500, 2)
     """
 
-    def __init__(self, *, method: str | MethodOptions = DEFAULT_METHOD, min_cells: int = 2, seed: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        method: str | MethodOptions = DEFAULT_METHOD,
+        min_cells: int = 2,
+        seed: int = 0,
+        reference: str | None = None,
+    ) -> None:
         self.options: MethodOptions = options_for(method) if isinstance(method, str) else method
         find_method(self.options)
         if min_cells < 1:
@@ -64,6 +75,7 @@ class BatchModel:
             raise InputError(f"seed is {seed}: it must be 0 or more")
         self.min_cells = min_cells
         self.seed = seed
+        self.reference = None if reference is None else str(reference)
         self._result: BatchFit | None = None
 
     @property
@@ -79,7 +91,14 @@ class BatchModel:
             raise InputError("the model has not been fitted: call fit(counts, batch) or fit_source(source, batches)")
         return self._result
 
-    def fit(self, counts: ArrayLike | sparse.sparray | sparse.spmatrix, batch: Sequence[Any]) -> Self:
+    def fit(
+        self,
+        counts: ArrayLike | sparse.sparray | sparse.spmatrix,
+        batch: Sequence[Any],
+        *,
+        within: Sequence[Any] | None = None,
+        control_genes: Sequence[int] | None = None,
+    ) -> Self:
         """Estimate the effects from a matrix in memory.
 
         Parameters
@@ -88,6 +107,11 @@ class BatchModel:
             Counts, (n_cells, n_genes), dense or sparse. Genes are named by their position.
         batch
             Label of each cell, (n_cells,).
+        within
+            Condition of each cell, (n_cells,): cells are matched inside its levels only. None for no such limit.
+        control_genes
+            Positions of genes known to carry only technical variation, which is taken out of the space where cells are
+            matched. None for no such genes.
 
         Returns
         -------
@@ -99,8 +123,13 @@ class BatchModel:
         InputError
             If shapes disagree, labels are missing, there are fewer than two batches, or values are not counts.
         """
-        source = _memory_source(counts, batch)
-        return self.fit_source(source, read_batches(source, _LABELS, min_cells=self.min_cells))
+        source = _memory_source(counts, batch, within=within)
+        return self.fit_source(
+            source,
+            read_batches(source, _LABELS, min_cells=self.min_cells),
+            within=None if within is None else label_cells(source, _WITHIN),
+            control_genes=None if control_genes is None else [str(gene) for gene in control_genes],
+        )
 
     def fit_source(
         self,
@@ -139,8 +168,8 @@ class BatchModel:
         Raises
         ------
         InputError
-            If values are not counts, no gene is measured in all batches, no control gene is known, or the method knows
-            no `within` or `control_genes`.
+            If values are not counts, no gene is measured in all batches, the reference is no batch or too small, no
+            control gene is known, or the method knows no `within` or `control_genes`.
 
         Warns
         -----
@@ -149,6 +178,7 @@ class BatchModel:
             are unknown.
         """
         method = find_method(self.options)
+        self._check_reference(batches)
         given = {"match_within": within, "control_genes": control_genes}
         check_design(method, asked=[name for name, value in given.items() if value is not None])
         design: dict[str, Any] = {}
@@ -157,6 +187,7 @@ class BatchModel:
             design["within"] = within.codes
         if control_genes is not None:
             design["control_genes"] = control_mask(source, control_genes)
+        controls = source.var.index[design["control_genes"]] if control_genes is not None else ()
         watch = Stopwatch(progress or Silent())
         found = method.fit(source, batches, self.options, seed=self.seed, progress=watch, **design)
         with watch.stage("measuring overlap"):
@@ -170,8 +201,23 @@ class BatchModel:
             layer=layer,
             support=support,
             timings=watch.seconds,
+            reference=self.reference,
+            match_within=within.key if within is not None else (),
+            control_genes=tuple(str(gene) for gene in controls),
         )
         return self
+
+    def _check_reference(self, batches: Batches) -> None:
+        if self.reference is None:
+            return
+        if self.reference not in batches.levels:
+            raise InputError(f"the reference {self.reference!r} is no batch: choose {_choices(batches.levels)}")
+        if self.reference in batches.too_small:
+            usable = [level for level in batches.levels if level not in batches.too_small]
+            raise InputError(
+                f"the reference, batch {self.reference!r}, has fewer than {batches.min_cells} cells and takes no part: "
+                f"choose {_choices(usable)}, or lower min_cells"
+            )
 
     def adjust(self, counts: ArrayLike | sparse.sparray | sparse.spmatrix, batch: Sequence[Any]) -> Counts:
         r"""Take the effects out of counts, ``Y_gj / delta_gk(j)``.
@@ -232,22 +278,34 @@ class BatchModel:
             method=options_for(fit.method, own),
             min_cells=int(fit.parameters["min_cells"]),
             seed=int(fit.parameters["seed"]),
+            reference=fit.reference,
         )
         model._result = fit
         return model
 
 
+def _choices(levels: Sequence[str]) -> str:
+    return ", ".join(repr(level) for level in levels[:_SHOWN]) + (", ..." if len(levels) > _SHOWN else "")
+
+
 def _memory_source(
-    counts: ArrayLike | sparse.sparray | sparse.spmatrix, batch: Sequence[Any], *, genes: pd.Index | None = None
+    counts: ArrayLike | sparse.sparray | sparse.spmatrix,
+    batch: Sequence[Any],
+    *,
+    genes: pd.Index | None = None,
+    within: Sequence[Any] | None = None,
 ) -> CountSource:
     matrix: Any = counts if sparse.issparse(counts) else np.asarray(counts)
     if matrix.ndim != 2:  # noqa: PLR2004
         raise InputError(f"counts have {matrix.ndim} dimensions: a matrix of cells x genes is needed")
     if len(batch) != matrix.shape[0]:
         raise InputError(f"there are {len(batch)} batch labels for {matrix.shape[0]} cells (rows): give one per cell")
+    if within is not None and len(within) != matrix.shape[0]:
+        raise InputError(f"there are {len(within)} conditions for {matrix.shape[0]} cells (rows): give one per cell")
     if genes is None:
         genes = pd.Index([str(gene) for gene in range(matrix.shape[1])])
     elif len(genes) != matrix.shape[1]:
         raise InputError(f"counts have {matrix.shape[1]} genes (columns), the model {len(genes)}: give the same genes")
-    obs = pd.DataFrame({_LABELS: np.asarray(batch)}, index=[str(cell) for cell in range(matrix.shape[0])])
+    labels = {_LABELS: np.asarray(batch)} | ({} if within is None else {_WITHIN: np.asarray(within)})
+    obs = pd.DataFrame(labels, index=[str(cell) for cell in range(matrix.shape[0])])
     return open_counts(anndata.AnnData(X=matrix, obs=obs, var=pd.DataFrame(index=genes)))

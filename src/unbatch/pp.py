@@ -7,17 +7,14 @@ from unbatch.adjusting import adjusted_blocks
 from unbatch.io.source import open_counts
 from unbatch.slots import RECORD, read_slots
 
-EXPRESSED_IN = "mean over batches"
-"""What batch adjusted counts are expressed in: the one in which log delta is 0 for every gene."""
-
 
 def adjust_counts(adata: AnnData, *, key_added: str = "adjusted") -> None:
     r"""Divide each count by the effect of its batch on its gene, :math:`Y_{gj} / \delta_{g k(j)}`.
 
     The counts are those that `unbatch.tl.batch_effects` was given, in the same layer. Adjusted counts are what the mean
-    batch would have given: not whole numbers, never negative, and zeros stay zero. Use them where a method takes counts
-    or normalises them (normalise, log, PCA, markers to look at); for differential expression keep the raw counts and
-    give the model log delta as an offset instead.
+    batch, or the reference of the fit, would have given: not whole numbers, never negative, and zeros stay zero. Use
+    them where a method takes counts or normalises them (normalise, log, PCA, markers to look at); for differential
+    expression keep the raw counts and give the model log delta as an offset instead.
 
     Parameters
     ----------
@@ -30,7 +27,7 @@ def adjust_counts(adata: AnnData, *, key_added: str = "adjusted") -> None:
     -------
     None
         Sets ``layers[key_added]``, CSR float32, (n_cells, n_genes), and records in
-        ``uns["unbatch"]["adjusted"][key_added]`` that it is expressed at the mean over batches.
+        ``uns["unbatch"]["adjusted"][key_added]`` what it is expressed in, the mean over batches or the reference.
 
     Raises
     ------
@@ -51,4 +48,4 @@ def adjust_counts(adata: AnnData, *, key_added: str = "adjusted") -> None:
     blocks = [block.counts for block in adjusted_blocks(source, fit)]
     adata.layers[key_added] = sparse.csr_matrix(sparse.vstack(blocks, format="csr"))
     adjusted = dict(adata.uns[RECORD].get("adjusted", {}))
-    adata.uns[RECORD]["adjusted"] = {**adjusted, key_added: EXPRESSED_IN}
+    adata.uns[RECORD]["adjusted"] = {**adjusted, key_added: fit.expressed_in}

@@ -20,7 +20,7 @@ from anndata import AnnData
 
 from unbatch._check import InputError
 from unbatch._types import IntArray
-from unbatch.fitted import CONVENTION, BatchFit
+from unbatch.fitted import BatchFit
 
 FORMAT = 1
 """Version of this layout; a reader refuses a newer one."""
@@ -33,6 +33,8 @@ OVERLAP = "unbatch_overlap"
 RECORD = "unbatch"
 
 _X = "X"
+_NO_REFERENCE = ""
+_CENTRED = "centred_se"
 _BY_GENE = ("measured", "mu", "basis")
 _NEEDED = (
     *_BY_GENE,
@@ -69,7 +71,10 @@ def write_slots(adata: AnnData, fit: BatchFit) -> None:
         "too_small": _names(fit.too_small),
         "genes": _names(tuple(fit.var.index)),
         "measured": fit.measured,
-        "convention": CONVENTION,
+        "convention": fit.convention,
+        "reference": fit.reference or _NO_REFERENCE,
+        "match_within": _names(fit.match_within),
+        "control_genes": _names(fit.control_genes),
         "stop_reason": fit.stop_reason,
         "trace": dict(fit.trace),
         "support": fit.support,
@@ -77,6 +82,7 @@ def write_slots(adata: AnnData, fit: BatchFit) -> None:
         "basis": fit.basis,
         "versions": dict(fit.versions),
         "timings": dict(fit.timings),
+        **({} if fit.centred_se is None else {_CENTRED: fit.centred_se}),
     }
 
 
@@ -126,6 +132,10 @@ def read_slots(adata: AnnData, *, where: str = "this AnnData") -> BatchFit:
         timings={str(name): float(value) for name, value in record["timings"].items()},
         obs=adata.obs.drop(columns=[SAMPLE, OVERLAP]),
         var=adata.var.copy(),
+        reference=str(record["reference"]) if record.get("reference", _NO_REFERENCE) else None,
+        centred_se=np.asarray(record[_CENTRED], dtype=np.float64)[rows] if _CENTRED in record else None,
+        match_within=_strings(record.get("match_within", ())),
+        control_genes=_strings(record.get("control_genes", ())),
     )
 
 

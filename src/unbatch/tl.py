@@ -6,7 +6,7 @@ from anndata import AnnData
 
 from unbatch._check import InputError
 from unbatch._progress import progress_for
-from unbatch.io.batches import read_batches
+from unbatch.io.batches import label_cells, read_batches
 from unbatch.io.source import open_counts
 from unbatch.methods import DEFAULT_METHOD, MethodOptions
 from unbatch.model import BatchModel
@@ -21,6 +21,9 @@ def batch_effects(
     method: str | MethodOptions = DEFAULT_METHOD,
     min_cells: int = 2,
     seed: int = 0,
+    reference: str | None = None,
+    match_within: str | Sequence[str] | None = None,
+    control_genes: Sequence[str] | None = None,
     progress: bool = False,
     copy: bool = False,
 ) -> AnnData | None:
@@ -44,6 +47,15 @@ def batch_effects(
         small batches, whose effects would be mostly noise.
     seed
         Start of all random numbers: the same seed gives the same result.
+    reference
+        Batch to which effects are relative: its effect is 1 for every gene, and adjusted counts are what it would have
+        given. Genes of which it says nothing are left as they are. None for the mean over batches.
+    match_within
+        Column of ``obs`` with a condition (or several columns, whose combinations are the conditions): cells are
+        matched inside its levels only, so that the biology of the condition is never taken for an effect of the batch.
+        Batches that share no level cannot be compared then, which a warning tells. None for no such limit.
+    control_genes
+        Names of genes known to carry only technical variation, which is taken out of the space where cells are matched.
     progress
         Show bars, if standard error is a terminal.
     copy
@@ -58,10 +70,12 @@ def batch_effects(
             Batch-free coordinates, (n_cells, n_dims) float32: for neighbours, clustering, UMAP.
         ``varm["batch_effects"]``
             Natural log delta, (n_genes, n_batches), columns in the order of ``uns["unbatch"]["batches"]``. For each
-            gene the mean over batches is 0; for each batch the expression-weighted median over genes is 0.
+            gene the mean over batches is 0, and the expression-weighted median over genes is the same for all batches,
+            with two batches 0. With a reference, it is 0 in the reference for each gene, and the median over genes is 0
+            for each batch. ``uns["unbatch"]["convention"]`` says which.
         ``varm["batch_effects_se"]``
-            Its standard error; inf, with log delta 0, where the data say nothing. With ``method="concept"`` it is the
-            one of a Poisson sum, which is too small: over-dispersion is not modelled.
+            Its standard error; inf, with log delta 0, where the data say nothing; 0 in the reference. With
+            ``method="concept"`` it is the one of a Poisson sum, which is too small: over-dispersion is not modelled.
         ``obs["unbatch_sample"]``, ``obs["unbatch_overlap"]``
             Pseudobulk sample (-1: took no part), and share of the other batches that have cells like this one.
         ``uns["unbatch"]``
@@ -71,11 +85,18 @@ def batch_effects(
     Raises
     ------
     InputError
-        If the column or layer is missing, a label is missing, there are fewer than two batches, or values are not
-        counts.
+        If a column or the layer is missing, a label is missing, there are fewer than two batches, values are not
+        counts, the reference is no batch or too small, no control gene is known, or the method takes no such option.
+
+    Warns
+    -----
+    InputWarning
+        If batches are too small, batches and condition are confounded, some control genes are unknown, or nothing is
+        known of the reference.
 
     See Also
     --------
+    unbatch.tl.rank_batch_genes : Which genes differ by batch, with tests.
     unbatch.pp.adjust_counts : Divide the effects out of the counts.
     unbatch.get.batch_effects : The effects as a table.
 
@@ -95,7 +116,14 @@ def batch_effects(
             "Run on adata.raw.to_adata()"
         )
     batches = read_batches(source, batch_key, min_cells=min_cells)
-    model = BatchModel(method=method, min_cells=min_cells, seed=seed)
-    model.fit_source(source, batches, layer=layer, progress=progress_for(quiet=not progress))
+    model = BatchModel(method=method, min_cells=min_cells, seed=seed, reference=reference)
+    model.fit_source(
+        source,
+        batches,
+        within=None if match_within is None else label_cells(source, match_within),
+        control_genes=control_genes,
+        layer=layer,
+        progress=progress_for(quiet=not progress),
+    )
     write_slots(adata, model.result)
     return adata if copy else None

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from unbatch.core.convention import centre_log_delta, weighted_median
+from unbatch.core.convention import centre_log_delta, relate_log_delta, weighted_median
 
 
 def medians(log_delta, weights, used):
@@ -92,3 +92,25 @@ def test_a_batch_that_measured_nothing_and_batches_that_share_no_gene():
         np.array([[-0.5, 0.5, 0, 0, 0], [0.5, -0.5, 0, 0, 0], [0, 0, 0.25, -0.25, 0], [0, 0, -0.25, 0.25, 0]])
     )
     assert not centre_log_delta(log_delta, np.ones(4), np.zeros_like(measured)).any()
+
+
+def test_relative_to_a_batch_it_is_zero_and_every_median_is_zero():
+    rng = np.random.default_rng(7)
+    log_delta, weights = rng.normal(1, 2, (301, 4)), rng.uniform(size=301)
+    used = rng.random((301, 4)) < 0.8
+    relative = relate_log_delta(log_delta, weights, used, reference=2)
+    free = used & used[:, [2]]
+    assert (relative[:, 2] == 0).all()
+    assert (relative[~free] == 0).all()
+    assert np.abs(medians(relative, weights, free)).max() < 1e-12
+    # what was taken is one factor per gene and one per batch
+    gone = np.where(free, log_delta - log_delta[:, [2]] - relative, np.nan)
+    assert np.nanmax(np.ptp(np.where(np.isnan(gone), np.nanmean(gone, axis=0), gone), axis=0)) < 1e-12
+
+
+def test_relative_effects_forget_the_factors_that_data_leave_open():
+    rng = np.random.default_rng(8)
+    log_delta, weights, used = rng.normal(size=(101, 3)), rng.uniform(size=101), np.ones((101, 3), dtype=bool)
+    other = log_delta + rng.normal(size=(101, 1)) + rng.normal(size=3)
+    first, second = (relate_log_delta(values, weights, used, reference=0) for values in (log_delta, other))
+    np.testing.assert_allclose(first, second, atol=1e-12)

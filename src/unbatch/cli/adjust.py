@@ -27,8 +27,9 @@ def adjust(
 ) -> None:
     """Divide the fitted effects out of the counts.
 
-    X of the output is count / effect of the cell's batch on the gene: what the mean batch would have given, as float32.
-    Never negative, and zeros stay zero. It is read and written block by block, so the data need not fit in memory.
+    X of the output is count / effect of the cell's batch on the gene: what the mean batch, or the reference of the fit,
+    would have given, as float32. Never negative, and zeros stay zero. It is read and written block by block, so the
+    data need not fit in memory.
 
     Give the same input as to `unbatch fit`, or other cells of the same batches. The counts are taken from the layer
     that was fitted, unless --layer says otherwise.
@@ -41,7 +42,6 @@ def adjust(
     from unbatch.adjusting import adjusted_blocks
     from unbatch.io.sink import CountSink
     from unbatch.model import BatchModel
-    from unbatch.pp import EXPRESSED_IN
     from unbatch.slots import writable
 
     check_output(output, [*inputs, model], suffixes=(".h5ad", ".zarr"))
@@ -49,7 +49,7 @@ def adjust(
     source = open_inputs(inputs, layer or fit.layer)
     blocks = adjusted_blocks(source, fit, progress=progress_for(quiet=quiet))
     record = {
-        "expressed_in": EXPRESSED_IN,
+        "expressed_in": fit.expressed_in,
         "model": model.name,
         "method": fit.method,
         "batches": list(fit.batches),

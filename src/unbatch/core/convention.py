@@ -67,6 +67,33 @@ def centre_log_delta(log_delta: FloatArray, weights: FloatArray, measured: BoolA
     return centred
 
 
+def relate_log_delta(log_delta: FloatArray, weights: FloatArray, measured: BoolArray, *, reference: int) -> FloatArray:
+    r"""Express log delta relative to one batch r, ``L_gk - L_gr - b_k``.
+
+    In the reference it is 0 for every gene, and in every batch its weighted median over genes is 0.
+
+    Parameters
+    ----------
+    log_delta
+        (n_genes, n_batches) natural log.
+    weights
+        (n_genes,) expression of each gene, not negative.
+    measured
+        (n_genes, n_batches) which entries hold information. Others become 0, and so do genes that the reference did not
+        measure: they have nothing to be relative to.
+    reference
+        Column of the reference.
+
+    Returns
+    -------
+    (n_genes, n_batches)
+    """
+    free = measured & measured[:, [reference]]
+    relative = np.where(free, log_delta - log_delta[:, [reference]], 0.0)
+    medians = np.array([weighted_median(relative[:, k], weights * free[:, k]) for k in range(free.shape[1])])
+    return np.where(free, relative - medians, 0.0)
+
+
 def _centre_genes(values: FloatArray, free: BoolArray) -> FloatArray:
     means = values.sum(axis=1) / np.maximum(free.sum(axis=1), 1)
     return np.where(free, values - means[:, None], 0.0)

@@ -76,9 +76,9 @@ def check_design(method: Method, *, asked: Sequence[str]) -> None:
     """
     if method.takes_design or not asked:
         return
-    able = " or ".join(repr(other.name) for other in METHODS if other.takes_design) or "none of this version"
+    able = " or ".join(f"method {other.name!r}" for other in METHODS if other.takes_design) or "no method as yet"
     raise InputError(
-        f"method {method.name!r} knows no {' or '.join(asked)} (only method {able} does): "
+        f"method {method.name!r} knows no {' or '.join(asked)} (only {able} does): "
         f"leave {'it' if len(asked) == 1 else 'them'} out or choose another method"
     )
 
