@@ -14,6 +14,7 @@ from unbatch.methods import METHODS
 
 FUNCTIONS = {
     "tl.batch_effects": ub.tl.batch_effects,
+    "tl.rank_batch_genes": ub.tl.rank_batch_genes,
     "pp.adjust_counts": ub.pp.adjust_counts,
     "get.batch_effects": ub.get.batch_effects,
     "simulate": ub.simulate,

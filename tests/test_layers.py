@@ -14,7 +14,7 @@ LAYERS = [
     ["__init__"],  # the public names
     ["tl", "pp", "pl", "get"],
     ["model"],
-    ["assembly", "adjusting"],
+    ["assembly", "adjusting", "ranking"],
     ["methods"],
     ["slots", "fitted"],
     ["datasets", "simulation"],

@@ -1,7 +1,8 @@
-"""Estimate: from an AnnData to slots of the same AnnData."""
+"""Estimate, from an AnnData to slots of the same AnnData; and test what was estimated."""
 
 from collections.abc import Sequence
 
+import pandas as pd
 from anndata import AnnData
 
 from unbatch._check import InputError
@@ -10,7 +11,8 @@ from unbatch.io.batches import label_cells, read_batches
 from unbatch.io.source import open_counts
 from unbatch.methods import DEFAULT_METHOD, MethodOptions
 from unbatch.model import BatchModel
-from unbatch.slots import write_slots
+from unbatch.ranking import rank_genes
+from unbatch.slots import read_slots, write_slots
 
 
 def batch_effects(
@@ -127,3 +129,67 @@ def batch_effects(
     )
     write_slots(adata, model.result)
     return adata if copy else None
+
+
+def rank_batch_genes(
+    adata: AnnData, *, batch: str | Sequence[str] | None = None, versus: str | Sequence[str] | None = None
+) -> pd.DataFrame:
+    r"""Rank genes by how surely they differ by batch.
+
+    The statistic is :math:`z = d / \mathrm{se}(d)`, with d the log delta of a batch (its difference from the mean over
+    batches, or from the reference of the fit), or the difference of log delta between two batches. The standard error
+    of a difference comes from the stored ones by quasi-variances (Firth and de Menezes, 2004, Biometrika 91:65-80):
+    exact for two or three batches and for independent errors, else right on average over the pairs of a batch.
+
+    The tests are as good as the standard errors of the method: those of ``method="concept"`` are too small.
+
+    Parameters
+    ----------
+    adata
+        Data on which `unbatch.tl.batch_effects` ran, or the file that ``unbatch fit`` wrote; genes may have been taken
+        away since, and are then not corrected for.
+    batch
+        Batch to rank genes of, or several; None for all.
+    versus
+        Batch to compare with, or several, each pair then once; None for the mean over batches, or the reference if the
+        fit has one. ``batch=None`` with all batches here gives all pairs.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per gene and batch, or gene and pair, sorted by ``|z|``, with columns
+
+        ``gene``, ``batch``, ``versus``
+            What is compared with what; ``versus`` is ``"mean over batches"`` where it is no batch.
+        ``log_delta``, ``log2_effect``
+            Effect, as natural log and as log2.
+        ``se``, ``lower``, ``upper``
+            Standard error and 95% interval of ``log_delta``; inf and infinite where the data say nothing.
+        ``z``, ``pvalue``, ``qvalue``
+            Effect over standard error, two-sided normal p, and Benjamini-Hochberg over the rows of this table of which
+            anything is known; 0, 1 and 1 where nothing is.
+        ``support``
+            Share of the batch's cells that have a counterpart in another batch, averaged over those; of a pair, share
+            of the cells of the two that have one in the other. Effects with little support rest on few cells.
+        ``mean_expression``
+            Batch-free rate of the gene in the mean cell, :math:`\sum_s n_s \mu_{gs} / \sum_s n_s`.
+
+    Raises
+    ------
+    InputError
+        If `adata` holds no fit, or a batch was not part of it.
+
+    See Also
+    --------
+    unbatch.get.batch_effects : The effects as they are, gene by gene.
+
+    Examples
+    --------
+    >>> import unbatch as ub
+    >>> adata = ub.datasets.toy()
+    >>> ub.tl.batch_effects(adata, batch_key="batch")
+    >>> table = ub.tl.rank_batch_genes(adata, batch="batch_1", versus="batch_2")
+    >>> len(table), bool(table["z"].abs().is_monotonic_decreasing)
+    (500, True)
+    """
+    return rank_genes(read_slots(adata), batch=batch, versus=versus)
