@@ -1,10 +1,15 @@
 """``unbatch fit``: options reach the model, refusals are one line, inputs survive."""
 
+import dataclasses
+
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 
 import unbatch as ub
+from unbatch import methods
+from unbatch.methods import Method, concept
 
 
 def refused(done, *words):
@@ -123,3 +128,127 @@ def test_a_missing_option_is_a_usage_error(run, h5ad):
     done = run("fit", h5ad)
     assert done.exit_code == 2
     assert "--output" in done.stderr
+
+
+@pytest.mark.parametrize(("suffix", "read"), [(".csv", pd.read_csv), (".parquet", pd.read_parquet)])
+def test_the_table_of_effects_is_that_of_the_python_interface(run, h5ad, tmp_path, suffix, read):
+    path = tmp_path / f"effects{suffix}"
+    done = run("fit", h5ad, "-b", "batch", "-o", tmp_path / "fit.h5ad", "--effects", path)
+    assert done.exit_code == 0, done.stderr
+    assert f"Wrote {path} (one row per gene and batch, against the mean over batches)" in done.stdout.splitlines()
+    expected = ub.tl.rank_batch_genes(ad.read_h5ad(tmp_path / "fit.h5ad"))
+    pd.testing.assert_frame_equal(read(path), expected, check_categorical=False, check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("effects.tsv", ["--effects", "must end in .parquet or .csv"]),
+        ("no/effects.csv", ["--effects", "no folder"]),
+    ],
+)
+def test_impossible_tables_are_refused_before_the_work(run, tmp_path, name, words):
+    refused(
+        run("fit", tmp_path / "gone.h5ad", "-b", "batch", "-o", tmp_path / "f.h5ad", "--effects", tmp_path / name),
+        *words,
+    )
+
+
+def test_the_list_of_control_genes_is_not_overwritten_by_the_table(run, h5ad, tmp_path):
+    genes = tmp_path / "genes.csv"
+    genes.write_text("gene_1")
+    done = run("fit", h5ad, "-b", "batch", "-o", tmp_path / "f.h5ad", "--control-genes", genes, "--effects", genes)
+    refused(done, "--effects", "would be overwritten")
+    assert genes.read_text() == "gene_1"
+
+
+def test_a_reference(run, toy, h5ad, tmp_path):
+    arguments = ["-b", "batch", "-o", tmp_path / "fit.h5ad", "--effects", tmp_path / "effects.csv"]
+    done = run("fit", h5ad, *arguments, "--reference", "batch_2")
+    assert done.exit_code == 0, done.stderr
+    expected = ub.BatchModel(reference="batch_2").fit(toy.X, toy.obs["batch"]).result
+    np.testing.assert_array_equal(ub.BatchModel.load(tmp_path / "fit.h5ad").result.log_delta, expected.log_delta)
+    assert set(pd.read_csv(tmp_path / "effects.csv")["versus"]) == {"batch_2"}
+    assert run("adjust", h5ad, "-m", tmp_path / "fit.h5ad", "-o", tmp_path / "adjusted.h5ad").exit_code == 0
+    adjusted = ad.read_h5ad(tmp_path / "adjusted.h5ad")
+    its = (toy.obs["batch"] == "batch_2").to_numpy()
+    np.testing.assert_array_equal(adjusted.X[its].toarray(), toy.X[its].toarray())
+    assert adjusted.uns["unbatch_adjusted"]["expressed_in"] == "batch 'batch_2'"
+
+
+def test_a_reference_that_is_no_batch_is_refused_with_the_choices(run, h5ad, tmp_path):
+    done = run("fit", h5ad, "-b", "batch", "-o", tmp_path / "fit.h5ad", "--reference", "batch_7")
+    refused(done, "'batch_7' is no batch", "choose 'batch_1', 'batch_2'")
+    assert not list(tmp_path.iterdir())
+
+
+@dataclasses.dataclass(frozen=True)
+class OtherOptions(ub.ConceptOptions):
+    """Options of a method that is the published one but takes a design."""
+
+
+@pytest.fixture
+def other(monkeypatch):
+    """A method that takes a design and keeps it."""
+    given = {}
+
+    def fit(source, batches, options, *, seed, progress, within=None, control_genes=None):
+        given.update(within=within, control_genes=control_genes)
+        return concept.fit(source, batches, options, seed=seed, progress=progress)
+
+    monkeypatch.setattr(methods, "METHODS", (Method("other", OtherOptions, fit), *methods.METHODS))
+    return given
+
+
+def test_conditions_reach_the_method_and_confounded_ones_are_told_in_one_line(run, toy, tmp_path, other):
+    adata = toy.copy()
+    adata.obs["stim"] = np.where(adata.obs["batch"] == "batch_1", "yes", "no")
+    adata.write_h5ad(tmp_path / "in.h5ad")
+    arguments = ["-b", "batch", "--method", "other", "--match-within", "stim", "-o", tmp_path / "fit.h5ad"]
+    done = run("fit", tmp_path / "in.h5ad", *arguments)
+    assert done.exit_code == 0, done.output
+    np.testing.assert_array_equal(other["within"] == 1, adata.obs["stim"] == "yes")
+    assert done.stderr.startswith("Warning: batches and obs['stim'] are fully confounded")
+    assert len(done.stderr.splitlines()) == 1
+    assert list(ad.read_h5ad(tmp_path / "fit.h5ad").uns["unbatch"]["match_within"]) == ["stim"]
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [(None, "gene_3,gene_8"), ("gene_8\n\n gene_3 \n", "genes.txt"), ("\ufeffgene_3\r\ngene_8\r\n", "my,genes")],
+)
+def test_control_genes_from_a_list_or_a_file(run, toy, h5ad, tmp_path, *, other, text, given):
+    names = dict(zip(("gene_3", "gene_8"), toy.var_names[[3, 8]], strict=True))
+    spoken = text or given
+    for placeholder, name in names.items():
+        spoken = spoken.replace(placeholder, name)
+    if text is not None:
+        (tmp_path / given).write_bytes(spoken.encode())
+        spoken = tmp_path / given
+    done = run("fit", h5ad, "-b", "batch", "--method", "other", "--control-genes", spoken, "-o", tmp_path / "f.h5ad")
+    assert done.exit_code == 0, done.output
+    assert np.flatnonzero(other["control_genes"]).tolist() == [3, 8]
+
+
+def test_a_list_of_genes_longer_than_any_file_name(run, toy, h5ad, tmp_path, other):
+    spoken = ",".join([*toy.var_names] * 300)
+    done = run("fit", h5ad, "-b", "batch", "--method", "other", "--control-genes", spoken, "-o", tmp_path / "f.h5ad")
+    assert done.exit_code == 0, done.output
+    assert other["control_genes"].all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--control-genes", "gone.txt"], ["gone.txt: there is no such file"]),
+        (["--control-genes", "nope,none"], ["none of the 2 control genes ('nope', 'none')"]),
+        (["--control-genes", ","], ["control_genes is empty"]),
+        (["--match-within", "btach"], ["no obs column 'btach'", "'batch'"]),
+        (["--method", "concept", "--match-within", "batch"], ["'concept' knows no match_within", "method 'other'"]),
+    ],
+)
+def test_a_design_that_cannot_be_is_refused_in_one_line(run, h5ad, tmp_path, other, *, arguments, words):
+    method = [] if "--method" in arguments else ["--method", "other"]
+    refused(run("fit", h5ad, "-b", "batch", *method, *arguments, "-o", tmp_path / "fit.h5ad"), *words)
+    assert not list(tmp_path.iterdir())
+    assert other == {}

@@ -67,3 +67,51 @@ def test_a_missing_file(run, tmp_path):
     done = run("inspect", tmp_path / "gone.h5ad", "-b", "batch")
     assert done.exit_code == 2
     assert "gone.h5ad does not exist" in done.stdout
+
+
+def with_condition(toy, labels, path):
+    adata = toy.copy()
+    adata.obs["stim"] = labels
+    adata.write_h5ad(path)
+    return adata
+
+
+def test_batches_are_tabulated_by_condition(run, toy, tmp_path):
+    adata = with_condition(toy, ["no", "yes", "yes"] * 50, tmp_path / "in.h5ad")
+    done = run("inspect", tmp_path / "in.h5ad", "-b", "batch", "--condition", "stim")
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    start = lines.index("Cells per batch and stim:")
+    assert lines[start + 1].split() == ["no", "yes"]
+    for line, batch in zip(lines[start + 2 :], ["batch_1", "batch_2"], strict=False):
+        its = adata.obs.loc[adata.obs["batch"] == batch, "stim"]
+        assert line.split() == [batch, str((its == "no").sum()), str((its == "yes").sum())]
+    assert "Nothing is wrong with it." in done.stdout
+
+
+def test_confounded_conditions_are_a_warning(run, toy, tmp_path):
+    with_condition(toy, toy.obs["batch"].astype(str) + "_day", tmp_path / "in.h5ad")
+    done = run("inspect", tmp_path / "in.h5ad", "-b", "batch", "--condition", "stim")
+    assert done.exit_code == 0
+    assert "Warning: batches and obs['stim'] are fully confounded: each batch has a single level." in done.stdout
+    assert "Nothing stands in the way" in done.stdout
+
+
+def test_a_misspelt_condition_is_an_error_beside_the_others(run, toy, tmp_path):
+    adata = with_condition(toy, "x", tmp_path / "in.h5ad")
+    adata.X = adata.X * 0.5
+    adata.write_h5ad(tmp_path / "in.h5ad")
+    done = run("inspect", tmp_path / "in.h5ad", "-b", "batch", "--condition", "stmi")
+    assert done.exit_code == 2
+    errors = [line for line in done.stdout.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 2
+    assert "'stmi'" in errors[0]
+    assert "'stim'" in errors[0]
+
+
+def test_a_large_table_is_cut_short(run, toy, tmp_path):
+    with_condition(toy, [f"{cell % 20:02}" + "x" * 50 for cell in range(150)], tmp_path / "in.h5ad")
+    done = run("inspect", tmp_path / "in.h5ad", "-b", "batch", "--condition", "stim")
+    assert "Cells per batch and stim (first 8 of 20 levels):" in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines() if line.startswith("  batch_1 ")) < 250
+    assert "x..." in done.stdout

@@ -102,7 +102,9 @@ def complain(message: str) -> None:
     typer.echo(message, file=sys.stderr)
 
 
-def check_output(output: Path, inputs: Sequence[Path], *, suffixes: tuple[str, ...] = (".h5ad",)) -> None:
+def check_output(
+    output: Path, inputs: Sequence[Path], *, suffixes: tuple[str, ...] = (".h5ad",), option: str = "--output"
+) -> None:
     """Refuse an output that could not be written or would destroy an input, before any work is done.
 
     Raises
@@ -112,17 +114,17 @@ def check_output(output: Path, inputs: Sequence[Path], *, suffixes: tuple[str, .
     """
     for path in inputs:
         if output.resolve() == path.resolve() or (output.exists() and path.exists() and output.samefile(path)):
-            raise InputError(f"--output {output} is also an input and would be overwritten: choose another name")
+            raise InputError(f"{option} {output} is also an input and would be overwritten: choose another name")
     if output.suffix not in suffixes:
-        raise InputError(f"--output {output} must end in {' or '.join(suffixes)}")
+        raise InputError(f"{option} {output} must end in {' or '.join(suffixes)}")
     if not output.parent.is_dir():
-        raise InputError(f"--output {output}: there is no folder {output.parent}: make it first")
+        raise InputError(f"{option} {output}: there is no folder {output.parent}: make it first")
     if output.is_dir() and output.suffix != ".zarr":
-        raise InputError(f"--output {output} is a folder: give the name of a file")
+        raise InputError(f"{option} {output} is a folder: give the name of a file")
     try:
         TemporaryFile(dir=output.parent).close()
     except OSError as error:
-        raise InputError(f"--output {output} cannot be written: {error.strerror} ({output.parent})") from error
+        raise InputError(f"{option} {output} cannot be written: {error.strerror} ({output.parent})") from error
 
 
 def open_inputs(inputs: Sequence[Path], layer: str | None) -> "CountSource":

@@ -1,17 +1,21 @@
 """``unbatch fit``."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
+from unbatch._check import InputError
 from unbatch._progress import progress_for
 from unbatch.cli._console import BatchKey, Inputs, Layer, Quiet, check_output, open_inputs, paths, say, thousands
 from unbatch.fitted import BatchFit
 
 _UNSURE = 0.5
 _OPTIONS = "Options of the method (default: its own)"
+_DESIGN = "Design"
+_LISTS = frozenset({".txt", ".csv", ".tsv"})
 
 
 def fit(
@@ -28,6 +32,41 @@ def fit(
     ] = None,
     min_cells: Annotated[int, typer.Option(help="Batches with fewer cells take no part (effect 1, none).")] = 2,
     seed: Annotated[int, typer.Option(help="Start of all random numbers: the same seed, the same result.")] = 0,
+    effects: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="EFFECTS",
+            help="Also write a table of all effects with tests, .parquet or .csv.",
+            show_default=False,
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BATCH",
+            help="Batch that effects are relative to. (default: the mean over batches)",
+            rich_help_panel=_DESIGN,
+            show_default=False,
+        ),
+    ] = None,
+    match_within: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="obs column with a condition: only cells of one level are compared. Repeat it to combine columns.",
+            rich_help_panel=_DESIGN,
+            show_default=False,
+        ),
+    ] = None,
+    control_genes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|A,B,...",
+            help="Genes that carry only technical variation: a file with one per line, or names with commas between.",
+            rich_help_panel=_DESIGN,
+            show_default=False,
+        ),
+    ] = None,
     n_dims: Annotated[
         int | None,
         typer.Option(
@@ -54,29 +93,67 @@ def fit(
     (varm "batch_effects": natural log, genes x batches) with standard errors, batch-free coordinates of the cells
     (obsm "X_unbatch"), overlap per cell (obs "unbatch_overlap"), and everything else in uns "unbatch".
 
+    --effects writes one row per gene and batch, surest first: log effect, its standard error and 95% interval, z, p and
+    q (Benjamini-Hochberg), support and mean expression.
+
     Examples
     --------
       unbatch fit cells.h5ad --batch-key donor --output fit.h5ad
       unbatch fit cells.h5ad --batch-key donor --layer counts --output fit.h5ad
       unbatch fit run1.h5 run2.h5 run3.h5 --output fit.h5ad
       unbatch fit cells.h5ad -b donor -b chemistry -o fit.h5ad
+      unbatch fit cells.h5ad -b donor --match-within stim --effects effects.csv -o fit.h5ad
     """
-    from unbatch.io.batches import read_batches
+    from unbatch.io.batches import label_cells, read_batches
+    from unbatch.io.table_file import SUFFIXES, write_table
     from unbatch.methods import DEFAULT_METHOD, options_for
     from unbatch.model import BatchModel
+    from unbatch.ranking import rank_genes
 
     check_output(output, inputs)
+    if effects:
+        others = [Path(control_genes)] if control_genes and _is_file(control_genes) else []
+        check_output(effects, [*inputs, *others], suffixes=SUFFIXES, option="--effects")
     given = {"n_dims": n_dims, "n_neighbors": n_neighbors, "max_iter": max_iter, "tol": tol}
     options = options_for(method or DEFAULT_METHOD, {name: value for name, value in given.items() if value is not None})
-    model = BatchModel(method=options, min_cells=min_cells, seed=seed)
+    model = BatchModel(method=options, min_cells=min_cells, seed=seed, reference=reference)
+    controls = None if control_genes is None else _gene_names(control_genes)
     source = open_inputs(inputs, layer)
     batches = read_batches(source, batch_key or None, min_cells=min_cells)
-    model.fit_source(source, batches, layer=layer, progress=progress_for(quiet=quiet))
+    model.fit_source(
+        source,
+        batches,
+        within=label_cells(source, match_within) if match_within else None,
+        control_genes=controls,
+        layer=layer,
+        progress=progress_for(quiet=quiet),
+    )
     model.save(output)
-    _report(model.result, inputs, output)
+    if effects:
+        write_table(effects, rank_genes(model.result), inputs=source.paths)
+    _report(model.result, inputs, output, effects)
 
 
-def _report(result: BatchFit, inputs: list[Path], output: Path) -> None:
+def _gene_names(given: str) -> list[str]:
+    """Read names from the file that is given, or take them as they are given."""
+    from unbatch.io.failures import reading
+
+    if _is_file(given):
+        with reading(given):
+            lines = Path(given).read_text(encoding="utf-8-sig").splitlines()
+    elif Path(given).suffix in _LISTS and "," not in given:
+        raise InputError(f"--control-genes {given}: there is no such file, give one with a gene name per line")
+    else:
+        lines = given.split(",")
+    return [name.strip() for name in lines if name.strip()]
+
+
+def _is_file(given: str) -> bool:
+    # a list of many names is longer than any name of a file may be, for which Path.is_file raises
+    return os.path.isfile(given)  # noqa: PTH113
+
+
+def _report(result: BatchFit, inputs: list[Path], output: Path, effects: Path | None) -> None:
     n_cells, n_genes = len(result.obs), len(result.var)
     say(f"Fitted {thousands(n_cells)} cells x {thousands(n_genes)} genes in {len(result.batches)} batches")
     n_iter = len(next(iter(result.trace.values())))
@@ -84,7 +161,7 @@ def _report(result: BatchFit, inputs: list[Path], output: Path) -> None:
         say(f"  effects converged after {n_iter} updates")
     else:
         say(f"  effects still moved after {n_iter} updates: see uns['unbatch']['trace'], or raise --max-iter")
-    size = np.abs(result.log_delta[result.estimated & (result.se < _UNSURE)])
+    size = np.abs(result.log_delta[(result.se > 0) & (result.se < _UNSURE)])
     if size.size:
         fold = f"{np.exp(np.median(size)):.2f}"
         say(f"  median effect of well-measured genes: x {fold} or / {fold}")
@@ -93,4 +170,6 @@ def _report(result: BatchFit, inputs: list[Path], output: Path) -> None:
         say(f"  {thousands(unknown)} of {thousands(result.se.size)} effects are unknown: log effect 0, error inf")
     say(f"  cells have counterparts in {result.overlap.mean():.0%} of the other batches on average")
     say(f"Wrote {output}")
+    if effects:
+        say(f"Wrote {effects} (one row per gene and batch, against the {result.expressed_in})")
     say(f"Next: unbatch adjust {paths(inputs)} --model {paths([output])} --output adjusted.h5ad")

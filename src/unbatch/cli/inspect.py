@@ -5,6 +5,7 @@ import sys
 import time
 import warnings
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -12,11 +13,14 @@ import typer
 from unbatch._check import InputError, InputWarning
 from unbatch._progress import Progress, progress_for
 from unbatch.cli._console import USER_ERROR, BatchKey, Inputs, Layer, Quiet, open_inputs, paths, say, thousands
+from unbatch.core.confounding import Crossing
 from unbatch.io.batches import Batches
 from unbatch.io.door import DoorReport
 from unbatch.io.source import CountSource
 
 _MOST_BATCHES = 30
+_MOST_LEVELS = 8
+_WIDEST = 24
 _USUAL_BYTES = 5e8
 _GIGA = 1e9
 _MINUTE = 60.0
@@ -29,23 +33,42 @@ class _Findings:
 
     source: CountSource | None = None
     batches: Batches | None = None
+    condition: Batches | None = None
+    crossing: Crossing | None = None
     door: DoorReport | None = None
     pass_seconds: float = 0.0
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
-def inspect(inputs: Inputs, *, batch_key: BatchKey = None, layer: Layer = None, quiet: Quiet = False) -> None:
+def inspect(
+    inputs: Inputs,
+    *,
+    batch_key: BatchKey = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="obs column with a condition, to see which batches share its levels. Repeat it to combine columns.",
+            show_default=False,
+        ),
+    ] = None,
+    layer: Layer = None,
+    quiet: Quiet = False,
+) -> None:
     """Look at an input before fitting: what is in it, what is wrong with it, what a fit would cost.
 
     Reads all counts once and writes nothing. The exit code is 0 if `unbatch fit` would accept the input and 2 if not.
 
+    --condition tabulates batch x condition: batches that share no level cannot be told from the condition.
+
     Examples
     --------
       unbatch inspect cells.h5ad --batch-key donor
+      unbatch inspect cells.h5ad --batch-key donor --condition stim
       unbatch inspect run1.h5 run2.h5 run3.h5
     """
-    findings = _look(inputs, batch_key, layer=layer, progress=progress_for(quiet=quiet))
+    findings = _look(inputs, batch_key, condition=condition, layer=layer, progress=progress_for(quiet=quiet))
     _describe(findings)
     for problem in findings.errors:
         say(f"Error: {problem}")
@@ -60,11 +83,14 @@ def inspect(inputs: Inputs, *, batch_key: BatchKey = None, layer: Layer = None, 
     say(f"Next: unbatch fit {paths(inputs)}{keys}{chosen} --output fit.h5ad")
 
 
-def _look(inputs: Inputs, batch_key: BatchKey, *, layer: Layer, progress: Progress) -> _Findings:
+def _look(
+    inputs: Inputs, batch_key: BatchKey, *, condition: list[str] | None, layer: Layer, progress: Progress
+) -> _Findings:
     """Find out as much as possible: an error in one step does not keep the next from being taken."""
-    from unbatch.io.batches import read_batches
+    from unbatch.io.batches import label_cells, read_batches
     from unbatch.io.door import DoorCheck
     from unbatch.io.reduce import reduce_blocks
+    from unbatch.methods.design import check_within
     from unbatch.methods.survey import shared_genes
 
     found = _Findings()
@@ -78,6 +104,12 @@ def _look(inputs: Inputs, batch_key: BatchKey, *, layer: Layer, progress: Progre
         try:
             found.batches = read_batches(found.source, batch_key or None)
             shared_genes(found.source, found.batches)
+        except InputError as error:
+            found.errors.append(str(error))
+        try:
+            found.condition = label_cells(found.source, condition) if condition else None
+            if found.batches and found.condition:
+                found.crossing = check_within(found.batches, found.condition)
         except InputError as error:
             found.errors.append(str(error))
         try:
@@ -107,6 +139,8 @@ def _describe(found: _Findings) -> None:
         say(f"  {thousands(shared)} genes are in all inputs; the others are not measured in some")
     if found.batches:
         _describe_batches(found.batches, found.door)
+    if found.batches and found.condition and found.crossing:
+        _describe_crossing(found.crossing, found.batches, found.condition)
 
 
 def _describe_batches(batches: Batches, door: DoorReport | None) -> None:
@@ -117,6 +151,23 @@ def _describe_batches(batches: Batches, door: DoorReport | None) -> None:
         if door:
             depth = f", median counts {thousands(np.median(door.counts_per_cell[batches.codes == code]))}"
         say(f"  {level:<{width}}  {thousands(batches.sizes[code]):>10} cells{depth}")
+    if len(batches.levels) > _MOST_BATCHES:
+        say(f"  ... and {len(batches.levels) - _MOST_BATCHES} more")
+
+
+def _describe_crossing(crossing: Crossing, batches: Batches, condition: Batches) -> None:
+    """Print cells per batch and level; of many, the first."""
+    levels = condition.levels[:_MOST_LEVELS]
+    cut_to = f" (first {len(levels)} of {len(condition.levels)} levels)" if condition.levels != levels else ""
+    say(f"Cells per batch and {' x '.join(condition.key)}{cut_to}:")
+    rows = [("", *levels)]
+    for name, counts in list(zip(batches.levels, crossing.table, strict=True))[:_MOST_BATCHES]:
+        rows.append((name, *(thousands(count) for count in counts[: len(levels)])))
+    cut = [[text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..." for text in row] for row in rows]
+    widths = [max(len(text) for text in column) for column in zip(*cut, strict=True)]
+    for row in cut:
+        cells = "  ".join(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))
+        say(f"  {row[0]:<{widths[0]}}  {cells}")
     if len(batches.levels) > _MOST_BATCHES:
         say(f"  ... and {len(batches.levels) - _MOST_BATCHES} more")
 
