@@ -1,10 +1,12 @@
 """Free factors are split between genes and batches, and what is unknown is marked."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from unbatch import InputWarning
+from unbatch import InputWarning, methods
 from unbatch.assembly import assemble, gene_shifts, measure_overlap
 from unbatch.core.contrasts import difference_errors
 from unbatch.io.batches import Batches
@@ -142,6 +144,21 @@ def test_errors_relative_to_a_reference_are_those_of_differences(found):
     np.testing.assert_array_equal(relative.centred_se, mean.se)
     assert (relative.se[relative.estimated[:, 1], 1] == 0).all()
     assert mean.centred_se is None
+
+
+def test_errors_that_are_not_of_centred_effects_are_centred(found):
+    fit = put_together(found)
+    gene = int(np.flatnonzero(fit.estimated[:, :3].all(axis=1))[0])
+    variance = np.diag(found.se[gene, :3] ** 2)
+    centring = np.eye(3) - 1 / 3
+    np.testing.assert_allclose(fit.se[gene, :3], np.sqrt(np.diag(centring @ variance @ centring)))
+
+
+def test_errors_that_are_of_centred_effects_stay(found, monkeypatch):
+    (concept,) = [method for method in methods.METHODS if method.name == "concept"]
+    monkeypatch.setattr(methods, "METHODS", (dataclasses.replace(concept, centred_se=True),))
+    fit = put_together(found)
+    np.testing.assert_array_equal(fit.se[fit.estimated], found.se[fit.estimated])
 
 
 def test_genes_that_the_reference_does_not_know_have_no_effect(found):

@@ -189,6 +189,15 @@ def test_other_pairs_of_a_fit_with_a_reference_have_the_errors_of_the_fit_withou
     np.testing.assert_allclose(one["se"], other["se"].loc[one.index])
 
 
+def test_differences_of_the_published_method_have_the_errors_of_its_poisson_sums(toy):
+    """The error of a difference is that of two sums of counts, however much deeper one batch is than the other."""
+    fit = ub.BatchModel(method="concept").fit(toy.X, toy.obs["batch"]).result
+    table = rank_genes(fit, batch="batch_1", versus="batch_3").set_index("gene")
+    sums = {level: toy.X[(toy.obs["batch"] == level).to_numpy()].sum(axis=0).A1 for level in ("batch_1", "batch_3")}
+    expected = np.sqrt(1 / sums["batch_1"] + 1 / sums["batch_3"])
+    np.testing.assert_allclose(table["se"].loc[list(fit.var.index)], expected, rtol=1e-6)
+
+
 def test_strange_names_are_refused_with_the_choices(drawn):
     with pytest.raises(ub.InputError, match="'e' is no batch of the fit: choose among 'a', 'b', 'c', 'd'"):
         rank_genes(drawn[0], batch=["a", "e"])

@@ -9,7 +9,7 @@ import numpy as np
 
 from unbatch._check import InputWarning
 from unbatch._types import BoolArray, FloatArray
-from unbatch.core.contrasts import difference_errors
+from unbatch.core.contrasts import centred_errors, difference_errors
 from unbatch.core.convention import centre_log_delta, relate_log_delta
 from unbatch.core.diagnostics import Overlap, overlap
 from unbatch.fitted import BatchFit
@@ -74,7 +74,8 @@ def assemble(
     informative = found.informative & measured & batches.usable
     estimated = informative & (informative.sum(axis=1, keepdims=True) >= _MIN_BATCHES)
     raw = np.where(estimated, found.log_delta, 0.0)
-    se = np.where(estimated, found.se, np.inf)
+    method = find_method(options)
+    se = np.where(estimated, found.se, np.inf) if method.centred_se else centred_errors(found.se**2, estimated)
     centred_se = None
     if reference is None:
         log_delta = centre_log_delta(raw, found.expression, estimated)
@@ -101,7 +102,7 @@ def assemble(
         basis=found.basis,
         trace=found.trace,
         stop_reason=found.stop_reason,
-        method=find_method(options).name,
+        method=method.name,
         parameters={**asdict(options), "min_cells": batches.min_cells, "seed": seed},
         batch_key=batches.key,
         layer=layer,

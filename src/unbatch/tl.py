@@ -77,7 +77,7 @@ def batch_effects(
             for each batch. ``uns["unbatch"]["convention"]`` says which.
         ``varm["batch_effects_se"]``
             Its standard error; inf, with log delta 0, where the data say nothing; 0 in the reference. With
-            ``method="concept"`` it is the one of a Poisson sum, which is too small: over-dispersion is not modelled.
+            ``method="concept"`` it is that of Poisson sums, which is too small: over-dispersion is not modelled.
         ``obs["unbatch_sample"]``, ``obs["unbatch_overlap"]``
             Pseudobulk sample (-1: took no part), and share of the other batches that have cells like this one.
         ``uns["unbatch"]``

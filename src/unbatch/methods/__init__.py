@@ -36,9 +36,12 @@ class Method:
     each cell inside which it is matched, (n_cells,) int32, and ``control_genes=None``, (n_genes,) bool."""
     takes_design: bool = True
     """Whether `fit` takes ``within`` and ``control_genes``."""
+    centred_se: bool = True
+    """Whether the standard errors that `fit` gives are of log delta less its mean over the batches that know the gene;
+    else they are of log delta as it is, with independent errors."""
 
 
-METHODS = (Method("concept", ConceptOptions, concept.fit, takes_design=False),)
+METHODS = (Method("concept", ConceptOptions, concept.fit, takes_design=False, centred_se=False),)
 
 DEFAULT_METHOD = "concept"
 """Name of the method that is used where none is asked for."""
