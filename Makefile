@@ -16,6 +16,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e . --group test --group lint
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.installed
+	$(PIP) install -c constraints.txt --group docs
+	@touch $@
+
 demo: $(VENV)/.installed  ## the published analysis on its toy and on real cell lines, with every figure
 	$(BIN)/unbatch demo --output unbatch-demo
 
@@ -26,6 +30,9 @@ lint: $(VENV)/.installed  ## style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+docs: $(VENV)/.docs  ## the documentation as pages, in docs/_build
+	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build
 
 bench: bench-accuracy $(if $(DATA),bench-real-data)  ## all benchmarks; DATA=FOLDER of .h5ad files adds real counts
 
