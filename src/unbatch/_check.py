@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """Input that cannot be used: the message says what, where, how many, and the cure.
+    """Input that cannot be used: the message names the fault, its place and extent, and what to do about it.
 
     The command line prints the message alone and exits with code 2.
     """

@@ -101,7 +101,7 @@ def test_the_door_names_the_input(adata):
     bad = adata.copy()
     bad.X = bad.X * 0.5
     source = open_counts({"good": adata, "bad": bad})
-    with pytest.raises(InputError, match=r"of cells 23 to 45 of 'bad'.* in cell 'cell0-bad'"):
+    with pytest.raises(InputError, match=r"of all 23 cells of 'bad'.* in cell 'cell0-bad'"):
         reduce_blocks(source, DoorCheck(source))
 
 

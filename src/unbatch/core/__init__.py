@@ -1,1 +1,1 @@
-"""The method: arrays in, frozen dataclasses out; no AnnData, files, logging or plots."""
+"""The mathematics: functions of arrays that know of no file, no AnnData and no screen, and change no argument."""

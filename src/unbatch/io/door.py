@@ -114,7 +114,7 @@ class DoorCheck:
             raise ValueError(f"blocks cover {ends[-1]} of {self._source.n_cells} cells, or overlap")
         counts_per_cell = np.concatenate(rows)
         if not counts_per_cell.any():
-            raise InputError(f"{self._source.description} holds no count at all: choose another layer or file")
+            raise InputError(f"there is no count at all in {self._source.description}: choose another layer or file")
         cells, genes = self._source.obs.index, self._source.var.index
         texts = [
             *_name_empty(counts_per_cell, cells, "cells", "they are kept and add nothing to the effects"),
@@ -137,7 +137,7 @@ class DoorCheck:
         else:
             cure = "no other matrix of this input looks like counts: use the raw counts, before any normalisation"
         return (
-            f"{self._source.description} holds values that are not counts: {_kinds(data)} among {data.size} non-zero "
+            f"some values of {self._source.description} are not counts: {_kinds(data)} among {data.size} non-zero "
             f"values of {self._range(block)}; the first is {data[first]:g} in cell {cell_name!r}, gene {gene_name!r}. "
             f"{cure}"
         )
