@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unbatch import datasets, get, pl, pp, tl
     from unbatch._check import InputError, InputWarning
     from unbatch.fitted import BatchFit
-    from unbatch.methods import ConceptOptions
+    from unbatch.methods import ConceptOptions, MatchedOptions
     from unbatch.model import BatchModel
     from unbatch.simulation import simulate, simulate_to_file
 
@@ -29,6 +29,7 @@ __all__ = [
     "ConceptOptions",
     "InputError",
     "InputWarning",
+    "MatchedOptions",
     "__version__",
     "datasets",
     "get",
@@ -44,6 +45,7 @@ _HOMES = {
     "BatchFit": "unbatch.fitted",
     "BatchModel": "unbatch.model",
     "ConceptOptions": "unbatch.methods",
+    "MatchedOptions": "unbatch.methods",
     "InputError": "unbatch._check",
     "InputWarning": "unbatch._check",
     "simulate": "unbatch.simulation",

@@ -101,6 +101,7 @@ def assemble(
         mu=found.mu * np.exp(gene_shift)[:, None],
         basis=found.basis,
         trace=found.trace,
+        evidence=found.evidence,
         stop_reason=found.stop_reason,
         method=method.name,
         parameters={**asdict(options), "min_cells": batches.min_cells, "seed": seed},
@@ -134,6 +135,8 @@ def measure_overlap(found: MethodResult, batches: Batches) -> Overlap:
     Overlap
         With one row and column of ``support`` for every batch, zero for those that are too small to take part.
     """
+    if found.overlap is not None:
+        return found.overlap
     shared = overlap(found.embedding.astype(np.float64), active_codes(batches))
     missing = len(batches.levels) - len(shared.support)
     return Overlap(shared.cell, np.pad(shared.support, (0, missing)))

@@ -1,7 +1,7 @@
 """What a fit leaves behind: the effects, and the evidence by which to judge them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -82,6 +82,9 @@ class BatchFit:
     """Columns of `obs` inside whose levels cells were matched; empty if anywhere."""
     control_genes: tuple[str, ...] = ()
     """Genes that were taken to carry only technical variation."""
+
+    evidence: Mapping[str, FloatArray] = field(default_factory=dict)
+    """What the estimate rests on, one array per quantity, as the method tells; empty if it keeps none."""
 
     @property
     def delta(self) -> FloatArray:

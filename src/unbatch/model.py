@@ -34,8 +34,8 @@ class BatchModel:
     Parameters
     ----------
     method
-        The estimator: its name, for its default options (``"concept"``), or its options
-        (``unbatch.ConceptOptions(n_neighbors=5)``).
+        The estimator: its name, for its default options (``"matched"`` or ``"concept"``), or its options
+        (``unbatch.MatchedOptions(n_dims=30)``).
     min_cells
         Batches with fewer cells take no part: their effect is 1 and their standard error inf. Larger values drop more
         small batches, whose effects would be mostly noise.

@@ -43,7 +43,7 @@ def batch_effects(
     layer
         Where the raw counts are: None for ``X``, ``"raw"`` for ``raw.X``, else a name in ``layers``.
     method
-        The estimator: its name, for its default options, or its options (``unbatch.ConceptOptions(n_neighbors=5)``).
+        The estimator: its name, for its default options, or its options (``unbatch.MatchedOptions(n_dims=30)``).
     min_cells
         Batches with fewer cells take no part: their effect is 1 and their standard error inf. Larger values drop more
         small batches, whose effects would be mostly noise.

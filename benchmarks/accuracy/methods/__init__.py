@@ -4,7 +4,7 @@ from importlib import import_module
 
 from accuracy.problem import Estimate, Problem
 
-DEFAULT = ("none", "naive", "oracle", "concept")
+DEFAULT = ("none", "naive", "oracle", "concept", "matched")
 METHODS = (*DEFAULT, "combat_seq")
 
 

@@ -28,7 +28,7 @@ def fit(
     layer: Layer = None,
     method: Annotated[
         str | None,
-        typer.Option(help="Estimator: concept (the published method). (default: the recommended)", show_default=False),
+        typer.Option(help="Estimator: matched (the default) or concept (the published method).", show_default=False),
     ] = None,
     min_cells: Annotated[int, typer.Option(help="Batches with fewer cells take no part (effect 1, none).")] = 2,
     seed: Annotated[int, typer.Option(help="Start of all random numbers: the same seed, the same result.")] = 0,
@@ -73,11 +73,27 @@ def fit(
             help="Dimensions to compare cells in. More: finer, smaller pseudobulks.", rich_help_panel=_OPTIONS
         ),
     ] = None,
+    max_states: Annotated[
+        int | None,
+        typer.Option(help="matched: most cell states. More: purer, fewer cells in each.", rich_help_panel=_OPTIONS),
+    ] = None,
+    caliper: Annotated[
+        float | None,
+        typer.Option(help="matched: farthest match, in standard deviations.", rich_help_panel=_OPTIONS),
+    ] = None,
+    min_support: Annotated[
+        float | None,
+        typer.Option(help="matched: cells that must tie two batches to compare them.", rich_help_panel=_OPTIONS),
+    ] = None,
+    sketch_size: Annotated[
+        int | None, typer.Option(help="matched: most cells fitted in memory.", rich_help_panel=_OPTIONS)
+    ] = None,
+    max_rounds: Annotated[int | None, typer.Option(help="matched: most rounds.", rich_help_panel=_OPTIONS)] = None,
     n_neighbors: Annotated[
         int | None,
-        typer.Option(help="Matches per other batch. More: less noise, less alike.", rich_help_panel=_OPTIONS),
+        typer.Option(help="concept: matches per other batch. More: less noise, less alike.", rich_help_panel=_OPTIONS),
     ] = None,
-    max_iter: Annotated[int | None, typer.Option(help="Most updates of the effects.", rich_help_panel=_OPTIONS)] = None,
+    max_iter: Annotated[int | None, typer.Option(help="concept: most updates.", rich_help_panel=_OPTIONS)] = None,
     tol: Annotated[
         float | None,
         typer.Option(help="Stop once no log effect moves by more. Larger: earlier.", rich_help_panel=_OPTIONS),
@@ -114,7 +130,17 @@ def fit(
     if effects:
         others = [Path(control_genes)] if control_genes and _is_file(control_genes) else []
         check_output(effects, [*inputs, *others], suffixes=SUFFIXES, option="--effects")
-    given = {"n_dims": n_dims, "n_neighbors": n_neighbors, "max_iter": max_iter, "tol": tol}
+    given = {
+        "n_dims": n_dims,
+        "max_states": max_states,
+        "caliper": caliper,
+        "min_support": min_support,
+        "sketch_size": sketch_size,
+        "max_rounds": max_rounds,
+        "n_neighbors": n_neighbors,
+        "max_iter": max_iter,
+        "tol": tol,
+    }
     options = options_for(method or DEFAULT_METHOD, {name: value for name, value in given.items() if value is not None})
     model = BatchModel(method=options, min_cells=min_cells, seed=seed, reference=reference)
     controls = None if control_genes is None else _gene_names(control_genes)
@@ -157,10 +183,13 @@ def _report(result: BatchFit, inputs: list[Path], output: Path, effects: Path | 
     n_cells, n_genes = len(result.obs), len(result.var)
     say(f"Fitted {thousands(n_cells)} cells x {thousands(n_genes)} genes in {len(result.batches)} batches")
     n_iter = len(next(iter(result.trace.values())))
+    steps, option = ("updates", "max-iter") if result.method == "concept" else ("rounds", "max-rounds")
     if result.stop_reason == "converged":
-        say(f"  effects converged after {n_iter} updates")
+        say(f"  effects converged after {n_iter} {steps}")
+    elif result.stop_reason == "nothing shared":
+        say("  no two batches share a cell state: no effect could be estimated")
     else:
-        say(f"  effects still moved after {n_iter} updates: see uns['unbatch']['trace'], or raise --max-iter")
+        say(f"  effects still moved after {n_iter} {steps}: see uns['unbatch']['trace'], or raise --{option}")
     size = np.abs(result.log_delta[(result.se > 0) & (result.se < _UNSURE)])
     if size.size:
         fold = f"{np.exp(np.median(size)):.2f}"

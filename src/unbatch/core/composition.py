@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from sklearn.cluster import KMeans
 
 from unbatch._types import FloatArray, IntArray
+from unbatch.core.clustering import k_means
 from unbatch.core.loglinear import Effects, StateTable
 
 _FACTORS = (3, 4, 5, 6, 8, 12)
@@ -198,7 +198,9 @@ def _fit_factors(
     profile = counts.sum(axis=2) / np.maximum((exposure[None] * delta.T[:, None, :]).sum(axis=2), _TINY)
     share = np.sqrt(profile / np.maximum(profile.sum(axis=0), _TINY)).T
     weight = exposure.sum(axis=1) + _TINY
-    group = KMeans(n_factors, n_init=3, random_state=start.seed).fit(share, sample_weight=weight).labels_
+    found = k_means(share, n_factors, weight=weight, n_starts=3, seed=start.seed)
+    names, group = np.unique(found, return_inverse=True)
+    n_factors = len(names)
     beta = np.stack([np.average(profile[:, group == t], axis=1, weights=weight[group == t]) for t in range(n_factors)])
     beta = beta + 1e-3 * profile.mean(axis=1)
     theta = np.full((len(size), n_factors), 0.2 / n_factors)

@@ -1,12 +1,13 @@
 """Batch effects from counts grouped by state and batch: a log-linear model with a learned prior on the effects."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 from scipy import sparse
 
-from unbatch._types import CodeArray, Counts, FloatArray
+from unbatch._types import BoolArray, CodeArray, Counts, FloatArray
 
 _CHUNK = 2_000_000
 """Numbers of one temporary array: genes are fitted in chunks of this size over (states x batches)."""
@@ -19,6 +20,10 @@ _PRIOR_TOL = 1e-3
 _START_SD = 0.5
 _LEAST_SD, _MOST_SD = 1e-4, 3.0
 _LEAST_SHARE = 1e-3
+_ENOUGH_EXPECTED = 3.0
+_LEAST_FREEDOM, _MOST_FREEDOM = 1.0, 1e6
+_LEAST_SPREAD = 1e-6
+_MEDIAN_CHI2 = 0.45494
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +82,14 @@ class StateTable:
             cells=np.bincount(group, minlength=n_groups).reshape(shape).astype(np.float64),
         )
 
+    def of_batches(self, chosen: BoolArray) -> Self:
+        """Keep some of the batches, (n_batches,)."""
+        if chosen.all():
+            return self
+        return type(self)(
+            self.counts[:, :, chosen], self.squares[:, :, chosen], self.exposure[:, chosen], self.cells[:, chosen]
+        )
+
 
 def _by_gene(sums: Counts, shape: tuple[int, int]) -> FloatArray:
     dense = np.asarray(sums.todense(), dtype=np.float64)
@@ -100,6 +113,11 @@ class Effects:
         (n_genes,) factor phi by which the variance exceeds that of Poisson counts, at least 1.
     rate
         (n_genes, n_states) batch-free expression mu, counts per unit of size factor.
+    state_residual
+        (n_states, n_batches) mean over genes of the squared Pearson residual of the summed counts; near 1 if the model
+        holds, large where a state is affected by the batch in its own way or was matched wrongly; 0 where unknown.
+    gene_residual
+        (n_genes,) the same by gene, over its degrees of freedom.
     objective
         Log-posterior, up to terms of the data alone.
     """
@@ -109,7 +127,52 @@ class Effects:
     prior_sd: FloatArray
     dispersion: FloatArray
     rate: FloatArray
+    state_residual: FloatArray
+    gene_residual: FloatArray
     objective: float
+
+    def of_batches(self, chosen: BoolArray) -> Self:
+        """Keep some of the batches, (n_batches,)."""
+        if chosen.all():
+            return self
+        return replace(
+            self,
+            log_delta=self.log_delta[:, chosen],
+            se=self.se[:, chosen],
+            prior_sd=self.prior_sd[chosen],
+            state_residual=self.state_residual[:, chosen],
+        )
+
+    def among(self, chosen: BoolArray) -> Self:
+        """Give these effects their places among all batches; the others get log delta 0, se inf and prior_sd 0."""
+        if chosen.all():
+            return self
+        shape = (len(self.log_delta), len(chosen))
+        log_delta, se, prior_sd = np.zeros(shape), np.full(shape, np.inf), np.zeros(len(chosen))
+        if chosen.any():
+            log_delta[:, chosen], se[:, chosen], prior_sd[chosen] = self.log_delta, self.se, self.prior_sd
+        residual = np.zeros((len(self.state_residual), len(chosen)))
+        if chosen.any():
+            residual[:, chosen] = self.state_residual
+        return replace(self, log_delta=log_delta, se=se, prior_sd=prior_sd, state_residual=residual)
+
+    def widened(self, halves: Sequence[Self], *, genes: BoolArray) -> Self:
+        r"""Widen the standard errors so that they explain how far two fits to separate halves of the cells differ.
+
+        .. math:: \mathrm{se} \leftarrow \mathrm{se} \sqrt{\max(1, \mathrm{median}\, z^2 / 0.455)}, \qquad
+                  z = (b^{(1)} - b^{(2)}) / \sqrt{\mathrm{se}_1^2 + \mathrm{se}_2^2}
+
+        where 0.455 is the median of a squared standard normal. One factor for all effects; genes that the prior
+        dominates are left out.
+        """
+        first, second = halves
+        sharp = genes[:, None] & (self.se < self.prior_sd / 3)
+        if not sharp.any():
+            return self
+        difference = _centred(first.log_delta) - _centred(second.log_delta)
+        z2 = difference**2 / np.maximum(first.se**2 + second.se**2, _TINY)
+        factor = np.sqrt(max(1.0, float(np.median(z2[sharp])) / _MEDIAN_CHI2))
+        return replace(self, se=self.se * factor)
 
 
 def fit_effects(table: StateTable, *, composition: FloatArray | None = None, start: Effects | None = None) -> Effects:
@@ -150,9 +213,8 @@ def fit_effects(table: StateTable, *, composition: FloatArray | None = None, sta
         parts = [solver.solve(genes, log_delta[genes], dispersion[genes]) for genes in chunks]
         log_delta = np.concatenate([part[0] for part in parts])
         variance = np.concatenate([part[1] for part in parts])
-        chi2 = np.concatenate([solver.pearson(genes, log_delta[genes]) for genes in chunks])
-        freedom = max(float(table.cells.sum()) - float((table.cells.sum(axis=1) > 0).sum()) - n_batches + 1, 1.0)
-        dispersion = np.maximum(chi2 / freedom, 1.0)
+        residuals = _residuals(solver, log_delta, chunks)
+        dispersion = residuals.of_cells
         centre = _weighted_medians(log_delta, totals)
         log_delta, shift = log_delta - centre, shift + centre
         previous, prior_sd = prior_sd, _prior_sd(log_delta, variance, prior_sd)
@@ -163,12 +225,82 @@ def fit_effects(table: StateTable, *, composition: FloatArray | None = None, sta
     log_delta = np.concatenate([part[0] for part in parts])
     return Effects(
         log_delta=log_delta,
-        se=np.sqrt(np.concatenate([part[2] for part in parts])),
+        se=np.concatenate(
+            [solver.standard_error(genes, log_delta[genes], residuals.of_states[genes]) for genes in chunks]
+        ),
         prior_sd=prior_sd,
         dispersion=dispersion,
         rate=np.concatenate([solver.rate(genes, log_delta[genes]) for genes in chunks]),
+        state_residual=residuals.by_state,
+        gene_residual=residuals.by_gene,
         objective=float(sum(solver.objective(genes, log_delta[genes], dispersion[genes]) for genes in chunks)),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Residuals:
+    of_cells: FloatArray
+    of_states: FloatArray
+    by_state: FloatArray
+    by_gene: FloatArray
+
+
+def _residuals(solver: "_Solver", log_delta: FloatArray, chunks: list[slice]) -> _Residuals:
+    """Find each gene's dispersion: that of cells around their state, and with that of states around the model."""
+    cells = solver.table.cells
+    freedom = max(float(cells.sum()) - float((cells.sum(axis=1) > 0).sum()) - cells.shape[1] + 1, 1.0)
+    of_cells = np.maximum(np.concatenate([solver.pearson(genes, log_delta[genes]) for genes in chunks]) / freedom, 1.0)
+    chi2, free = np.zeros(len(log_delta)), np.zeros(len(log_delta))
+    state_chi2, state_free = np.zeros(cells.shape), np.zeros(cells.shape)
+    for genes in chunks:
+        squares, freedoms = solver.state_pearson(genes, log_delta[genes], of_cells[genes])
+        chi2[genes] = squares.sum(axis=(1, 2))
+        free[genes] = np.maximum(freedoms.sum(axis=(1, 2)) - (cells.shape[1] - 1), 0.0)
+        state_chi2 += squares.sum(axis=0)
+        state_free += freedoms.sum(axis=0)
+    by_gene: FloatArray = chi2 / np.maximum(free, 1.0)
+    return _Residuals(
+        of_cells=of_cells,
+        of_states=of_cells * np.maximum(squeeze(by_gene, free), 1.0),
+        by_state=state_chi2 / np.maximum(state_free, 1.0),
+        by_gene=by_gene,
+    )
+
+
+def squeeze(ratio: FloatArray, freedom: FloatArray) -> FloatArray:
+    r"""Draw noisy variance ratios of genes towards their common value, the less so the more they are known.
+
+    .. math:: \hat\lambda_g = (d_0 \lambda_0 + d_g \lambda_g) / (d_0 + d_g)
+
+    with the weighted mean :math:`\lambda_0` and prior degrees of freedom :math:`d_0` from the spread of the ratios
+    beyond that of a chi-square, in the manner of Smyth (2004, Stat. Appl. Genet. Mol. Biol. 3:3).
+
+    Parameters
+    ----------
+    ratio
+        Estimates, (n_genes,).
+    freedom
+        Their degrees of freedom, (n_genes,); 0 where there is no estimate.
+
+    Returns
+    -------
+    (n_genes,)
+    """
+    known = freedom >= _LEAST_FREEDOM
+    if not known.any():
+        return np.ones_like(ratio)
+    weight, values = freedom[known], ratio[known]
+    common = float(np.average(values, weights=weight))
+    spread = float(np.average((values / max(common, _TINY) - 1) ** 2, weights=weight))
+    between = spread - float(np.average(2 / weight, weights=weight))
+    prior_freedom = 2 / between if between > _LEAST_SPREAD else _MOST_FREEDOM
+    known_ratio = np.where(known, ratio, common)
+    known_freedom = np.where(known, freedom, 0.0)
+    return np.asarray((prior_freedom * common + known_freedom * known_ratio) / (prior_freedom + known_freedom))
+
+
+def _centred(log_delta: FloatArray) -> FloatArray:
+    return np.asarray(log_delta - log_delta.mean(axis=1, keepdims=True))
 
 
 def _chunks(n_genes: int, per_gene: int) -> list[slice]:
@@ -206,8 +338,8 @@ class _Solver:
         exposure = (self.table.exposure * self.batch_scale)[None]
         return exposure if self.composition is None else exposure * self.composition[genes]
 
-    def solve(self, genes: slice, log_delta: FloatArray, dispersion: FloatArray) -> tuple[FloatArray, ...]:
-        """Return log delta, its posterior variance, and the posterior variance after centring over batches."""
+    def solve(self, genes: slice, log_delta: FloatArray, dispersion: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the posterior mode of log delta and its variance."""
         counts, exposure = self.table.counts[genes], self._exposure(genes)
         by_state, by_batch = counts.sum(axis=2), counts.sum(axis=1)
         precision = 1 / self.prior_sd**2
@@ -219,13 +351,21 @@ class _Solver:
             log_delta = log_delta + step
             if np.abs(step).max(initial=0) < _NEWTON_TOL:
                 break
-        _, information = _shares(log_delta, by_state, exposure)
-        covariance = np.linalg.inv(information / dispersion[:, None, None] + np.diag(precision))
+        own = np.arange(len(self.prior_sd))
+        return log_delta, self._covariance(genes, log_delta, dispersion)[:, own, own]
+
+    def standard_error(self, genes: slice, log_delta: FloatArray, dispersion: FloatArray) -> FloatArray:
+        """Posterior standard deviation of log delta less its mean over the batches, (n_genes, n_batches)."""
+        covariance = self._covariance(genes, log_delta, dispersion)
         centred = covariance - covariance.mean(axis=1, keepdims=True)
         centred = centred - centred.mean(axis=2, keepdims=True)
         own = np.arange(len(self.prior_sd))
-        variance: FloatArray = np.asarray(covariance[:, own, own], dtype=np.float64)
-        return log_delta, variance, np.maximum(centred[:, own, own], 0).astype(np.float64)
+        return np.asarray(np.sqrt(np.maximum(centred[:, own, own], 0.0)))
+
+    def _covariance(self, genes: slice, log_delta: FloatArray, dispersion: FloatArray) -> FloatArray:
+        _, information = _shares(log_delta, self.table.counts[genes].sum(axis=2), self._exposure(genes))
+        precision = information / dispersion[:, None, None] + np.diag(1 / self.prior_sd**2)
+        return np.asarray(np.linalg.inv(precision), dtype=np.float64)
 
     def rate(self, genes: slice, log_delta: FloatArray) -> FloatArray:
         """Batch-free expression of each state, (n_genes, n_states)."""
@@ -243,6 +383,18 @@ class _Solver:
         ratio = np.divide(self.table.squares[genes], mean, out=np.zeros_like(counts), where=mean > 0)
         chi2: FloatArray = (ratio - 2 * counts + self.table.exposure * mean).sum(axis=(1, 2))
         return chi2
+
+    def state_pearson(
+        self, genes: slice, log_delta: FloatArray, dispersion: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Squared Pearson residual of each gene, state and batch, and its expectation under the model."""
+        counts = self.table.counts[genes]
+        weight = self._exposure(genes) * np.exp(log_delta)[:, None, :]
+        share = weight / np.maximum(weight.sum(axis=2, keepdims=True), _TINY)
+        expected = counts.sum(axis=2, keepdims=True) * share
+        enough = expected > _ENOUGH_EXPECTED
+        variance = np.maximum(expected * dispersion[:, None, None], _TINY)
+        return np.where(enough, (counts - expected) ** 2 / variance, 0.0), np.where(enough, 1 - share, 0.0)
 
     def objective(self, genes: slice, log_delta: FloatArray, dispersion: FloatArray) -> float:
         """Log-likelihood of the shares, over the dispersion, plus the log-prior."""

@@ -6,20 +6,21 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_composition, composition_ratio
+from unbatch.core.identifiability import Identifiability, judge_batches
 from unbatch.core.linking import link_pseudobulks
 from unbatch.core.loglinear import Effects, StateTable, fit_effects
-from unbatch.core.states import States, adjusted_logs, batch_pseudobulks, find_states, state_basis
+from unbatch.core.states import States, adjusted_logs, batch_pseudobulks, common_scale, find_states, state_basis
 
 StopReason: TypeAlias = Literal["converged", "max_rounds", "nothing shared"]
 
 _FEWEST_STATES = 4
 _WELL_MEASURED = 200
 _COMPOSITION_GENES = 2000
+_CONTROL_DIMS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +50,13 @@ class MatchedFit:
     basis
         (n_genes, n_dims) axes in which cells are compared.
     scale
-        Counts of the median cell, to which cells are normalised before the logarithm.
-    identifiable
-        (n_batches,) whether the batch shares states with the others; if not, its log delta is 0.
+        Counts to which cells are normalised before the logarithm.
+    tied
+        What ties each batch to the others; where nothing does, log delta is 0.
     support
         (n_states, n_batches) whether the state's cells of this batch take part in the estimate.
-    information
-        (n_batches,) effective number of cells by which the batch is compared with the others.
+    cells
+        (n_states, n_batches) number of cells; those of a batch that lies apart within a state are not counted there.
     composition
         The correction for graded states that was chosen.
     trace
@@ -69,9 +70,9 @@ class MatchedFit:
     states: States
     basis: FloatArray
     scale: float
-    identifiable: BoolArray
+    tied: Identifiability
     support: BoolArray
-    information: FloatArray
+    cells: FloatArray
     composition: CompositionChoice
     trace: dict[str, FloatArray]
     stop_reason: StopReason
@@ -170,7 +171,8 @@ class _Rounds:
         basis = state_basis(
             logs, batch=self.batch, genes=self.shared, n_dims=self.settings.n_dims, n_genes=self.settings.n_genes
         )
-        log_delta = self._first_effects(self._coordinates(logs, basis), size, basis)
+        basis = self._without_control(logs, basis)
+        log_delta = self._first_effects(np.asarray(logs @ basis), size, basis)
         effects: Effects | None = None
         states: States | None = None
         choice, composed = NO_COMPOSITION, False
@@ -178,11 +180,9 @@ class _Rounds:
         stop: StopReason = "max_rounds"
         for _ in range(self.settings.max_rounds):
             logs, size = adjusted_logs(self.counts, log_delta, batch=self.batch, genes=self.shared)
-            where = self._coordinates(logs, basis)
-            states = self._states(where, states)
+            states = self._states(np.asarray(logs @ basis), states)
             table, support = self._table(states, size)
-            ratio = self._composition(table, effects, choice)
-            effects = fit_effects(table, composition=ratio, start=effects)
+            effects = self._fit(table, effects, choice, self.measured)
             change = float(np.sqrt(np.mean((effects.log_delta - log_delta)[self.well_measured] ** 2)))
             log_delta = effects.log_delta
             takes_part = support[states.code, self.batch].mean()
@@ -198,29 +198,39 @@ class _Rounds:
                     break
         assert effects is not None
         assert states is not None
-        identifiable, information = self._identifiable(table, support)
+        tied = judge_batches(
+            table.cells[: states.n_states],
+            support,
+            centres=states.centres,
+            log_delta=log_delta[self.well_measured],
+            min_support=self.settings.min_support,
+        )
+        identifiable = tied.identifiable
+        halves = self._halves(states, size) if choice.strength > 0 else []
+        final = self._final_effects(table, halves, effects, choice, identifiable)
         return MatchedFit(
-            effects=effects,
+            effects=final,
             states=states,
             basis=basis,
-            scale=float(np.median(size)),
-            identifiable=identifiable,
-            support=support,
-            information=information,
+            scale=common_scale(size, self.batch),
+            tied=tied,
+            support=support & identifiable,
+            cells=table.cells[: states.n_states],
             composition=choice,
             trace={name: np.array(values) for name, values in trace.items()},
             stop_reason=stop if identifiable.any() else "nothing shared",
         )
 
-    def _coordinates(self, logs: Counts, basis: FloatArray) -> FloatArray:
-        where = np.asarray(logs @ basis)
+    def _without_control(self, logs: Counts, basis: FloatArray) -> FloatArray:
+        """Take out of the axes what the control genes predict: five axes of theirs, by least squares over cells."""
         if self.control_genes is None:
-            return where
-        technical = state_basis(logs, batch=self.batch, genes=self.control_genes & self.shared, n_dims=5, n_genes=2000)
-        scores = np.asarray(logs @ technical)
-        scores = scores - scores.mean(axis=0)
-        slope = np.linalg.lstsq(scores, where - where.mean(axis=0), rcond=None)[0]
-        return np.asarray(where - scores @ slope)
+            return basis
+        technical = state_basis(
+            logs, batch=self.batch, genes=self.control_genes & self.shared, n_dims=_CONTROL_DIMS, n_genes=logs.shape[1]
+        )
+        scores, where = np.asarray(logs @ technical), np.asarray(logs @ basis)
+        slope = np.linalg.lstsq(scores - scores.mean(axis=0), where - where.mean(axis=0), rcond=None)[0]
+        return np.asarray(basis - technical @ slope)
 
     def _first_effects(self, where: FloatArray, size: FloatArray, basis: FloatArray) -> FloatArray:
         code, first = batch_pseudobulks(where, batch=self.batch, level=self.level, seed=self.seed)
@@ -254,39 +264,59 @@ class _Rounds:
             code[mine] = states.code + n_found
             n_found += states.n_states
             found.append(states)
-        return States(code, np.concatenate([s.apart for s in found]), np.concatenate([s.centres for s in found]))
+        return States(
+            code=code,
+            apart=np.concatenate([states.apart for states in found]),
+            centres=np.concatenate([states.centres for states in found]),
+            level=np.repeat(np.unique(self.level), [states.n_states for states in found]),
+        )
 
-    def _table(self, states: States, size: FloatArray) -> tuple[StateTable, BoolArray]:
+    def _table(self, states: States, size: FloatArray, cells: IntArray | None = None) -> tuple[StateTable, BoolArray]:
         """Sum by state and batch; a batch that lies apart within a state gets a state of its own, and so no say."""
         code = np.where(states.apart[states.code, self.batch], states.n_states + self.batch, states.code)
+        chosen = np.arange(len(code)) if cells is None else cells
         table = StateTable.of(
-            self.counts,
-            state=code.astype(np.int32),
-            batch=self.batch,
-            size=size,
+            self.counts if cells is None else self.counts[cells],
+            state=code[chosen].astype(np.int32),
+            batch=self.batch[chosen],
+            size=size[chosen],
             shape=(states.n_states + self.n_batches, self.n_batches),
         )
         here = table.cells[: states.n_states] > 0
         return table, here & (here.sum(axis=1, keepdims=True) > 1)
 
-    def _composition(self, table: StateTable, effects: Effects | None, choice: CompositionChoice) -> FloatArray | None:
-        unmeasured = not self.measured.all()
-        if (effects is None or choice.strength == 0) and not unmeasured:
-            return None
-        ratio = (
-            np.ones_like(table.counts)
-            if effects is None
-            else composition_ratio(table, effects, choice, genes=self.loud, seed=self.seed)
-        )
-        return ratio * self.measured[:, None, :]
+    def _fit(
+        self, table: StateTable, effects: Effects | None, choice: CompositionChoice, measured: BoolArray
+    ) -> Effects:
+        """Fit effects, with the factor on exposure that the factor model and unmeasured genes call for."""
+        ratio: FloatArray | None = None
+        if effects is not None and choice.strength > 0:
+            ratio = composition_ratio(table, effects, choice, genes=self.loud, seed=self.seed)
+        if not measured.all():
+            ratio = (np.ones_like(table.counts) if ratio is None else ratio) * measured[:, None, :]
+        return fit_effects(table, composition=ratio, start=effects)
 
-    def _identifiable(self, table: StateTable, support: BoolArray) -> tuple[BoolArray, FloatArray]:
-        """Tell which batches are tied to the largest group of batches by enough cells of shared states."""
-        cells = table.cells[: len(support)] * support
-        total = np.maximum(cells.sum(axis=1, keepdims=True), 1)
-        pairs = np.einsum("sa,sb->ab", cells / total, cells)
-        np.fill_diagonal(pairs, 0)
-        _, component = connected_components(pairs >= self.settings.min_support, directed=False)
-        sizes = np.bincount(component, np.bincount(self.batch, minlength=self.n_batches))
-        largest = component == int(sizes.argmax())
-        return largest & (largest.sum() > 1), pairs.sum(axis=1)
+    def _halves(self, states: States, size: FloatArray) -> list[StateTable]:
+        """Sum a random half of the cells and the other half."""
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(13,)))
+        first = rng.permutation(len(size)) < len(size) // 2
+        return [self._table(states, size, cells=np.flatnonzero(half))[0] for half in (first, ~first)]
+
+    def _final_effects(
+        self,
+        table: StateTable,
+        halves: list[StateTable],
+        effects: Effects,
+        choice: CompositionChoice,
+        identifiable: BoolArray,
+    ) -> Effects:
+        """Fit the identifiable batches alone; where a factor model corrects the states, add its uncertainty."""
+        if not identifiable.any():
+            return effects.among(identifiable)
+        measured = self.measured[:, identifiable]
+        start = effects.of_batches(identifiable)
+        final = self._fit(table.of_batches(identifiable), start, choice, measured)
+        fits = [self._fit(half.of_batches(identifiable), start, choice, measured) for half in halves]
+        if fits:
+            final = final.widened(fits, genes=self.well_measured)
+        return final.among(identifiable)

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg, sparse
-from sklearn.cluster import KMeans
+from scipy.spatial.distance import cdist
 
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray
+from unbatch.core.clustering import k_means
 
 _ROWS = 2048
+_SCALE_SHARE, _LEAST_SCALE_SHARE = 0.5, 0.05
 _CELLS_PER_PSEUDOBULK = 30
 _FEWEST, _MOST = 5, 60
 _SMALLEST_PSEUDOBULK = 4
@@ -16,14 +18,12 @@ _FEWEST_CELLS = 5
 
 
 def adjusted_logs(
-    counts: Counts, log_delta: FloatArray, *, batch: CodeArray, genes: BoolArray
+    counts: Counts, log_delta: FloatArray, *, batch: CodeArray, genes: BoolArray, scale: float | None = None
 ) -> tuple[Counts, FloatArray]:
-    r"""Log counts per median cell with the batch effects divided out.
+    r"""Divide the batch effects out, normalise each cell to the same size, and take logs.
 
-    .. math:: x_{gj} = \log(1 + \bar l\, Y_{gj} / (\delta_{g k(j)} l_j)), \qquad
+    .. math:: x_{gj} = \log(1 + a\, Y_{gj} / (\delta_{g k(j)} l_j)), \qquad
               l_j = \sum_{g \in genes} Y_{gj} / \delta_{g k(j)}
-
-    with the median :math:`\bar l` of the size factors.
 
     Parameters
     ----------
@@ -35,22 +35,35 @@ def adjusted_logs(
         Batch of each cell, (n_cells,).
     genes
         Genes that make up the size factor, (n_genes,).
+    scale
+        Counts a to which each cell is normalised; `common_scale` of these cells by default.
 
     Returns
     -------
     x
         (n_cells, n_genes), sparse like the counts.
     size
-        Size factor of each cell, (n_cells,); cells without counts have the smallest positive one.
+        Size factor l of each cell, (n_cells,); 1 for cells without counts.
     """
     rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
     adjusted = counts.data * np.exp(-log_delta)[counts.indices, batch[rows]]
-    size = np.bincount(rows, adjusted * genes[counts.indices], counts.shape[0])
-    positive = size[size > 0]
-    size = np.maximum(size, positive.min() if positive.size else 1.0)
-    values = np.log1p(adjusted * (np.median(size) / size)[rows])
+    summed: FloatArray = np.bincount(rows, adjusted * genes[counts.indices], counts.shape[0]).astype(np.float64)
+    size = np.where(summed > 0, summed, 1.0)
+    scale = common_scale(size, batch) if scale is None else scale
+    values = np.log1p(adjusted * (scale / size)[rows])
     logs = sparse.csr_array((values, counts.indices, counts.indptr), shape=counts.shape)
     return logs, np.asarray(size, dtype=np.float64)
+
+
+def common_scale(size: FloatArray, batch: CodeArray) -> float:
+    """Choose the counts to which cells are normalised before the logarithm: half the median of the shallowest batch.
+
+    The mean of a log count depends on depth, the more so the larger the scale: at the depth of the shallowest batch the
+    logarithm is near enough to linear that deep and shallow cells of one state fall on the same place. A batch that is
+    far shallower than the rest does not lower it below a twentieth of the overall median.
+    """
+    shallowest = min(float(np.median(size[batch == code])) for code in np.unique(batch))
+    return max(_SCALE_SHARE * shallowest, _LEAST_SCALE_SHARE * float(np.median(size)))
 
 
 def state_basis(logs: Counts, *, batch: CodeArray, genes: BoolArray, n_dims: int, n_genes: int) -> FloatArray:
@@ -130,19 +143,12 @@ def batch_pseudobulks(
 
 
 def _cluster(where: FloatArray, n_clusters: int, *, seed: int, centres: FloatArray | None = None) -> CodeArray:
-    distinct = len(np.unique(where, axis=0)) if len(where) <= 4 * n_clusters else n_clusters
-    if min(n_clusters, distinct) <= 1:
+    """Group points by k-means, from given centres or from random ones; fewer groups where points coincide."""
+    if min(n_clusters, len(where)) <= 1:
         return np.zeros(len(where), dtype=np.int32)
-    start = "k-means++" if centres is None else centres
-    model = KMeans(
-        min(n_clusters, distinct) if centres is None else len(centres),
-        init=start,
-        n_init=1,
-        max_iter=30,
-        random_state=seed,
-    )
-    code: CodeArray = model.fit_predict(where).astype(np.int32)
-    return code
+    if centres is None:
+        return k_means(where, min(n_clusters, len(where)), seed=seed)
+    return k_means(where, len(centres), start=centres, seed=seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,16 +163,28 @@ class States:
         (n_states, n_batches) whether the batch's cells lie beyond the caliper from those of the other batches.
     centres
         (n_states, n_dims) mean coordinates.
+    level
+        (n_states,) level of the cells.
     """
 
     code: CodeArray
     apart: BoolArray
     centres: FloatArray
+    level: CodeArray
 
     @property
     def n_states(self) -> int:
         """Number of states."""
         return len(self.centres)
+
+    def nearest(self, where: FloatArray, level: CodeArray) -> CodeArray:
+        """Give the state with the nearest centre for each cell, among those of its level, (n_cells,)."""
+        code = np.zeros(len(where), dtype=np.int32)
+        for value in np.unique(level):
+            mine, theirs = np.flatnonzero(level == value), np.flatnonzero(self.level == value)
+            if theirs.size:
+                code[mine] = theirs[cdist(where[mine], self.centres[theirs]).argmin(axis=1)]
+        return code
 
 
 def find_states(
@@ -205,7 +223,12 @@ def find_states(
     code = _cluster(where, n_states, seed=seed, centres=centres)
     code = np.unique(code, return_inverse=True)[1].astype(np.int32)
     n_found = int(code.max()) + 1
-    return States(code, _apart(where, code, batch, (n_found, n_batches), caliper), _means(where, code, n_found)[0])
+    return States(
+        code=code,
+        apart=_apart(where, code, batch, (n_found, n_batches), caliper),
+        centres=_means(where, code, n_found)[0],
+        level=np.zeros(n_found, dtype=np.int32),
+    )
 
 
 def _means(values: FloatArray, code: CodeArray, n_codes: int) -> tuple[FloatArray, FloatArray]:

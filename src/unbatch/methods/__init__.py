@@ -5,14 +5,16 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 from unbatch._check import InputError
-from unbatch.methods import concept
+from unbatch.methods import concept, matched
 from unbatch.methods.concept import ConceptOptions
+from unbatch.methods.matched import MatchedOptions
 from unbatch.methods.result import MethodResult
 
 __all__ = [
     "DEFAULT_METHOD",
     "METHODS",
     "ConceptOptions",
+    "MatchedOptions",
     "Method",
     "MethodOptions",
     "MethodResult",
@@ -21,7 +23,7 @@ __all__ = [
     "options_for",
 ]
 
-MethodOptions: TypeAlias = ConceptOptions
+MethodOptions: TypeAlias = MatchedOptions | ConceptOptions
 """Options of any method: the type names the method."""
 
 
@@ -30,7 +32,7 @@ class Method:
     """An estimator: its name, its options and its function."""
 
     name: str
-    options: type[MethodOptions]
+    options: type[MatchedOptions] | type[ConceptOptions]
     fit: Callable[..., MethodResult]
     """``fit(source, batches, options, *, seed, progress)``; one that takes a design also ``within=None``, the level of
     each cell inside which it is matched, (n_cells,) int32, and ``control_genes=None``, (n_genes,) bool."""
@@ -41,9 +43,12 @@ class Method:
     else they are of log delta as it is, with independent errors."""
 
 
-METHODS = (Method("concept", ConceptOptions, concept.fit, takes_design=False, centred_se=False),)
+METHODS = (
+    Method("matched", MatchedOptions, matched.fit),
+    Method("concept", ConceptOptions, concept.fit, takes_design=False, centred_se=False),
+)
 
-DEFAULT_METHOD = "concept"
+DEFAULT_METHOD = "matched"
 """Name of the method that is used where none is asked for."""
 
 

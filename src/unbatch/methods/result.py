@@ -1,9 +1,10 @@
 """What a method gives back: everything that is its own; what all methods share is worked out from it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
+from unbatch.core.diagnostics import Overlap
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -30,3 +31,7 @@ class MethodResult:
     """One array per quantity followed, one value per iteration."""
     stop_reason: str
     """Why the iterations ended."""
+    overlap: Overlap | None = None
+    """Which cells have counterparts in which batches, for all batches, if the method finds out itself."""
+    evidence: Mapping[str, FloatArray] = field(default_factory=dict)
+    """What the estimate rests on, one array per quantity; the method says which."""

@@ -1,0 +1,108 @@
+"""Which batches can be compared with the others at all."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse.csgraph import connected_components
+
+from unbatch._types import BoolArray, FloatArray
+
+_FEW_BATCHES = 3
+_LEAST_SPREAD = 0.25
+_MOST_RATIO = 1.3
+_LEAST_SD = 0.1
+_LEAST_SHARE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Identifiability:
+    """What ties each batch to the others.
+
+    Attributes
+    ----------
+    identifiable
+        (n_batches,) whether effects can be told from differences between cell states.
+    information
+        (n_batches,) effective number of cells by which the batch is compared: the sum over states and other batches of
+        the product of their cells over all cells of the state.
+    spread
+        (n_batches,) variance between the states that the batch shares with others, over that between all states:
+        near 0 if all comparisons go through one state.
+    ratio
+        (n_batches,) standard deviation of the batch's effects over the one usual among the other batches; 1 with fewer
+        than three batches.
+    """
+
+    identifiable: BoolArray
+    information: FloatArray
+    spread: FloatArray
+    ratio: FloatArray
+
+
+def judge_batches(
+    cells: FloatArray, support: BoolArray, *, centres: FloatArray, log_delta: FloatArray, min_support: float
+) -> Identifiability:
+    """Judge which batches are tied to the largest group of batches by cells of shared states.
+
+    A batch is left out if it shares fewer cells than `min_support` with every other, directly or through others. It is
+    also left out if it is compared through one state alone and the effects that follow are larger than those of the
+    other batches: a difference between two cell types, taken for one, would look like that, while a true batch effect
+    shows alike in several states. Two batches alone cannot be judged in this second way.
+
+    Parameters
+    ----------
+    cells
+        Number of cells, (n_states, n_batches).
+    support
+        Whether the batch's cells of the state are compared with those of others, (n_states, n_batches).
+    centres
+        Coordinates of the states, (n_states, n_dims).
+    log_delta
+        Effects of well-measured genes, (n_genes, n_batches).
+    min_support
+        Effective number of cells that two batches must share; a tenth of the smaller one is enough.
+
+    Returns
+    -------
+    Identifiability
+        With all batches identifiable, for want of a better judgement, if no two share anything.
+    """
+    compared = cells * support
+    total = np.maximum(compared.sum(axis=1, keepdims=True), 1)
+    pairs = np.einsum("sa,sb->ab", compared / total, compared)
+    np.fill_diagonal(pairs, 0)
+    spread, ratio = _spread(compared, cells, centres), _ratio(log_delta)
+    alone = (spread < _LEAST_SPREAD) & (ratio > _MOST_RATIO)
+    sizes = cells.sum(axis=0)
+    needed = np.minimum(min_support, _LEAST_SHARE * np.minimum(sizes, sizes[:, None]))
+    tied = (pairs > 0) & (pairs >= needed) & ~alone & ~alone[:, None]
+    _, component = connected_components(tied, directed=False)
+    largest = component == int(np.bincount(component, sizes).argmax())
+    identifiable = largest if largest.sum() > 1 else np.zeros_like(largest)
+    return Identifiability(identifiable, pairs.sum(axis=1), spread, ratio)
+
+
+def _spread(compared: FloatArray, cells: FloatArray, centres: FloatArray) -> FloatArray:
+    def variance(weight: FloatArray) -> float:
+        if not weight.any():
+            return 0.0
+        mean = np.average(centres, axis=0, weights=weight)
+        return float(np.average(((centres - mean) ** 2).sum(axis=1), weights=weight))
+
+    overall = variance(cells.sum(axis=1))
+    return np.array([variance(weight) for weight in compared.T]) / max(overall, 1e-300)
+
+
+def _ratio(log_delta: FloatArray) -> FloatArray:
+    """Compare each batch's distance from the mean of the others with theirs from each other, without it."""
+    n_batches = log_delta.shape[1]
+    if n_batches < _FEW_BATCHES or not len(log_delta):
+        return np.ones(n_batches)
+    ratio = np.ones(n_batches)
+    for batch in range(n_batches):
+        others = np.delete(log_delta, batch, axis=1)
+        own = np.var(log_delta[:, batch] - others.mean(axis=1)) / (1 + 1 / (n_batches - 1))
+        rest = (others.sum(axis=1, keepdims=True) - others) / (n_batches - 2)
+        usual = np.median(np.var(others - rest, axis=0)) / (1 + 1 / (n_batches - 2))
+        ratio[batch] = np.sqrt(own / max(float(usual), _LEAST_SD**2))
+    return ratio

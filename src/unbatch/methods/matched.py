@@ -1,0 +1,253 @@
+"""The default method over blocks of cells: a checked pass that keeps a sketch, the fit, and a pass over all cells."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from unbatch._check import InputError, InputWarning
+from unbatch._progress import Progress
+from unbatch._types import BoolArray, CodeArray, Float32Array, IntArray
+from unbatch.core.diagnostics import Overlap
+from unbatch.core.matched import MatchedFit, Settings, fit_matched
+from unbatch.core.states import adjusted_logs
+from unbatch.io.batches import Batches, measured_by_batch
+from unbatch.io.door import DoorCheck
+from unbatch.io.reduce import Together, reduce_blocks
+from unbatch.io.sketch import KeptRows, choose_rows
+from unbatch.io.source import Block, CountSource
+from unbatch.methods.result import MethodResult
+from unbatch.methods.survey import active_codes, shared_genes
+
+_MIN_BATCHES = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchedOptions:
+    """Options of ``method="matched"``, the default.
+
+    Raises
+    ------
+    InputError
+        If an option is out of range.
+    """
+
+    n_dims: int = 20
+    """Axes in which cells are compared. More of them tell finer states apart, but add noise to each comparison."""
+    max_states: int = 40
+    """Most states that the cells are grouped in (about one per 40 cells). More of them leave less difference in
+    composition inside a state, but compare fewer cells each; time and memory grow in proportion."""
+    caliper: float = 3.0
+    """How far the cells of a batch may lie from those of other batches in the same state to be compared with them, in
+    within-batch standard deviations. A larger caliper compares more cells, at more risk of taking a difference between
+    cell types for a batch effect."""
+    min_support: float = 10.0
+    """Effective number of cells in shared states by which two batches must be tied to be compared (a tenth of the
+    smaller batch is always enough). A larger number leaves more batches without an estimate rather than with an
+    uncertain one."""
+    sketch_size: int = 50_000
+    """Most cells that are held in memory and fitted; a larger input is sampled evenly over batches. A larger sketch
+    gives smaller errors, in proportion to its root, and takes memory and time in proportion."""
+    max_rounds: int = 8
+    """Most rounds of grouping cells and fitting effects. More let slow data settle."""
+    tol: float = 0.01
+    """Rounds end once log effects of well-measured genes move by less (root mean square). A larger value stops
+    earlier."""
+
+    def __post_init__(self) -> None:
+        least = {"n_dims": 1, "max_states": 1, "sketch_size": 100, "max_rounds": 1}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise InputError(f"{name} is {getattr(self, name)}: it must be {bound} or more")
+        for name in ("caliper", "min_support", "tol"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is {getattr(self, name)}: it must be above 0")
+
+
+def fit(
+    source: CountSource,
+    batches: Batches,
+    options: MatchedOptions,
+    *,
+    seed: int,
+    progress: Progress,
+    within: CodeArray | None = None,
+    control_genes: BoolArray | None = None,
+) -> MethodResult:
+    r"""Estimate batch effects from cells of the same state in different batches.
+
+    .. math:: Y_{gj} \sim \mathrm{quasiPoisson}(l_j \mu_{g s(j)} c_{g s(j) k(j)} \delta_{g k(j)}, \phi_g), \qquad
+              \log \delta_{gk} \sim \mathcal N(0, \tau_k^2)
+
+    States s are found in rounds, in coordinates from which the present effects are divided out; tau, phi and whether
+    graded states call for a correction c are learned from the data. See the method page of the documentation.
+
+    Parameters
+    ----------
+    source
+        Counts, (n_cells, n_genes). Read twice.
+    batches
+        Batch of each cell. Cells of batches that are too small take no part.
+    options
+        See `MatchedOptions`.
+    seed
+        Start of all random numbers.
+    progress
+        Told of each stage.
+    within
+        Level of each cell, (n_cells,): only cells of one level are compared.
+    control_genes
+        Genes known to carry technical variation only, (n_genes,): it is taken out before cells are compared.
+
+    Returns
+    -------
+    MethodResult
+        With evidence "state_support", "state_cells" and "state_residual" (states x batches that take part: whether
+        compared, cells, and mean squared Pearson residual of the genes), "gene_residual" (the same by gene),
+        "dispersion" (genes), "prior_sd", "information", "spread", "ratio" and "identifiable" (batches that take part),
+        "composition_factors" and "composition_strength".
+
+    Raises
+    ------
+    InputError
+        If values are not counts, no gene is measured in all batches, or fewer than two batches have cells with counts.
+
+    Warns
+    -----
+    InputWarning
+        For batches that share no state with the others: their effects are not identifiable and stay 1.
+    """
+    shared = shared_genes(source, batches)
+    codes = active_codes(batches)
+    chosen = choose_rows(codes, options.sketch_size, seed=seed)
+    door, kept = DoorCheck(source), KeptRows(chosen)
+    with progress.stage("reading counts", total=source.n_cells) as advance:
+        reduce_blocks(source, Together(door, kept), progress=advance)
+    report = door.finish()
+    codes = np.where(report.counts_per_cell > 0, codes, np.int32(-1)).astype(np.int32)
+    level = np.zeros_like(codes) if within is None else within
+    counts, cells = kept.counts(), np.flatnonzero(chosen)
+    counts, cells = counts[np.flatnonzero(codes[cells] >= 0)], cells[codes[cells] >= 0]
+    used, compact = np.unique(codes[cells].astype(np.int64), return_inverse=True)
+    if len(used) < _MIN_BATCHES:
+        raise InputError(f"only {len(used)} batch of {source.description} has cells with counts: two are needed")
+    measured = measured_by_batch(source, batches)[:, used]
+    with progress.stage("fitting effects"):
+        fitted = fit_matched(
+            counts,
+            compact.astype(np.int32),
+            measured=measured,
+            level=level[cells],
+            control_genes=control_genes,
+            settings=Settings(
+                n_dims=options.n_dims,
+                max_states=options.max_states,
+                caliper=options.caliper,
+                min_support=options.min_support,
+                max_rounds=options.max_rounds,
+                tol=options.tol,
+            ),
+            seed=seed,
+        )
+    _warn_of_unidentifiable(fitted, [batches.levels[code] for code in used])
+    everywhere = _Everywhere(fitted, codes=codes, used=used, level=level, shared=shared)
+    with progress.stage("placing cells", total=source.n_cells) as advance:
+        reduce_blocks(source, everywhere, progress=advance)
+    return _result(fitted, everywhere, used=used, n_batches=len(batches.levels), totals=report.counts_per_gene)
+
+
+def _warn_of_unidentifiable(fitted: MatchedFit, names: list[str]) -> None:
+    alone = [name for name, known in zip(names, fitted.tied.identifiable, strict=True) if not known]
+    if alone:
+        listed = ", ".join(repr(name) for name in alone[:5]) + (", ..." if len(alone) > 5 else "")  # noqa: PLR2004
+        warnings.warn(
+            f"{len(alone)} of {len(names)} batches share no cell state with the others, so that their effects are not "
+            f"identifiable and stay 1 (none): {listed}. If they should share some, raise caliper or max_states",
+            InputWarning,
+            stacklevel=2,
+        )
+
+
+class _Everywhere:
+    """Accumulator that places every cell: coordinates, state, and the other batches that have cells like it."""
+
+    def __init__(
+        self, fitted: MatchedFit, *, codes: CodeArray, used: IntArray, level: CodeArray, shared: BoolArray
+    ) -> None:
+        self._fitted, self._level, self._shared = fitted, level, shared
+        compact = np.full(int(max(codes.max(initial=0), used.max())) + 2, len(used), dtype=np.int32)
+        compact[used] = np.arange(len(used), dtype=np.int32)
+        compact[-1] = len(used)
+        self._batch = compact[codes]
+        known = fitted.effects.log_delta * fitted.tied.identifiable
+        self._log_delta = np.column_stack([known, np.zeros(len(known))])
+        self.embedding: Float32Array = np.zeros((len(codes), fitted.basis.shape[1]), dtype=np.float32)
+        self.sample: IntArray = np.full(len(codes), -1, dtype=np.int64)
+        self.has: BoolArray = np.zeros((len(codes), len(used)), dtype=bool)
+
+    @property
+    def batch(self) -> CodeArray:
+        """Batch of each cell among those that take part, or their number for the others, (n_cells,)."""
+        return self._batch
+
+    def add(self, block: Block) -> None:
+        cells = slice(block.start, block.stop)
+        batch, fitted = self._batch[cells], self._fitted
+        logs, _ = adjusted_logs(block.counts, self._log_delta, batch=batch, genes=self._shared, scale=fitted.scale)
+        where = np.asarray(logs @ fitted.basis)
+        self.embedding[cells] = where
+        takes_part = batch < fitted.support.shape[1]
+        state = fitted.states.nearest(where, self._level[cells])
+        self.sample[cells] = np.where(takes_part, state, -1)
+        own = fitted.support[state, np.minimum(batch, fitted.support.shape[1] - 1)] & takes_part
+        self.has[cells] = fitted.support[state] & own[:, None]
+
+    def overlap(self) -> Overlap:
+        """Share of the other batches that have cells in the state of each cell, and its mean by pair of batches."""
+        n_batches = self.has.shape[1]
+        mine = self._batch[:, None] == np.arange(n_batches)
+        others = self.has & ~mine
+        members = np.maximum(mine.sum(axis=0), 1)
+        support = (mine.T.astype(np.float64) @ others) / members[:, None]
+        return Overlap(others.sum(axis=1) / max(n_batches - 1, 1), support)
+
+
+def _result(
+    fitted: MatchedFit, everywhere: _Everywhere, *, used: IntArray, n_batches: int, totals: IntArray
+) -> MethodResult:
+    effects = fitted.effects
+    n_genes = len(effects.log_delta)
+    log_delta, se = np.zeros((n_genes, n_batches)), np.full((n_genes, n_batches), np.inf)
+    informative = np.zeros((n_genes, n_batches), dtype=bool)
+    log_delta[:, used], se[:, used] = effects.log_delta, effects.se
+    informative[:, used] = (totals > 0)[:, None] & fitted.tied.identifiable
+    overlap = everywhere.overlap()
+    support = np.zeros((n_batches, n_batches))
+    support[np.ix_(used, used)] = overlap.support
+    return MethodResult(
+        log_delta=log_delta,
+        se=se,
+        informative=informative,
+        expression=totals.astype(np.float64),
+        mu=effects.rate[:, : fitted.states.n_states] * fitted.scale,
+        sample=everywhere.sample,
+        basis=fitted.basis,
+        embedding=everywhere.embedding,
+        trace=fitted.trace,
+        stop_reason=fitted.stop_reason,
+        overlap=Overlap(overlap.cell, support),
+        evidence={
+            "state_support": fitted.support.astype(np.float64),
+            "state_cells": fitted.cells,
+            "state_residual": effects.state_residual,
+            "gene_residual": effects.gene_residual,
+            "dispersion": effects.dispersion,
+            "prior_sd": effects.prior_sd,
+            "information": fitted.tied.information,
+            "spread": fitted.tied.spread,
+            "ratio": fitted.tied.ratio,
+            "identifiable": fitted.tied.identifiable.astype(np.float64),
+            "composition_factors": np.array([float(fitted.composition.n_factors)]),
+            "composition_strength": np.array([fitted.composition.strength]),
+        },
+    )
