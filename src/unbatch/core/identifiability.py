@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from unbatch._types import BoolArray, FloatArray
+from unbatch._types import BoolArray, FloatArray, IntArray
 
 _FEW_BATCHES = 3
 _LEAST_SPREAD = 0.25
@@ -40,7 +40,13 @@ class Identifiability:
 
 
 def judge_batches(
-    cells: FloatArray, support: BoolArray, *, centres: FloatArray, log_delta: FloatArray, min_support: float
+    cells: FloatArray,
+    support: BoolArray,
+    *,
+    batch_sizes: IntArray,
+    centres: FloatArray,
+    log_delta: FloatArray,
+    min_support: float,
 ) -> Identifiability:
     """Judge which batches are tied to the largest group of batches by cells of shared states.
 
@@ -55,6 +61,8 @@ def judge_batches(
         Number of cells, (n_states, n_batches).
     support
         Whether the batch's cells of the state are compared with those of others, (n_states, n_batches).
+    batch_sizes
+        Number of cells of each batch, those counted in no state included, (n_batches,).
     centres
         Coordinates of the states, (n_states, n_dims).
     log_delta
@@ -65,7 +73,7 @@ def judge_batches(
     Returns
     -------
     Identifiability
-        With all batches identifiable, for want of a better judgement, if no two share anything.
+        With no batch identifiable if no two are tied.
     """
     compared = cells * support
     total = np.maximum(compared.sum(axis=1, keepdims=True), 1)
@@ -73,11 +81,10 @@ def judge_batches(
     np.fill_diagonal(pairs, 0)
     spread, ratio = _spread(compared, cells, centres), _ratio(log_delta)
     alone = (spread < _LEAST_SPREAD) & (ratio > _MOST_RATIO)
-    sizes = cells.sum(axis=0)
-    needed = np.minimum(min_support, _LEAST_SHARE * np.minimum(sizes, sizes[:, None]))
+    needed = np.minimum(min_support, _LEAST_SHARE * np.minimum(batch_sizes, batch_sizes[:, None]))
     tied = (pairs > 0) & (pairs >= needed) & ~alone & ~alone[:, None]
     _, component = connected_components(tied, directed=False)
-    largest = component == int(np.bincount(component, sizes).argmax())
+    largest = component == int(np.bincount(component, batch_sizes).argmax())
     identifiable = largest if largest.sum() > 1 else np.zeros_like(largest)
     return Identifiability(identifiable, pairs.sum(axis=1), spread, ratio)
 

@@ -152,7 +152,8 @@ class _Rounds:
     @cached_property
     def well_measured(self) -> BoolArray:
         """Genes by which the change of a round is judged."""
-        return np.asarray(self.totals > min(_WELL_MEASURED, float(np.quantile(self.totals[self.totals > 0], 0.75))))
+        many = self.totals > min(_WELL_MEASURED, float(np.quantile(self.totals[self.totals > 0], 0.75)))
+        return np.asarray(many if many.any() else self.totals > 0)
 
     @cached_property
     def loud(self) -> IntArray:
@@ -199,8 +200,9 @@ class _Rounds:
         assert effects is not None
         assert states is not None
         tied = judge_batches(
-            table.cells[: states.n_states],
+            table.cells,
             support,
+            batch_sizes=np.bincount(self.batch, minlength=self.n_batches),
             centres=states.centres,
             log_delta=log_delta[self.well_measured],
             min_support=self.settings.min_support,
@@ -215,7 +217,7 @@ class _Rounds:
             scale=common_scale(size, self.batch),
             tied=tied,
             support=support & identifiable,
-            cells=table.cells[: states.n_states],
+            cells=table.cells,
             composition=choice,
             trace={name: np.array(values) for name, values in trace.items()},
             stop_reason=stop if identifiable.any() else "nothing shared",
@@ -237,11 +239,13 @@ class _Rounds:
         n_cells, n_groups = len(code), len(first)
         members = sparse.csr_array((np.ones(n_cells), (code, np.arange(n_cells))), shape=(n_groups, n_cells))
         used = np.flatnonzero(np.any(basis != 0, axis=1))
+        log_delta = np.zeros((self.counts.shape[1], self.n_batches))
+        if not used.size:
+            return log_delta
         sums = np.asarray((members @ self.counts[:, used].astype(np.float64)).todense())
         links = link_pseudobulks(
             sums, members @ size, batch=self.batch[first], basis=basis[used], level=self.level[first]
         )
-        log_delta = np.zeros((self.counts.shape[1], self.n_batches))
         log_delta[used, : links.log_delta.shape[1]] = links.log_delta
         return log_delta
 
@@ -272,17 +276,19 @@ class _Rounds:
         )
 
     def _table(self, states: States, size: FloatArray, cells: IntArray | None = None) -> tuple[StateTable, BoolArray]:
-        """Sum by state and batch; a batch that lies apart within a state gets a state of its own, and so no say."""
-        code = np.where(states.apart[states.code, self.batch], states.n_states + self.batch, states.code)
-        chosen = np.arange(len(code)) if cells is None else cells
+        """Sum by state and batch, without the cells of batches that lie apart within their state."""
+        counted = ~states.apart[states.code, self.batch]
+        if cells is not None:
+            counted &= np.isin(np.arange(len(counted)), cells)
+        chosen = np.flatnonzero(counted)
         table = StateTable.of(
-            self.counts if cells is None else self.counts[cells],
-            state=code[chosen].astype(np.int32),
+            self.counts if counted.all() else self.counts[chosen],
+            state=states.code[chosen],
             batch=self.batch[chosen],
             size=size[chosen],
-            shape=(states.n_states + self.n_batches, self.n_batches),
+            shape=(states.n_states, self.n_batches),
         )
-        here = table.cells[: states.n_states] > 0
+        here = table.cells > 0
         return table, here & (here.sum(axis=1, keepdims=True) > 1)
 
     def _fit(

@@ -86,7 +86,7 @@ def state_basis(logs: Counts, *, batch: CodeArray, genes: BoolArray, n_dims: int
 
     Returns
     -------
-    (n_genes, n_dims), orthonormal columns, zero for genes that take no part.
+    (n_genes, n_dims), orthonormal columns, zero for genes that take no part; all zero if no gene varies within a batch.
     """
     n_batches = int(batch.max()) + 1
     members = sparse.csr_array((np.ones(len(batch)), (batch, np.arange(len(batch)))), shape=(n_batches, len(batch)))
@@ -96,6 +96,8 @@ def state_basis(logs: Counts, *, batch: CodeArray, genes: BoolArray, n_dims: int
     ranked = np.argsort(-np.where(genes, within, -1.0), kind="stable")[: min(n_genes, int(genes.sum()))]
     chosen = np.sort(ranked[within[ranked] > 0])
     n_dims = max(1, min(n_dims, len(chosen) // 4, len(batch) - 1))
+    if not chosen.size:
+        return np.zeros((logs.shape[1], n_dims))
     small = logs[:, chosen]
     covariance = -(means[:, chosen] * cells[:, None]).T @ means[:, chosen]
     for first in range(0, len(batch), _ROWS):

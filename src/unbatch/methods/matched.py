@@ -20,6 +20,7 @@ from unbatch.methods.result import MethodResult
 from unbatch.methods.survey import active_codes, shared_genes
 
 _MIN_BATCHES = 2
+_CELLS_OF_BATCH = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +121,7 @@ def fit(
     shared = shared_genes(source, batches)
     codes = active_codes(batches)
     chosen = choose_rows(codes, options.sketch_size, seed=seed)
+    _check_sketch(codes, chosen, options)
     door, kept = DoorCheck(source), KeptRows(chosen)
     with progress.stage("reading counts", total=source.n_cells) as advance:
         reduce_blocks(source, Together(door, kept), progress=advance)
@@ -154,6 +156,15 @@ def fit(
     with progress.stage("placing cells", total=source.n_cells) as advance:
         reduce_blocks(source, everywhere, progress=advance)
     return _result(fitted, everywhere, used=used, n_batches=len(batches.levels), totals=report.counts_per_gene)
+
+
+def _check_sketch(codes: CodeArray, chosen: BoolArray, options: MatchedOptions) -> None:
+    n_batches, n_kept = len(np.unique(codes[codes >= 0])), len(np.unique(codes[chosen]))
+    if n_kept < n_batches:
+        raise InputError(
+            f"sketch_size is {options.sketch_size}: some of the {n_batches} batches would have no cell in it, give "
+            f"{n_batches * _CELLS_OF_BATCH:,} or more"
+        )
 
 
 def _warn_of_unidentifiable(fitted: MatchedFit, names: list[str]) -> None:
@@ -229,7 +240,7 @@ def _result(
         se=se,
         informative=informative,
         expression=totals.astype(np.float64),
-        mu=effects.rate[:, : fitted.states.n_states] * fitted.scale,
+        mu=effects.rate * fitted.scale,
         sample=everywhere.sample,
         basis=fitted.basis,
         embedding=everywhere.embedding,
