@@ -1,0 +1,164 @@
+"""Pseudobulks of the same type find each other before anything is corrected, and their contrasts are the effects."""
+
+import numpy as np
+import pytest
+
+from unbatch.core import linking
+from unbatch.core.linking import link_pseudobulks
+
+N_GENES, N_TYPES = 300, 8
+
+
+class Data:
+    """Pseudobulks of known type and batch with planted effects; not every batch has every type."""
+
+    def __init__(self, seed=0, *, n_batches=3, sd=0.5):
+        rng = np.random.default_rng(seed)
+        profile = np.exp(rng.standard_normal(N_GENES) + 0.8 * rng.standard_normal((N_TYPES, N_GENES)))
+        profile = profile / profile.sum(axis=1, keepdims=True)
+        self.log_delta = sd * rng.standard_normal((N_GENES, n_batches))
+        missing = {k: {k, (k + 1) % N_TYPES} for k in range(n_batches)}
+        kinds = [
+            (k, t) for k in range(n_batches) for t in range(N_TYPES) if t not in missing[k] for _ in range(4 + 3 * k)
+        ]
+        self.batch, self.type = np.array(kinds, dtype=np.int32).T
+        self.size = rng.uniform(2e4, 6e4, len(kinds))
+        wobble = np.exp(0.05 * rng.standard_normal((len(kinds), N_GENES)))
+        mean = self.size[:, None] * profile[self.type] * np.exp(self.log_delta[:, self.batch].T) * wobble
+        self.sums = rng.poisson(mean).astype(np.float64)
+        logs = np.log(self.sums / self.size[:, None] * 1e4 + 1)
+        for k in range(n_batches):
+            logs[self.batch == k] -= logs[self.batch == k].mean(axis=0)
+        self.basis = np.linalg.svd(logs, full_matrices=False)[2][: N_TYPES - 1].T
+
+    def link(self, **changes):
+        chosen = {"batch": self.batch, "basis": self.basis} | changes
+        return link_pseudobulks(self.sums, self.size, **chosen)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return Data()
+
+
+def centred(log_delta):
+    contrasts = log_delta - log_delta.mean(axis=1, keepdims=True)
+    return contrasts - np.median(contrasts, axis=0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pairs_join_the_same_types_before_anything_is_corrected(monkeypatch, seed):
+    data = Data(seed)
+    monkeypatch.setattr(linking, "_CALIPERS", (np.inf,))
+    pairs = data.link().pairs
+    same = data.type[pairs[:, 0]] == data.type[pairs[:, 1]]
+    assert len(pairs) > 10
+    assert same.mean() > 0.8
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_caliper_leaves_pairs_of_the_same_type(seed):
+    data = Data(seed)
+    pairs = data.link().pairs
+    same = data.type[pairs[:, 0]] == data.type[pairs[:, 1]]
+    assert len(pairs) > 10
+    assert same.mean() > 0.95
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_first_effects_are_near_the_planted_ones(seed):
+    data = Data(seed)
+    truth, found = centred(data.log_delta), centred(data.link().log_delta)
+    assert np.corrcoef(truth.ravel(), found.ravel())[0, 1] > 0.95
+    assert np.sum(truth * found) / np.sum(truth**2) == pytest.approx(0.95, abs=0.1)  # shrunk by the ridge
+
+
+def test_the_median_gene_has_no_effect(data):
+    np.testing.assert_allclose(np.median(data.link().log_delta, axis=0), 0, atol=1e-12)
+
+
+def test_pairs_are_mutual_and_of_different_batches(data):
+    links = data.link()
+    p, q = links.pairs.T
+    assert (data.batch[p] < data.batch[q]).all()
+    for side, other in ((p, q), (q, p)):
+        assert len(set(zip(side, data.batch[other], strict=True))) == len(side)  # one partner in each other batch
+
+
+def test_mutual_pairs_equal_a_loop():
+    rng = np.random.default_rng(1)
+    where, batch = rng.normal(size=(60, 3)), rng.integers(0, 3, 60).astype(np.int32)
+    level = rng.integers(0, 2, 60).astype(np.int32)
+
+    def nearest(cell, k):
+        others = np.flatnonzero((batch == k) & (level == level[cell]))
+        return others[np.linalg.norm(where[others] - where[cell], axis=1).argmin()]
+
+    expected = {
+        (p, q)
+        for p in range(60)
+        for q in range(60)
+        if batch[p] < batch[q] and level[p] == level[q] and nearest(p, batch[q]) == q and nearest(q, batch[p]) == p
+    }
+    found = linking._mutual(where, batch, level, caliper=np.inf)
+    assert {tuple(pair) for pair in found.tolist()} == expected
+
+    reach = [np.sort(np.linalg.norm(where[batch == batch[p]] - where[p], axis=1))[3] for p in range(60)]
+    near = {(p, q) for p, q in expected if np.linalg.norm(where[p] - where[q]) <= 0.8 * max(reach[p], reach[q])}
+    assert 0 < len(near) < len(expected)
+    found = linking._mutual(where, batch, level, caliper=0.8)
+    assert {tuple(pair) for pair in found.tolist()} == near
+
+
+def test_contrasts_equal_ridge_regression():
+    rng = np.random.default_rng(2)
+    log_rate, size = rng.normal(size=(12, 7)), rng.uniform(1, 5, 12)
+    batch = np.repeat(np.arange(3), 4).astype(np.int32)
+    pairs = np.array([[0, 4], [1, 5], [2, 8], [6, 9], [3, 10]])
+    weight = np.array([1 / (1 / size[p] + 1 / size[q]) for p, q in pairs])
+    weight /= weight.mean()
+    design = np.zeros((5, 3))
+    for row, (p, q) in enumerate(pairs):
+        design[row, batch[p]], design[row, batch[q]] = 1, -1
+    stacked = np.vstack([np.sqrt(weight)[:, None] * design, np.eye(3)])
+    differences = np.array([log_rate[p] - log_rate[q] for p, q in pairs])
+    target = np.vstack([np.sqrt(weight)[:, None] * differences, np.zeros((3, 7))])
+    expected = np.linalg.lstsq(stacked, target, rcond=None)[0]
+    np.testing.assert_allclose(linking._contrasts(log_rate, size, batch, pairs), expected, atol=1e-12)
+
+
+def test_no_pair_joins_two_levels(data):
+    level = (data.type % 2).astype(np.int32)
+    pairs = data.link(level=level).pairs
+    assert len(pairs)
+    assert (level[pairs[:, 0]] == level[pairs[:, 1]]).all()
+
+
+def test_batches_without_a_common_level_are_not_linked(data):
+    links = data.link(level=data.batch)
+    assert links.pairs.shape == (0, 2)
+    np.testing.assert_array_equal(links.log_delta, 0)
+
+
+def test_a_batch_of_one_pseudobulk_is_linked(data):
+    batch = np.where(data.batch == 2, 1, data.batch).astype(np.int32)
+    batch[-1] = 2
+    links = data.link(batch=batch)
+    assert links.log_delta.shape == (N_GENES, 3)
+    assert np.isfinite(links.log_delta).all()
+
+
+def test_two_batches_of_one_pseudobulk_each(data):
+    links = link_pseudobulks(
+        data.sums[[0, -1]], data.size[[0, -1]], batch=np.array([0, 1], dtype=np.int32), basis=data.basis
+    )
+    assert links.pairs.tolist() == [[0, 1]]
+    assert np.isfinite(links.log_delta).all()
+
+
+def test_genes_without_counts_get_no_effect(data):
+    sums = data.sums.copy()
+    sums[:, :7] = 0
+    log_delta = link_pseudobulks(sums, data.size, batch=data.batch, basis=data.basis).log_delta
+    assert np.isfinite(log_delta).all()
+    assert np.abs(log_delta[:7]).max() < 0.1
