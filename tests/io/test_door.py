@@ -91,7 +91,7 @@ def test_each_kind_of_wrong_value_is_counted_and_placed(adata, values, words):
     message = str(caught.value)
     assert words in message
     assert f"the first is {values[0]:g} in cell 'cell{N_CELLS - len(values)}', gene 'gene3'" in message
-    assert "no other matrix of this input looks like counts" in message
+    assert "No other matrix of this input looks like counts" in message
 
 
 def test_reading_stops_at_the_first_wrong_block(adata):

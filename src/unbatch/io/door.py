@@ -135,7 +135,7 @@ class DoorCheck:
             listed = " or ".join(f"layer={name!r}" for name in candidates)
             cure = f"{listed} looks like counts: choose it"
         else:
-            cure = "no other matrix of this input looks like counts: use the raw counts, before any normalisation"
+            cure = "No other matrix of this input looks like counts: use the raw counts, before any normalisation"
         return (
             f"some values of {self._source.description} are not counts: {_kinds(data)} among {data.size} non-zero "
             f"values of {self._range(block)}; the first is {data[first]:g} in cell {cell_name!r}, gene {gene_name!r}. "
