@@ -170,6 +170,10 @@ def test_a_method_without_design_refuses_one(toy, recorder):
 
 
 def test_options_reach_the_method(toy):
+    result = ub.BatchModel(method=ub.MatchedOptions(n_dims=2, max_rounds=1)).fit(toy.X, toy.obs["batch"]).result
+    assert result.embedding.shape == (400, 2)
+    assert len(result.trace["change"]) == 1
+    assert result.stop_reason == "max_rounds"
     result = ub.BatchModel(method=ub.ConceptOptions(n_dims=2, max_iter=3)).fit(toy.X, toy.obs["batch"]).result
     assert result.embedding.shape == (400, 2)
     assert len(result.trace["max_change"]) == 3
@@ -184,14 +188,30 @@ def test_nothing_is_nan(model):
     assert ((model.result.overlap >= 0) & (model.result.overlap <= 1)).all()
 
 
-def test_empty_genes_have_no_effect_and_infinite_error(toy):
+@pytest.mark.parametrize("method", ["matched", "concept"])
+def test_empty_genes_have_no_effect_and_infinite_error(toy, method):
     counts = toy.X.toarray()
     counts[:, 3] = 0
-    counts[toy.obs["batch"] == "batch_1", 4] = 0
     with pytest.warns(ub.InputWarning, match="1 of 80 genes have no counts"):
-        result = ub.BatchModel().fit(counts, toy.obs["batch"]).result
+        result = ub.BatchModel(method=method).fit(counts, toy.obs["batch"]).result
     assert (result.log_delta[3] == 0).all()
     assert np.isinf(result.se[3]).all()
+    assert np.isfinite(np.delete(result.se, 3, axis=0)).all()
+
+
+def test_a_gene_that_one_batch_never_counts_is_known_to_be_low_there(toy, model):
+    counts = toy.X.toarray()
+    counts[toy.obs["batch"] == "batch_1", 4] = 0
+    result = ub.BatchModel().fit(counts, toy.obs["batch"]).result
+    assert result.log_delta[4, 0] < -1
+    assert np.isfinite(result.se[4]).all()
+    assert result.se[4, 0] > 2 * model.result.se[4, 0]
+
+
+def test_the_published_method_knows_nothing_of_a_gene_in_a_batch_that_never_counts_it(toy):
+    counts = toy.X.toarray()
+    counts[toy.obs["batch"] == "batch_1", 4] = 0
+    result = ub.BatchModel(method="concept").fit(counts, toy.obs["batch"]).result
     assert np.isinf(result.se[4]).tolist() == [True, False, False]
     assert result.log_delta[4, 0] == 0
     assert result.log_delta[4, 1] == pytest.approx(-result.log_delta[4, 2])

@@ -38,16 +38,46 @@ def test_the_file_is_the_model_of_the_python_interface(toy, model):
     np.testing.assert_array_equal(ub.BatchModel.load(model).result.log_delta, expected.log_delta)
 
 
-def test_options_reach_the_model(run, h5ad, tmp_path):
-    options = {"seed": 5, "min_cells": 3, "n_dims": 2, "n_neighbors": 4, "max_iter": 7, "tol": 0.5}
+EACH_METHOD = pytest.mark.parametrize(
+    ("method", "own"),
+    [
+        (
+            "matched",
+            {"n_dims": 4, "max_states": 5, "caliper": 2.5, "min_support": 7.0, "sketch_size": 120, "max_rounds": 2},
+        ),
+        ("concept", {"n_dims": 2, "n_neighbors": 4, "max_iter": 7}),
+    ],
+)
+
+
+@EACH_METHOD
+def test_options_reach_the_model(run, h5ad, tmp_path, method, own):
+    options = {"seed": 5, "min_cells": 3, "tol": 0.5} | own
     flags = [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", value)]
-    assert run("fit", h5ad, "-b", "batch", *flags, "-o", tmp_path / "fit.h5ad").exit_code == 0
-    assert dict(ub.BatchModel.load(tmp_path / "fit.h5ad").result.parameters) == options
+    done = run("fit", h5ad, "-b", "batch", "--method", method, *flags, "-o", tmp_path / "fit.h5ad")
+    assert done.exit_code == 0, done.output
+    result = ub.BatchModel.load(tmp_path / "fit.h5ad").result
+    assert result.method == method
+    assert dict(result.parameters) == options
 
 
-def test_updates_that_have_not_settled_are_told(run, h5ad, tmp_path):
-    done = run("fit", h5ad, "-b", "batch", "--max-iter", 2, "-o", tmp_path / "fit.h5ad")
-    assert "still moved after 2 updates" in done.stdout
+@EACH_METHOD
+def test_an_option_of_the_other_method_is_refused_with_those_that_there_are(run, h5ad, tmp_path, method, own):
+    other = {"matched": ("--n-neighbors", 3), "concept": ("--caliper", 2.0)}[method]
+    done = run("fit", h5ad, "-b", "batch", "--method", method, *other, "-o", tmp_path / "fit.h5ad")
+    refused(done, f"method '{method}' has no option", *own, "tol")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--method", "concept", "--max-iter", 2], "after 2 updates: see uns['unbatch']['trace'], or raise --max-iter"),
+        (["--max-rounds", 1], "after 1 rounds: see uns['unbatch']['trace'], or raise --max-rounds"),
+    ],
+)
+def test_a_fit_that_has_not_settled_is_told(run, h5ad, tmp_path, arguments, words):
+    done = run("fit", h5ad, "-b", "batch", *arguments, "-o", tmp_path / "fit.h5ad")
+    assert f"effects still moved {words}" in done.stdout
 
 
 def test_several_columns(run, toy, tmp_path):
@@ -64,8 +94,10 @@ def test_several_columns(run, toy, tmp_path):
         (["--batch-key", "btach"], ["'btach'", "'batch'"]),
         ([], ["no batch key", "'batch'"]),
         (["-b", "batch", "--layer", "nope"], ["layer 'nope'"]),
-        (["-b", "batch", "--method", "magic"], ["no method 'magic'", "'concept'"]),
-        (["-b", "batch", "--n-dims", "99"], ["n_dims is 99"]),
+        (["-b", "batch", "--method", "magic"], ["no method 'magic'", "'matched' or 'concept'"]),
+        (["-b", "batch", "--n-dims", "0"], ["n_dims is 0"]),
+        (["-b", "batch", "--caliper", "-1"], ["caliper is -1"]),
+        (["-b", "batch", "--method", "concept", "--n-dims", "99"], ["n_dims is 99"]),
         (["-b", "batch", "--min-cells", "0"], ["min_cells is 0"]),
         (["-b", "batch", "--seed", "-1"], ["seed is -1"]),
     ],
