@@ -20,8 +20,9 @@ class Identifiability:
 
     Attributes
     ----------
-    identifiable
-        (n_batches,) whether effects can be told from differences between cell states.
+    group
+        (n_batches,) batches of one group can be compared, directly or through others of the group: its number, 0 for
+        the group with most cells; -1 for a batch whose effects cannot be told from differences between cell states.
     information
         (n_batches,) effective number of cells by which the batch is compared: the sum over states and other batches of
         the product of their cells over all cells of the state.
@@ -33,10 +34,15 @@ class Identifiability:
         than three batches.
     """
 
-    identifiable: BoolArray
+    group: IntArray
     information: FloatArray
     spread: FloatArray
     ratio: FloatArray
+
+    @property
+    def identifiable(self) -> BoolArray:
+        """Whether the batch can be compared with any other, (n_batches,)."""
+        return self.group >= 0
 
 
 def judge_batches(
@@ -48,12 +54,12 @@ def judge_batches(
     log_delta: FloatArray,
     min_support: float,
 ) -> Identifiability:
-    """Judge which batches are tied to the largest group of batches by cells of shared states.
+    """Judge which batches are tied to each other by cells of shared states.
 
-    A batch is left out if it shares fewer cells than `min_support` with every other, directly or through others. It is
-    also left out if it is compared through one state alone and the effects that follow are larger than those of the
-    other batches: a difference between two cell types, taken for one, would look like that, while a true batch effect
-    shows alike in several states. Two batches alone cannot be judged in this second way.
+    A batch is left out if it shares fewer cells than `min_support` with every other. It is also left out if it is
+    compared through one state alone and the effects that follow are larger than those of the other batches: a
+    difference between two cell types, taken for one, would look like that, while a true batch effect shows alike in
+    several states. Two batches alone cannot be judged in this second way.
 
     Parameters
     ----------
@@ -73,7 +79,6 @@ def judge_batches(
     Returns
     -------
     Identifiability
-        With no batch identifiable if no two are tied.
     """
     compared = cells * support
     total = np.maximum(compared.sum(axis=1, keepdims=True), 1)
@@ -84,9 +89,17 @@ def judge_batches(
     needed = np.minimum(min_support, _LEAST_SHARE * np.minimum(batch_sizes, batch_sizes[:, None]))
     tied = (pairs > 0) & (pairs >= needed) & ~alone & ~alone[:, None]
     _, component = connected_components(tied, directed=False)
-    largest = component == int(np.bincount(component, batch_sizes).argmax())
-    identifiable = largest if largest.sum() > 1 else np.zeros_like(largest)
-    return Identifiability(identifiable, pairs.sum(axis=1), spread, ratio)
+    return Identifiability(_number(component, batch_sizes), pairs.sum(axis=1), spread, ratio)
+
+
+def _number(component: IntArray, batch_sizes: IntArray) -> IntArray:
+    """Give each component of two batches or more a number, that with most cells first, and single batches -1."""
+    cells = np.bincount(component, batch_sizes)
+    several = np.bincount(component) > 1
+    order = [code for code in np.argsort(-cells, kind="stable") if several[code]]
+    numbers = np.full(len(cells), -1, dtype=np.int64)
+    numbers[order] = np.arange(len(order))
+    return numbers[component]
 
 
 def _spread(compared: FloatArray, cells: FloatArray, centres: FloatArray) -> FloatArray:

@@ -156,6 +156,22 @@ class Effects:
             residual[:, chosen] = self.state_residual
         return replace(self, log_delta=log_delta, se=se, prior_sd=prior_sd, state_residual=residual)
 
+    def joined(self, other: Self, batches: BoolArray) -> Self:
+        """Put in the effects of other batches, fitted by themselves and centred over them.
+
+        Rates and residuals of genes are those of the group that was put in first.
+        """
+        centred = replace(other, log_delta=_centred(other.log_delta))
+        placed = centred.among(batches)
+        first = not np.isfinite(self.se).any()
+        return replace(
+            placed if first else self,
+            log_delta=np.where(batches, placed.log_delta, self.log_delta),
+            se=np.where(batches, placed.se, self.se),
+            prior_sd=np.where(batches, placed.prior_sd, self.prior_sd),
+            state_residual=np.where(batches, placed.state_residual, self.state_residual),
+        )
+
     def widened(self, halves: Sequence[Self], *, genes: BoolArray) -> Self:
         r"""Widen the standard errors so that they explain how far two fits to separate halves of the cells differ.
 

@@ -209,7 +209,7 @@ class _Rounds:
         )
         identifiable = tied.identifiable
         halves = self._halves(states, size) if choice.strength > 0 else []
-        final = self._final_effects(table, halves, effects, choice, identifiable)
+        final = self._final_effects(table, halves, effects, choice, tied.group)
         return MatchedFit(
             effects=final,
             states=states,
@@ -314,15 +314,16 @@ class _Rounds:
         halves: list[StateTable],
         effects: Effects,
         choice: CompositionChoice,
-        identifiable: BoolArray,
+        group: IntArray,
     ) -> Effects:
-        """Fit the identifiable batches alone; where a factor model corrects the states, add its uncertainty."""
-        if not identifiable.any():
-            return effects.among(identifiable)
-        measured = self.measured[:, identifiable]
-        start = effects.of_batches(identifiable)
-        final = self._fit(table.of_batches(identifiable), start, choice, measured)
-        fits = [self._fit(half.of_batches(identifiable), start, choice, measured) for half in halves]
-        if fits:
-            final = final.widened(fits, genes=self.well_measured)
-        return final.among(identifiable)
+        """Fit each group of batches that can be compared by itself, and put the groups together."""
+        final = effects.among(np.zeros(self.n_batches, dtype=bool))
+        for number in range(int(group.max()) + 1):
+            mine = group == number
+            measured, start = self.measured[:, mine], effects.of_batches(mine)
+            found = self._fit(table.of_batches(mine), start, choice, measured)
+            fits = [self._fit(half.of_batches(mine), start, choice, measured) for half in halves]
+            if fits:
+                found = found.widened(fits, genes=self.well_measured)
+            final = found if mine.all() else final.joined(found, mine)
+        return final

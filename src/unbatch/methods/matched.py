@@ -20,6 +20,7 @@ from unbatch.methods.result import MethodResult
 from unbatch.methods.survey import active_codes, shared_genes
 
 _MIN_BATCHES = 2
+_MOST_NAMES = 5
 _CELLS_OF_BATCH = 50
 
 
@@ -105,7 +106,7 @@ def fit(
     MethodResult
         With evidence "state_support", "state_cells" and "state_residual" (states x batches that take part: whether
         compared, cells, and mean squared Pearson residual of the genes), "gene_residual" (the same by gene),
-        "dispersion" (genes), "prior_sd", "information", "spread", "ratio" and "identifiable" (batches that take part),
+        "dispersion" (genes), "prior_sd", "information", "spread", "ratio" and "group" (batches that take part),
         "composition_factors" and "composition_strength".
 
     Raises
@@ -116,7 +117,8 @@ def fit(
     Warns
     -----
     InputWarning
-        For batches that share no state with the others: their effects are not identifiable and stay 1.
+        For batches that share no state with the others: their effects are not identifiable and stay 1. For batches
+        that fall into groups without a common state: effects are relative to the mean of each group.
     """
     shared = shared_genes(source, batches)
     codes = active_codes(batches)
@@ -170,10 +172,21 @@ def _check_sketch(codes: CodeArray, chosen: BoolArray, options: MatchedOptions) 
 def _warn_of_unidentifiable(fitted: MatchedFit, names: list[str]) -> None:
     alone = [name for name, known in zip(names, fitted.tied.identifiable, strict=True) if not known]
     if alone:
-        listed = ", ".join(repr(name) for name in alone[:5]) + (", ..." if len(alone) > 5 else "")  # noqa: PLR2004
+        listed = ", ".join(repr(name) for name in alone[:_MOST_NAMES]) + (", ..." if len(alone) > _MOST_NAMES else "")
         warnings.warn(
             f"{len(alone)} of {len(names)} batches share no cell state with the others, so that their effects are not "
             f"identifiable and stay 1 (none): {listed}. If they should share some, raise caliper or max_states",
+            InputWarning,
+            stacklevel=2,
+        )
+    if fitted.tied.group.max(initial=-1) > 0:
+        groups = [
+            ", ".join(repr(str(name)) for name in np.array(names)[fitted.tied.group == number][:_MOST_NAMES])
+            for number in range(int(fitted.tied.group.max()) + 1)
+        ]
+        warnings.warn(
+            f"the batches fall into {len(groups)} groups that share no cell state: {'; '.join(groups)}. Effects are "
+            "relative to the mean of each group, and batches of different groups cannot be compared",
             InputWarning,
             stacklevel=2,
         )
@@ -257,7 +270,7 @@ def _result(
             "information": fitted.tied.information,
             "spread": fitted.tied.spread,
             "ratio": fitted.tied.ratio,
-            "identifiable": fitted.tied.identifiable.astype(np.float64),
+            "group": fitted.tied.group.astype(np.float64),
             "composition_factors": np.array([float(fitted.composition.n_factors)]),
             "composition_strength": np.array([fitted.composition.strength]),
         },
