@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 METHOD ?= concept
 
-.PHONY: help demo test lint types docs bench bench-accuracy bench-real-data clean
+.PHONY: help demo test lint types docs bench bench-accuracy bench-ablation bench-real-data clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -38,6 +38,9 @@ bench: bench-accuracy $(if $(DATA),bench-real-data)  ## all benchmarks; DATA=FOL
 
 bench-accuracy: $(VENV)/.installed  ## error of the estimates on counts with known effects
 	$(BIN)/python benchmarks/accuracy.py $(if $(DATA),--data "$(DATA)")
+
+bench-ablation: $(VENV)/.installed  ## the same with one part of the default method taken out at a time
+	$(BIN)/python benchmarks/ablation.py
 
 bench-real-data: $(VENV)/.installed  ## mixing of the batches of the .h5ad files in DATA
 	$(BIN)/python benchmarks/real_data.py --data "$(DATA)" --method $(METHOD)
