@@ -13,6 +13,7 @@ from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_c
 from unbatch.core.identifiability import Identifiability, judge_batches
 from unbatch.core.linking import link_pseudobulks
 from unbatch.core.loglinear import Effects, StateTable, fit_effects
+from unbatch.core.projection import batch_design, regress_out
 from unbatch.core.states import States, adjusted_logs, batch_pseudobulks, common_scale, find_states, state_basis
 
 StopReason: TypeAlias = Literal["converged", "max_rounds", "nothing shared"]
@@ -224,14 +225,18 @@ class _Rounds:
         )
 
     def _without_control(self, logs: Counts, basis: FloatArray) -> FloatArray:
-        """Take out of the axes what the control genes predict: five axes of theirs, by least squares over cells."""
+        """Take out of the axes what the control genes predict: five axes of theirs, by least squares within batches.
+
+        Between batches the control genes differ by the batch effect too, which predicts nothing of the other genes.
+        """
         if self.control_genes is None:
             return basis
         technical = state_basis(
             logs, batch=self.batch, genes=self.control_genes & self.shared, n_dims=_CONTROL_DIMS, n_genes=logs.shape[1]
         )
         scores, where = np.asarray(logs @ technical), np.asarray(logs @ basis)
-        slope = np.linalg.lstsq(scores - scores.mean(axis=0), where - where.mean(axis=0), rcond=None)[0]
+        within = batch_design(self.batch, self.n_batches)
+        slope = np.linalg.lstsq(regress_out(scores, within), regress_out(where, within), rcond=None)[0]
         return np.asarray(basis - technical @ slope)
 
     def _first_effects(self, where: FloatArray, size: FloatArray, basis: FloatArray) -> FloatArray:
