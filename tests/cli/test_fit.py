@@ -156,6 +156,38 @@ def test_a_warning_is_one_line_on_standard_error(run, toy, tmp_path):
     assert list(ad.read_h5ad(tmp_path / "fit.h5ad").uns["unbatch"]["too_small"]) == ["solo"]
 
 
+def test_a_batch_that_shares_no_state_is_named_in_one_line_and_left_alone(run, tmp_path):
+    shares = [[0.5, 0.5, 0], [0.3, 0.7, 0], [0, 0, 1]]
+    adata = ub.simulate(
+        n_cells=240,
+        n_genes=100,
+        n_batches=3,
+        n_types=3,
+        composition=shares,
+        median_depth=1000,
+        log_delta_sd=0.4,
+        seed=2,
+    )
+    adata.write_h5ad(tmp_path / "in.h5ad")
+    table = tmp_path / "effects.csv"
+    done = run("fit", tmp_path / "in.h5ad", "-b", "batch", "-o", tmp_path / "fit.h5ad", "--effects", table)
+    assert done.exit_code == 0, done.output
+    assert done.stderr.startswith("Warning: 1 of 3 batches share no cell state")
+    assert "'batch_3'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    fitted = ad.read_h5ad(tmp_path / "fit.h5ad")
+    assert (fitted.varm["batch_effects"][:, 2] == 0).all()
+    assert np.isinf(fitted.varm["batch_effects_se"][:, 2]).all()
+    assert np.isfinite(fitted.varm["batch_effects"]).all()
+    assert not np.isnan(fitted.obsm["X_unbatch"]).any()
+    assert not pd.read_csv(table).isna().any().any()
+    done = run("adjust", tmp_path / "in.h5ad", "-m", tmp_path / "fit.h5ad", "-o", tmp_path / "adjusted.h5ad")
+    assert done.exit_code == 0, done.output
+    its = (adata.obs["batch"] == "batch_3").to_numpy()
+    adjusted = ad.read_h5ad(tmp_path / "adjusted.h5ad").X
+    np.testing.assert_array_equal(adjusted[its].toarray(), adata.X[its].toarray())
+
+
 def test_a_missing_option_is_a_usage_error(run, h5ad):
     done = run("fit", h5ad)
     assert done.exit_code == 2
