@@ -1,0 +1,162 @@
+"""Graded states are corrected where that lowers the error, and separate ones are left alone."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import unbatch as ub
+from unbatch.core import matched
+from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_composition, composition_ratio
+from unbatch.core.loglinear import Effects, StateTable, fit_effects
+from unbatch.core.states import adjusted_logs
+
+
+class Fitted(NamedTuple):
+    table: StateTable
+    effects: Effects
+    truth: np.ndarray
+    genes: np.ndarray
+
+
+def fitted(**options):
+    """States and effects as the estimator finds them without any correction."""
+    adata = ub.simulate(**options)
+    counts = sparse.csr_array(adata.X).astype(np.float64)
+    batch = np.array(adata.obs["batch"].cat.codes, dtype=np.int32)
+    truth = adata.varm["log_delta_true"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matched, "choose_composition", lambda *_, **__: NO_COMPOSITION)
+        fit = matched.fit_matched(counts, batch, measured=np.ones(truth.shape, dtype=bool))
+    _, size = adjusted_logs(counts, fit.effects.log_delta, batch=batch, genes=np.ones(len(truth), dtype=bool))
+    kept = np.flatnonzero(~fit.states.apart[fit.states.code, batch])
+    shape = (fit.states.n_states, truth.shape[1])
+    table = StateTable.of(counts[kept], state=fit.states.code[kept], batch=batch[kept], size=size[kept], shape=shape)
+    return Fitted(table, fit_effects(table), truth, np.arange(adata.n_vars))
+
+
+@pytest.fixture(scope="module")
+def graded():
+    return fitted(confounding=0.65, n_genes=400, seed=0)
+
+
+@pytest.fixture(scope="module")
+def separate():
+    return fitted(
+        n_types=5, n_batches=3, composition=0.5, n_genes=300, n_cells=1500, median_depth=1500, variation=0.0, seed=1
+    )
+
+
+def rmse(log_delta, truth):
+    contrasts = [values - values.mean(axis=1, keepdims=True) for values in (log_delta, truth)]
+    error = contrasts[0] - contrasts[1]
+    return float(np.sqrt(np.mean((error - np.median(error, axis=0)) ** 2)))
+
+
+def corrected(data, choice):
+    ratio = composition_ratio(data.table, data.effects, choice, genes=data.genes, seed=0)
+    return fit_effects(data.table, composition=ratio, start=data.effects)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_graded_states_are_corrected_and_the_error_falls(seed):
+    data = fitted(confounding=0.65, n_genes=400, seed=seed)
+    choice = choose_composition(data.table, data.effects, genes=data.genes, seed=0)
+    assert choice.strength > 0
+    assert choice.gain > 0
+    before = rmse(data.effects.log_delta, data.truth)
+    assert rmse(corrected(data, choice).log_delta, data.truth) < 0.9 * before
+
+
+def test_separate_states_lose_nothing(separate):
+    choice = choose_composition(separate.table, separate.effects, genes=separate.genes, seed=0)
+    before = rmse(separate.effects.log_delta, separate.truth)
+    assert rmse(corrected(separate, choice).log_delta, separate.truth) < 1.02 * before
+
+
+def test_separate_states_choose_no_correction_or_hardly_any(separate):
+    choice = choose_composition(separate.table, separate.effects, genes=separate.genes, seed=0)
+    ratio = composition_ratio(separate.table, separate.effects, choice, genes=separate.genes, seed=0)
+    assert np.sqrt(np.mean(np.log(ratio) ** 2)) < 0.1
+
+
+def test_no_correction_is_a_ratio_of_one(graded):
+    ratio = composition_ratio(graded.table, graded.effects, NO_COMPOSITION, genes=graded.genes, seed=0)
+    np.testing.assert_array_equal(ratio, np.ones_like(graded.table.counts))
+
+
+def test_the_weighted_mean_of_the_ratios_is_one(graded):
+    choice = CompositionChoice(n_factors=4, strength=1.0, gain=1.0)
+    ratio = composition_ratio(graded.table, graded.effects, choice, genes=graded.genes, seed=0)
+    weight = graded.table.exposure * np.exp(graded.effects.log_delta)[:, None, :]
+    mean = (weight * ratio).sum(axis=2) / weight.sum(axis=2)
+    unclipped = (ratio < 20).all(axis=2) & (ratio > 1 / 20).all(axis=2)
+    assert unclipped.mean() > 0.99
+    np.testing.assert_allclose(mean[unclipped], 1, rtol=1e-9)
+    assert np.std(np.log(ratio)) > 0.02
+
+
+def test_strength_is_a_power(graded):
+    full, half = (
+        composition_ratio(graded.table, graded.effects, CompositionChoice(4, strength, 1.0), genes=graded.genes, seed=0)
+        for strength in (1.0, 0.5)
+    )
+    np.testing.assert_allclose(half, np.sqrt(full))
+
+
+def even_table(n_genes=1000, n_states=6, n_batches=3):
+    """Counts exactly as the model expects them, in which the cells of a state are alike in all batches."""
+    rng = np.random.default_rng(0)
+    loadings, activity = rng.gamma(1.0, size=(n_genes, 3)), rng.dirichlet(np.ones(3), n_states)
+    exposure = rng.uniform(50, 500, (n_states, n_batches))
+    log_delta = 0.5 * rng.standard_normal((n_genes, n_batches))
+    counts = (loadings @ activity.T)[:, :, None] * exposure * np.exp(log_delta)[:, None, :]
+    table = StateTable(counts, counts, exposure, np.rint(exposure))
+    effects = fit_effects(table)
+    return table, loadings, activity, log_delta, effects
+
+
+def test_equal_composition_calls_for_no_correction():
+    table, _, _, log_delta, effects = even_table()
+    assert rmse(effects.log_delta, log_delta) < 0.05
+    ratio = composition_ratio(table, effects, CompositionChoice(3, 1.0, 1.0), genes=np.arange(1000), seed=0)
+    assert np.sqrt(np.mean(np.log(ratio) ** 2)) < 0.06 * np.std(log_delta)
+
+
+@pytest.mark.parametrize("chosen", [slice(None), slice(0, 1000)], ids=["all genes", "half of them"])
+def test_planted_differences_within_states_are_found(chosen):
+    """Activities differ between the batches of a state; loadings of all genes follow from those that are chosen."""
+    rng = np.random.default_rng(1)
+    n_genes, n_states, n_batches = 2000, 12, 3
+    loadings = rng.gamma(1.0, size=(n_genes, 3))
+    mixture = rng.dirichlet(np.ones(3), n_states)[:, None, :] + 0.15 * rng.random((n_states, n_batches, 3))
+    exposure = rng.uniform(50, 500, (n_states, n_batches))
+    log_delta = 0.3 * rng.standard_normal((n_genes, n_batches))
+    mean = np.einsum("gt,skt->gsk", loadings, mixture)
+    counts = rng.poisson(mean * exposure * np.exp(log_delta)[:, None, :]).astype(float)
+    table = StateTable(counts, counts, exposure, np.rint(exposure))
+    weight = exposure * np.exp(log_delta)[:, None, :]
+    expected = np.log(mean / ((mean * weight).sum(axis=2) / weight.sum(axis=2))[:, :, None])
+    choice = CompositionChoice(3, 1.0, 1.0)
+    found = np.log(composition_ratio(table, fit_effects(table), choice, genes=np.arange(n_genes)[chosen], seed=0))
+
+    def within(values):  # a factor of a batch's gene is its effect, one of a batch's state its size
+        return values - values.mean(axis=0, keepdims=True) - (values - values.mean(axis=0)).mean(axis=1, keepdims=True)
+
+    others = slice(1000, None)
+    assert np.corrcoef(within(expected)[others].ravel(), within(found)[others].ravel())[0, 1] > 0.9
+
+
+def test_chunks_of_genes_change_nothing(graded, monkeypatch):
+    choice = CompositionChoice(n_factors=4, strength=1.0, gain=1.0)
+    options = {"genes": graded.genes, "seed": 0}
+    whole = composition_ratio(graded.table, graded.effects, choice, **options)
+    monkeypatch.setattr("unbatch.core.composition._CHUNK", 1000)
+    np.testing.assert_allclose(composition_ratio(graded.table, graded.effects, choice, **options), whole, rtol=1e-9)
+
+
+def test_the_seed_decides(graded):
+    choices = [choose_composition(graded.table, graded.effects, genes=graded.genes, seed=seed) for seed in (0, 0, 1)]
+    assert choices[0] == choices[1]
+    assert choices[0].gain != choices[2].gain
