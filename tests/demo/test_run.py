@@ -56,6 +56,9 @@ def test_planted_effects_are_recovered(demo):
     assert found.fitted.n_genes == 500
     assert found.fitted.correlation > 0.99
     assert found.fitted.rmse < 0.1
+    assert (found.other_method, found.other.n_genes) == ("matched", 500)
+    assert found.other.correlation > 0.99
+    assert found.other.rmse < 1.1 * found.naive.rmse
     assert found.naive.correlation > 0.99
 
 
@@ -70,6 +73,7 @@ def test_adjusting_brings_batches_nearer_to_mixed(demo):
 def test_the_fits_are_models_that_can_be_loaded(demo, name, n_batches):
     model = BatchModel.load(demo[0] / name)
     assert len(model.result.batches) == n_batches
+    assert model.result.method == {"toy.h5ad": "concept", "cell-lines.h5ad": "matched"}[name]
     assert slots.EFFECTS in anndata.read_h5ad(demo[0] / name).varm
 
 

@@ -8,6 +8,8 @@ from unbatch.demo.toy import ToyNumbers
 def test_every_number_and_file_is_printed(capsys):
     toy = ToyNumbers(
         fitted=Recovery(correlation=0.9876, rmse=0.123, n_genes=77),
+        other=Recovery(correlation=0.7654, rmse=0.345, n_genes=77),
+        other_method="another",
         naive=Recovery(correlation=0.8765, rmse=0.234, n_genes=77),
         mixing=Mixing(before=0.91, after=0.62, expected=0.53),
         planted=Mixing(before=0.91, after=0.61, expected=0.53),
@@ -20,6 +22,9 @@ def test_every_number_and_file_is_printed(capsys):
         "0.9876",
         "0.123",
         "77 genes",
+        "another",
+        "0.7654",
+        "0.345",
         "0.8765",
         "0.234",
         "0.91",

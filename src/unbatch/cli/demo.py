@@ -16,7 +16,7 @@ def demo(
     ] = Path("unbatch-demo"),
     quiet: Quiet = False,
 ) -> None:
-    """Redo the published analysis on its toy, then a real data set, with every figure.
+    """Redo the published analysis on its toy, then fit a real data set by the default method, with every figure.
 
     Takes about two minutes and writes figures (PNG) and the fitted files (.h5ad) to a folder.
 

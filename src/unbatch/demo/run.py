@@ -13,8 +13,10 @@ from unbatch._progress import Progress, Silent
 from unbatch.demo import cell_lines, fitting, toy
 from unbatch.demo.measures import Mixing
 from unbatch.demo.table import print_summary
+from unbatch.methods import DEFAULT_METHOD
 
 DPI = 150
+_PUBLISHED = "concept"
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,9 @@ class DemoResult:
 
 
 def run_demo(
-    output: Path, *, seed: int = 0, method: str = "concept", progress: Progress | None = None, show: bool = True
+    output: Path, *, seed: int = 0, method: str = DEFAULT_METHOD, progress: Progress | None = None, show: bool = True
 ) -> DemoResult:
-    """Redo the published analysis on its toy, then on the shipped cell lines.
+    """Redo the published analysis on its toy by the published method, then fit the shipped cell lines.
 
     Parameters
     ----------
@@ -39,7 +41,8 @@ def run_demo(
     seed
         Of the random projection and of the maps; the same seed gives the same numbers.
     method
-        How batch effects are estimated; see `unbatch.tl.batch_effects`.
+        How the effects in the cell lines are estimated, see `unbatch.tl.batch_effects`; on the toy, its recovery is
+        told beside that of the published method.
     progress
         Where to tell how far the work is; nowhere by default.
     show
@@ -60,10 +63,12 @@ def run_demo(
     progress = progress or Silent()
     files: list[Path] = []
 
-    with progress.stage("toy: fit", total=1) as advance:
+    with progress.stage("toy: fit", total=2) as advance:
         simulated = datasets.toy()
-        analysis = toy.with_truth(fitting.fit(simulated, method=method, seed=seed), simulated)
+        analysis = toy.with_truth(fitting.fit(simulated, method=_PUBLISHED, seed=seed), simulated)
         files.append(_save(analysis.fitted, output / "toy.h5ad"))
+        advance(1)
+        other = fitting.fit(simulated, method=method, seed=seed)
         advance(1)
     with progress.stage("toy: figures", total=6) as advance, _style():
         for name, figure in toy.figures(analysis, seed=seed):
@@ -79,7 +84,7 @@ def run_demo(
             files.append(_draw(figure, output / f"cell-lines-{name}.png"))
             advance(1)
 
-    result = DemoResult(toy=toy.numbers(analysis), cell_lines=cell_lines.numbers(lines), files=tuple(files))
+    result = DemoResult(toy=toy.numbers(analysis, other), cell_lines=cell_lines.numbers(lines), files=tuple(files))
     if show:
         print_summary(result.toy, result.cell_lines, files=result.files, output=output)
     return result

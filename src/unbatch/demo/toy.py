@@ -31,9 +31,13 @@ TRUTH = "log_delta_true"
 
 @dataclass(frozen=True)
 class ToyNumbers:
-    """Recovery of the planted effects, beside that of the plain log ratio of batch means, and mixing."""
+    """Recovery of the planted effects by two methods and by the plain log ratio of batch means, and mixing."""
 
     fitted: Recovery
+    """By the published method."""
+    other: Recovery
+    """By the method of the cell lines."""
+    other_method: str
     naive: Recovery
     mixing: Mixing
     planted: Mixing
@@ -74,13 +78,15 @@ def with_truth(fitted: Fitted, simulated: AnnData) -> Toy:
     )
 
 
-def numbers(toy: Toy) -> ToyNumbers:
-    """Measure the recovery of the planted effects and the mixing of the batches."""
+def numbers(toy: Toy, other: Fitted) -> ToyNumbers:
+    """Measure the recovery of the planted effects, also by another fit of the counts, and the mixing of the batches."""
     fitted = toy.fitted
     ideal = adjust_counts(fitted.counts, np.exp(in_convention(toy.truth, fitted.totals)), fitted.batch)
     naive = naive_log_delta(batch_means(fitted.counts, fitted.batch, len(fitted.batches)))
     return ToyNumbers(
         fitted=recovery(fitted.log_delta, toy.truth, totals=fitted.totals),
+        other=recovery(other.log_delta, toy.truth, totals=other.totals),
+        other_method=str(other.adata.uns[slots.RECORD]["method"]),
         naive=recovery(naive, toy.truth, totals=fitted.totals),
         mixing=mixing(toy.before, toy.after, fitted.batch),
         planted=mixing(toy.before, log1p_pca(ideal, size_normalised=False), fitted.batch),
