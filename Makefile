@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-METHOD ?= concept
+METHOD ?= matched
 
 .PHONY: help demo test lint types docs bench bench-accuracy bench-ablation bench-real-data clean
 

@@ -17,6 +17,7 @@ ROW = real_data.Row(
     n_batches=3,
     plain=Mixing(before=0.9, after=0.6, expected=0.5),
     sized=Mixing(before=0.91, after=0.61, expected=0.5),
+    published=0.65,
     by_type=0.55,
     purity=(0.8, 0.82),
     fit_seconds=1.25,
@@ -31,13 +32,14 @@ def row(tmp_path_factory):
     adata.uns["source"] = np.array(["somebody/somewhere"], dtype=object)
     path = tmp_path_factory.mktemp("data") / "small.h5ad"
     adata.write_h5ad(path)
-    return real_data.measure(path, method="concept")
+    return real_data.measure(path, method="matched")
 
 
 def test_a_file_is_fitted_adjusted_and_measured_by_the_command_line(row):
     assert (row.name, row.n_cells, row.n_genes, row.n_batches) == ("small", 300, 100, 2)
     assert row.plain.before > 0.95
     assert row.plain.expected < row.plain.after < row.plain.before - 0.2
+    assert row.plain.expected < row.published < row.plain.before - 0.2
     assert row.by_type < row.plain.before - 0.2
     assert min(row.purity) > 0.3
     assert min(row.fit_seconds, row.adjust_seconds) > 0.1
@@ -62,16 +64,17 @@ def test_the_page_has_every_number_and_a_word_on_sets_that_hardly_move(monkeypat
     monkeypatch.setitem(real_data.REMARKS, "stuck", "it is stuck.")
     still = Mixing(before=0.9, after=0.89, expected=0.5)
     rows = [ROW, *(dataclasses.replace(ROW, name=name, plain=still) for name in ("stuck", "new"))]
-    page = real_data.page(rows, method="concept")
-    assert "| some | 1,234 | 567 | 3 | 0.500 | 0.900 → 0.600 | 75% | 0.910 → 0.610 | 0.550 | 0.80 → 0.82 |" in page
+    page = real_data.page(rows, method="matched")
+    line = "| some | 1,234 | 567 | 3 | 0.500 | 0.900 → 0.600 | 75% | 0.910 → 0.610 | 0.650 | 0.550 | 0.80 → 0.82 |"
+    assert line in page
     assert "- **stuck** (0.900 → 0.890): it is stuck." in page
     assert "- **new** (0.900 → 0.890): not looked into." in page
     assert "**some** (" not in page
     assert "- **some**: `there` (MIT)" in page
-    assert "METHOD=concept" in page
+    assert "METHOD=matched" in page
 
 
 def test_the_page_says_so_if_every_share_falls_and_marks_what_has_no_labels():
-    page = real_data.page([dataclasses.replace(ROW, by_type=None, purity=None)], method="concept")
+    page = real_data.page([dataclasses.replace(ROW, published=None, by_type=None, purity=None)], method="concept")
     assert "It covers at least 25% of the way on every set." in page
-    assert "| - | - | 1.2 | 0.5 |" in page
+    assert "| - | - | - | 1.2 | 0.5 |" in page
