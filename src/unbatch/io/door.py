@@ -35,26 +35,6 @@ class DoorReport:
     n_nonzero: int
     warnings: tuple[str, ...]
 
-    @property
-    def empty_cells(self) -> BoolArray:
-        """Cells without any count, (n_cells,)."""
-        return np.equal(self.counts_per_cell, 0)
-
-    @property
-    def empty_genes(self) -> BoolArray:
-        """Genes without any count, (n_genes,)."""
-        return np.equal(self.counts_per_gene, 0)
-
-    @property
-    def n_empty_cells(self) -> int:
-        """Number of cells without any count."""
-        return int(self.empty_cells.sum())
-
-    @property
-    def n_empty_genes(self) -> int:
-        """Number of genes without any count."""
-        return int(self.empty_genes.sum())
-
 
 class DoorCheck:
     """Accumulator that checks values and adds up rows and columns, in any order of the blocks.
