@@ -203,9 +203,12 @@ def test_parting_equals_a_loop(rng):
         np.testing.assert_array_equal(found_states(where, batch, n_states=1, caliper=caliper).apart[0], expected)
 
 
-def test_a_handful_of_cells_is_not_parted(rng):
-    where = np.concatenate([rng.normal(size=(2, 3)), rng.normal(size=(2, 3)) + 50])
-    assert not found_states(where, np.array([0, 0, 1, 1], dtype=np.int32), n_states=1).apart.any()
+def test_a_handful_of_cells_is_parted_only_by_a_wide_gap(rng):
+    batch = np.array([0, 0, 1, 1], dtype=np.int32)
+    near = rng.normal(size=(4, 3))
+    assert not found_states(near, batch, n_states=1, caliper=10.0).apart.any()
+    far = near + 500 * batch[:, None]
+    assert found_states(far, batch, n_states=1, caliper=10.0).apart.all()
 
 
 def test_coinciding_cells_make_one_state(rng):

@@ -24,8 +24,8 @@ class Identifiability:
         (n_batches,) batches of one group can be compared, directly or through others of the group: its number, 0 for
         the group with most cells; -1 for a batch whose effects cannot be told from differences between cell states.
     information
-        (n_batches,) effective number of cells by which the batch is compared: the sum over states and other batches of
-        the product of their cells over all cells of the state.
+        (n_batches,) effective number of cells by which the batch is compared with all others: the sum over states of
+        the product of its cells and those of the others, over all cells of the state.
     spread
         (n_batches,) variance between the states that the batch shares with others, over that between all states:
         near 0 if all comparisons go through one state.
@@ -74,22 +74,35 @@ def judge_batches(
     log_delta
         Effects of well-measured genes, (n_genes, n_batches).
     min_support
-        Effective number of cells that two batches must share; a tenth of the smaller one is enough.
+        Effective number of cells, ``n_a n_b / (n_a + n_b)`` summed over states, by which two batches must be tied; a
+        tenth of the smaller one is enough.
 
     Returns
     -------
     Identifiability
     """
     compared = cells * support
-    total = np.maximum(compared.sum(axis=1, keepdims=True), 1)
-    pairs = np.einsum("sa,sb->ab", compared / total, compared)
-    np.fill_diagonal(pairs, 0)
+    total = compared.sum(axis=1, keepdims=True)
+    information = (compared * (total - compared) / np.maximum(total, 1)).sum(axis=0)
+    pairs = _pairs(compared)
     spread, ratio = _spread(compared, cells, centres), _ratio(log_delta)
     alone = (spread < _LEAST_SPREAD) & (ratio > _MOST_RATIO)
     needed = np.minimum(min_support, _LEAST_SHARE * np.minimum(batch_sizes, batch_sizes[:, None]))
     tied = (pairs > 0) & (pairs >= needed) & ~alone & ~alone[:, None]
     _, component = connected_components(tied, directed=False)
-    return Identifiability(_number(component, batch_sizes), pairs.sum(axis=1), spread, ratio)
+    return Identifiability(_number(component, batch_sizes), information, spread, ratio)
+
+
+def _pairs(compared: FloatArray) -> FloatArray:
+    """Effective number of cells that tie two batches: the sum over states of ``n_a n_b / (n_a + n_b)``."""
+    n_batches = compared.shape[1]
+    pairs = np.zeros((n_batches, n_batches))
+    for cells in compared:
+        here = np.flatnonzero(cells > 0)
+        both = cells[here][:, None] + cells[here]
+        pairs[np.ix_(here, here)] += np.outer(cells[here], cells[here]) / both
+    np.fill_diagonal(pairs, 0)
+    return pairs
 
 
 def _number(component: IntArray, batch_sizes: IntArray) -> IntArray:

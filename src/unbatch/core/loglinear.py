@@ -106,7 +106,8 @@ class Effects:
     log_delta
         (n_genes, n_batches) posterior mode; its median over genes is 0 in each batch.
     se
-        (n_genes, n_batches) posterior standard deviation of log_delta less its mean over the batches.
+        (n_genes, n_batches) posterior standard deviation of log_delta less its mean over the batches that measured the
+        gene.
     prior_sd
         (n_batches,) learned standard deviation tau of log delta over genes.
     dispersion
@@ -264,14 +265,16 @@ class _Residuals:
 def _residuals(solver: "_Solver", log_delta: FloatArray, chunks: list[slice]) -> _Residuals:
     """Find each gene's dispersion: that of cells around their state, and with that of states around the model."""
     cells = solver.table.cells
-    freedom = max(float(cells.sum()) - float((cells.sum(axis=1) > 0).sum()) - cells.shape[1] + 1, 1.0)
+    known = np.concatenate([solver.known(genes) for genes in chunks]).astype(np.float64)
+    n_states = (known @ (cells > 0).T > 0).sum(axis=1)
+    freedom = np.maximum(known @ cells.sum(axis=0) - n_states - known.sum(axis=1) + 1, 1.0)
     of_cells = np.maximum(np.concatenate([solver.pearson(genes, log_delta[genes]) for genes in chunks]) / freedom, 1.0)
     chi2, free = np.zeros(len(log_delta)), np.zeros(len(log_delta))
     state_chi2, state_free = np.zeros(cells.shape), np.zeros(cells.shape)
     for genes in chunks:
         squares, freedoms = solver.state_pearson(genes, log_delta[genes], of_cells[genes])
         chi2[genes] = squares.sum(axis=(1, 2))
-        free[genes] = np.maximum(freedoms.sum(axis=(1, 2)) - (cells.shape[1] - 1), 0.0)
+        free[genes] = np.maximum(freedoms.sum(axis=(1, 2)) - (known[genes].sum(axis=1) - 1), 0.0)
         state_chi2 += squares.sum(axis=0)
         state_free += freedoms.sum(axis=0)
     by_gene: FloatArray = chi2 / np.maximum(free, 1.0)
@@ -354,6 +357,11 @@ class _Solver:
         exposure = (self.table.exposure * self.batch_scale)[None]
         return exposure if self.composition is None else exposure * self.composition[genes]
 
+    def known(self, genes: slice) -> BoolArray:
+        """Tell which batches measured the gene in any cell, (n_genes, n_batches)."""
+        known = (self._exposure(genes) > 0).any(axis=1)
+        return np.broadcast_to(known, (len(self.table.counts[genes]), known.shape[1]))
+
     def solve(self, genes: slice, log_delta: FloatArray, dispersion: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the posterior mode of log delta and its variance."""
         counts, exposure = self.table.counts[genes], self._exposure(genes)
@@ -371,10 +379,15 @@ class _Solver:
         return log_delta, self._covariance(genes, log_delta, dispersion)[:, own, own]
 
     def standard_error(self, genes: slice, log_delta: FloatArray, dispersion: FloatArray) -> FloatArray:
-        """Posterior standard deviation of log delta less its mean over the batches, (n_genes, n_batches)."""
+        """Posterior standard deviation of log delta less its mean over the batches that measured the gene.
+
+        (n_genes, n_batches)
+        """
         covariance = self._covariance(genes, log_delta, dispersion)
-        centred = covariance - covariance.mean(axis=1, keepdims=True)
-        centred = centred - centred.mean(axis=2, keepdims=True)
+        known = self.known(genes)
+        share = known / np.maximum(known.sum(axis=1, keepdims=True), 1)
+        centred = covariance - np.einsum("gk,gkm->gm", share, covariance)[:, None, :]
+        centred = centred - np.einsum("gkm,gm->gk", centred, share)[:, :, None]
         own = np.arange(len(self.prior_sd))
         return np.asarray(np.sqrt(np.maximum(centred[:, own, own], 0.0)))
 

@@ -34,7 +34,7 @@ class Settings:
     max_states: int = 40
     caliper: float = 3.0
     min_support: float = 10.0
-    max_rounds: int = 8
+    max_rounds: int = 15
     tol: float = 0.01
 
 

@@ -14,7 +14,7 @@ _SCALE_SHARE, _LEAST_SCALE_SHARE = 0.5, 0.05
 _CELLS_PER_PSEUDOBULK = 30
 _FEWEST, _MOST = 5, 60
 _SMALLEST_PSEUDOBULK = 4
-_FEWEST_CELLS = 5
+_TINY = 1e-12
 
 
 def adjusted_logs(
@@ -211,7 +211,8 @@ def find_states(
         Numbers of batches and of states.
     caliper
         Farthest distance between the mean of a batch's cells and that of the others in the state, in within-batch
-        standard deviations along the line between them.
+        standard deviations along the line between them. A larger caliper compares more cells, at more risk that they
+        are of different types. Chance alone parts single cells, which say little and are often strays.
     seed
         Start of the clustering.
     start
@@ -247,17 +248,17 @@ def _apart(where: FloatArray, code: CodeArray, batch: CodeArray, shape: tuple[in
     means, cells = means.reshape(n_states, n_batches, -1), cells.reshape(shape)
     residual = where - means[code, batch]
     rest = cells.sum(axis=1, keepdims=True) - cells
-    others = (np.einsum("sk,skd->sd", cells, means)[:, None, :] - cells[:, :, None] * means) / np.maximum(rest, 1)[
-        ..., None
-    ]
+    total = np.einsum("sk,skd->sd", cells, means)
+    others = (total[:, None, :] - cells[:, :, None] * means) / np.maximum(rest, 1)[..., None]
+    n_dims, freedom = where.shape[1], cells.sum(axis=1) - (cells > 0).sum(axis=1)
+    pooled = residual.T @ residual / max(float(freedom.sum()), 1.0)
     apart: BoolArray = np.zeros(shape, dtype=bool)
     for state in range(n_states):
-        mine = code == state
-        spread = residual[mine].T @ residual[mine] / max(int(mine.sum()) - int((cells[state] > 0).sum()), 1)
+        mine = residual[code == state]
+        spread = (mine.T @ mine + n_dims * pooled) / (freedom[state] + n_dims)
         for k in np.flatnonzero((cells[state] > 0) & (rest[state] > 0)):
             line = means[state, k] - others[state, k]
             length2 = float(line @ line)
-            if length2 > 0 and mine.sum() > _FEWEST_CELLS:
-                along = float(line @ spread @ line) / length2
-                apart[state, k] = length2 > caliper**2 * max(along, 1e-12)
+            along = float(line @ spread @ line) / max(length2, _TINY)
+            apart[state, k] = length2 > caliper**2 * max(along, _TINY)
     return apart

@@ -50,7 +50,7 @@ class MatchedOptions:
     sketch_size: int = 50_000
     """Most cells that are held in memory and fitted; a larger input is sampled evenly over batches. A larger sketch
     gives smaller errors, in proportion to its root, and takes memory and time in proportion."""
-    max_rounds: int = 8
+    max_rounds: int = 15
     """Most rounds of grouping cells and fitting effects. More let slow data settle."""
     tol: float = 0.01
     """Rounds end once log effects of well-measured genes move by less (root mean square). A larger value stops
