@@ -17,6 +17,15 @@ def test_what_is_there(run, h5ad):
     assert done.stdout.splitlines()[-1] == f"Next: unbatch fit {h5ad} --batch-key batch --output fit.h5ad"
 
 
+def test_the_cost_is_that_of_the_method_asked_for(run, h5ad):
+    done = run("inspect", h5ad, "-b", "batch", "--method", "concept")
+    assert re.search(r"A fit would take about \d+ s", done.stdout)
+    assert done.stdout.splitlines()[-1].endswith("--batch-key batch --method concept --output fit.h5ad")
+    refused = run("inspect", h5ad, "-b", "batch", "--method", "magic")
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("Error: there is no method 'magic': choose 'matched' or 'concept'")
+
+
 def test_non_zero_counts_are_counted(run, toy, h5ad):
     assert f"{np.count_nonzero(toy.X.toarray()):,} non-zero" in run("inspect", h5ad, "-b", "batch").stdout
 

@@ -5,7 +5,7 @@ import sys
 import time
 import warnings
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -17,6 +17,9 @@ from unbatch.core.confounding import Crossing
 from unbatch.io.batches import Batches
 from unbatch.io.door import DoorReport
 from unbatch.io.source import CountSource
+
+if TYPE_CHECKING:
+    from unbatch.methods import MethodOptions
 
 _MOST_BATCHES = 30
 _MOST_LEVELS = 8
@@ -54,6 +57,12 @@ def inspect(
         ),
     ] = None,
     layer: Layer = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="Estimator whose time and memory to tell: matched (the default) or concept.", show_default=False
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Look at an input before fitting: what is in it, what is wrong with it, what a fit would cost.
@@ -68,6 +77,9 @@ def inspect(
       unbatch inspect cells.h5ad --batch-key donor --condition stim
       unbatch inspect run1.h5 run2.h5 run3.h5
     """
+    from unbatch.methods import DEFAULT_METHOD, options_for
+
+    options = options_for(method or DEFAULT_METHOD)
     findings = _look(inputs, batch_key, condition=condition, layer=layer, progress=progress_for(quiet=quiet))
     _describe(findings)
     for problem in findings.errors:
@@ -77,10 +89,11 @@ def inspect(
     if findings.errors:
         raise typer.Exit(USER_ERROR)
     say("Nothing stands in the way of a fit." if findings.warnings else "Nothing is wrong with it.")
-    _expect(findings)
+    _expect(findings, options)
     keys = "".join(f" --batch-key {shlex.quote(key)}" for key in batch_key or [])
     chosen = f" --layer {shlex.quote(layer)}" if layer else ""
-    say(f"Next: unbatch fit {paths(inputs)}{keys}{chosen} --output fit.h5ad")
+    by = f" --method {method}" if method else ""
+    say(f"Next: unbatch fit {paths(inputs)}{keys}{chosen}{by} --output fit.h5ad")
 
 
 def _look(
@@ -172,13 +185,18 @@ def _describe_crossing(crossing: Crossing, batches: Batches, condition: Batches)
         say(f"  ... and {len(batches.levels) - _MOST_BATCHES} more")
 
 
-def _expect(found: _Findings) -> None:
+def _expect(found: _Findings, options: "MethodOptions") -> None:
     from unbatch.methods.cost import expected_cost
 
-    if found.source is None or found.batches is None:
+    if found.source is None or found.batches is None or found.door is None:
         return
     cost = expected_cost(
-        found.batches.sizes, found.source.n_genes, pass_seconds=found.pass_seconds, base_bytes=_peak_bytes()
+        found.batches.sizes,
+        found.source.n_genes,
+        options=options,
+        n_nonzero=found.door.n_nonzero,
+        pass_seconds=found.pass_seconds,
+        base_bytes=_peak_bytes(),
     )
     say(f"A fit would take about {_duration(cost.seconds)} and {cost.n_bytes / _GIGA:.1f} GB of memory here.")
 
