@@ -312,6 +312,22 @@ def test_genes_that_a_batch_did_not_measure_are_compared_between_the_others(data
     assert np.isfinite(effects.se).all()
 
 
+@pytest.mark.parametrize("phi", [1.0, 2.5])
+def test_errors_held_the_prior_of_a_batch_that_did_not_measure_the_gene(phi):
+    """They are of contrasts among the batches that did, and so those of a fit without the other one."""
+    data = Data(seed=8, phi=phi)
+    composition = np.ones_like(data.table.counts)
+    composition[:, :, 2] = 0
+    table = StateTable(
+        data.table.counts * composition, data.table.squares * composition, data.table.exposure, data.table.cells
+    )
+    found = fit_effects(table, composition=composition)
+    alone = fit_effects(data.table.of_batches(np.array([True, True, False])))
+    np.testing.assert_allclose(found.dispersion, alone.dispersion, rtol=1e-3)
+    np.testing.assert_allclose(found.se[:, :2], alone.se, rtol=0.02)
+    np.testing.assert_allclose(centred(found.log_delta[:, :2]), centred(alone.log_delta), atol=0.02)
+
+
 def test_genes_without_counts_get_no_effect(data):
     counts, squares = data.table.counts.copy(), data.table.squares.copy()
     counts[:5], squares[:5] = 0, 0
