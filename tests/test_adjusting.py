@@ -1,11 +1,14 @@
 """Effects find their genes and batches by name, or the user is told which name is missing."""
 
+from contextlib import contextmanager
+
 import anndata as ad
 import numpy as np
 import pytest
 
 import unbatch as ub
 from unbatch._check import InputError
+from unbatch._progress import Silent
 from unbatch.adjusting import adjusted_blocks
 from unbatch.io.batches import read_batches
 from unbatch.io.source import open_counts
@@ -111,3 +114,18 @@ def test_nothing_is_read_before_the_names_are_checked(toy):
     other.X = toy.X * 0.5
     with pytest.raises(InputError, match="was not part of the fit"):
         adjusted_blocks(open_counts(other), fit)
+
+
+def test_progress_counts_the_cells(toy):
+    told = []
+
+    class Told(Silent):
+        @contextmanager
+        def stage(self, name, *, total=None):
+            told.append((name, total))
+            yield told.append
+
+    fit = fitted(toy, "batch")
+    two = [toy[:50].copy(), toy[50:].copy()]
+    assert len(list(adjusted_blocks(open_counts(two), fit, progress=Told()))) == 2
+    assert told == [("adjusting counts", 120), 50, 70]

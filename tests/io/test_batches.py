@@ -86,6 +86,12 @@ def test_a_misspelt_key_lists_the_likely_columns(adata):
     assert "condition" not in message
 
 
+def test_columns_that_sound_like_batches_come_first():
+    source = _source(aisle=["x", "y", "x", "y"], donor=["p", "p", "q", "q"], cell=["1", "2", "3", "4"])
+    with pytest.raises(InputError, match=r"likely columns are 'donor' \(2 levels\), 'aisle' \(2 levels\)$"):
+        label_cells(source)
+
+
 def test_a_missing_key_lists_the_likely_columns(adata):
     with pytest.raises(InputError, match=r"no batch key is given .* likely columns are 'batch' \(2 levels\)"):
         read_batches(open_counts(adata))
