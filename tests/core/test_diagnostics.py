@@ -110,6 +110,7 @@ def test_a_cell_alone_in_its_batch_and_a_batch_without_cells():
     assert np.all(np.isfinite(result.cell))
     assert result.cell[-1] == 0
     assert np.array_equal(result.support[1], [0, 0, 0])
+    assert np.array_equal(result.support[2], [0, 0, 1])
     assert result.support[0, 0] == 1
     assert 0 < result.support[0, 2] <= 1
     assert result.cell[:20].max() == 1
