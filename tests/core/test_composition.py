@@ -9,7 +9,9 @@ from scipy import sparse
 import unbatch as ub
 from unbatch.core import matched
 from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_composition, composition_ratio
-from unbatch.core.loglinear import Effects, StateTable, fit_effects
+from unbatch.core.effects import Effects
+from unbatch.core.loglinear import fit_effects
+from unbatch.core.state_table import StateTable
 from unbatch.core.states import adjusted_logs
 
 

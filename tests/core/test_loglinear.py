@@ -1,11 +1,15 @@
 """Effects of state-by-batch sums: planted ones come back with honest errors, and an independent optimiser agrees."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import optimize, sparse
 
 from unbatch.core import loglinear
-from unbatch.core.loglinear import StateTable, fit_effects, squeeze
+from unbatch.core.dispersion import squeeze
+from unbatch.core.loglinear import fit_effects
+from unbatch.core.state_table import StateTable
 
 N_GENES, N_STATES, N_BATCHES = 150, 4, 3
 
@@ -413,8 +417,7 @@ def test_errors_widen_as_far_as_halves_differ(data, fitted):
     assert 1 <= factor[0, 0] < 1.15  # the model is true
 
     noisy = [
-        loglinear.replace(part, log_delta=part.log_delta + 3 * part.se * rng.standard_normal(part.se.shape))
-        for part in halves
+        replace(part, log_delta=part.log_delta + 3 * part.se * rng.standard_normal(part.se.shape)) for part in halves
     ]
     z = [part.log_delta - part.log_delta.mean(axis=1, keepdims=True) for part in noisy]
     z2 = (z[0] - z[1]) ** 2 / (halves[0].se ** 2 + halves[1].se ** 2)
@@ -424,5 +427,5 @@ def test_errors_widen_as_far_as_halves_differ(data, fitted):
 
 
 def test_errors_stay_where_the_prior_dominates(fitted):
-    vague = loglinear.replace(fitted, prior_sd=np.full(N_BATCHES, 1e-3))
+    vague = replace(fitted, prior_sd=np.full(N_BATCHES, 1e-3))
     assert vague.widened([vague, vague], genes=np.ones(N_GENES, dtype=bool)) is vague

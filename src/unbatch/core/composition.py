@@ -7,7 +7,8 @@ import numpy as np
 
 from unbatch._types import FloatArray, IntArray
 from unbatch.core.clustering import k_means
-from unbatch.core.loglinear import Effects, StateTable
+from unbatch.core.effects import Effects
+from unbatch.core.state_table import StateTable
 
 _FACTORS = (3, 4, 5, 6, 8, 12)
 _STRENGTHS = (0.5, 1.0)

@@ -1,13 +1,13 @@
 """Batch effects from counts grouped by state and batch: a log-linear model with a learned prior on the effects."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
-from unbatch._types import BoolArray, CodeArray, Counts, FloatArray
+from unbatch._types import BoolArray, FloatArray
+from unbatch.core.dispersion import squeeze
+from unbatch.core.effects import Effects
+from unbatch.core.state_table import StateTable
 
 _CHUNK = 2_000_000
 """Numbers of one temporary array: genes are fitted in chunks of this size over (states x batches)."""
@@ -21,175 +21,6 @@ _START_SD = 0.5
 _LEAST_SD, _MOST_SD = 1e-4, 3.0
 _LEAST_SHARE = 1e-3
 _ENOUGH_EXPECTED = 3.0
-_LEAST_FREEDOM, _MOST_FREEDOM = 1.0, 1e6
-_LEAST_SPREAD = 1e-6
-_MEDIAN_CHI2 = 0.45494
-
-
-@dataclass(frozen=True, eq=False)
-class StateTable:
-    """Counts and size factors summed over the cells of each state and batch.
-
-    Attributes
-    ----------
-    counts
-        (n_genes, n_states, n_batches) summed counts Y.
-    squares
-        (n_genes, n_states, n_batches) sum over cells of ``Y_gj^2 / l_j``, from which the dispersion follows.
-    exposure
-        (n_states, n_batches) summed size factors l of the cells.
-    cells
-        (n_states, n_batches) number of cells.
-    """
-
-    counts: FloatArray
-    squares: FloatArray
-    exposure: FloatArray
-    cells: FloatArray
-
-    @classmethod
-    def of(
-        cls, counts: Counts, *, state: CodeArray, batch: CodeArray, size: FloatArray, shape: tuple[int, int]
-    ) -> Self:
-        """Sum cells by state and batch.
-
-        Parameters
-        ----------
-        counts
-            Counts, (n_cells, n_genes).
-        state, batch
-            State and batch of each cell, (n_cells,).
-        size
-            Size factor of each cell, (n_cells,), positive.
-        shape
-            Number of states and of batches.
-
-        Returns
-        -------
-        StateTable
-        """
-        n_cells, n_groups = len(batch), shape[0] * shape[1]
-        group = state.astype(np.int64) * shape[1] + batch
-        members = sparse.csr_array((np.ones(n_cells), (group, np.arange(n_cells))), shape=(n_groups, n_cells))
-        squares = sparse.csr_array(
-            (counts.data.astype(np.float64) ** 2, counts.indices, counts.indptr), shape=counts.shape
-        )
-        over_size = sparse.csr_array((1 / size[members.indices], members.indices, members.indptr), shape=members.shape)
-        return cls(
-            counts=_by_gene(members @ counts.astype(np.float64), shape),
-            squares=_by_gene(over_size @ squares, shape),
-            exposure=np.bincount(group, size, n_groups).reshape(shape).astype(np.float64),
-            cells=np.bincount(group, minlength=n_groups).reshape(shape).astype(np.float64),
-        )
-
-    def of_batches(self, chosen: BoolArray) -> Self:
-        """Keep some of the batches, (n_batches,)."""
-        if chosen.all():
-            return self
-        return type(self)(
-            self.counts[:, :, chosen], self.squares[:, :, chosen], self.exposure[:, chosen], self.cells[:, chosen]
-        )
-
-
-def _by_gene(sums: Counts, shape: tuple[int, int]) -> FloatArray:
-    dense = np.asarray(sums.todense(), dtype=np.float64)
-    result: FloatArray = np.ascontiguousarray(dense.T).reshape(-1, *shape)
-    return result
-
-
-@dataclass(frozen=True, eq=False)
-class Effects:
-    """Result of `fit_effects`.
-
-    Attributes
-    ----------
-    log_delta
-        (n_genes, n_batches) posterior mode; its median over genes is 0 in each batch.
-    se
-        (n_genes, n_batches) posterior standard deviation of log_delta less its mean over the batches that measured the
-        gene.
-    prior_sd
-        (n_batches,) learned standard deviation tau of log delta over genes.
-    dispersion
-        (n_genes,) factor phi by which the variance exceeds that of Poisson counts, at least 1.
-    rate
-        (n_genes, n_states) batch-free expression mu, counts per unit of size factor.
-    state_residual
-        (n_states, n_batches) mean over genes of the squared Pearson residual of the summed counts; near 1 if the model
-        holds, large where a state is affected by the batch in its own way or was matched wrongly; 0 where unknown.
-    gene_residual
-        (n_genes,) the same by gene, over its degrees of freedom.
-    objective
-        Log-posterior, up to terms of the data alone.
-    """
-
-    log_delta: FloatArray
-    se: FloatArray
-    prior_sd: FloatArray
-    dispersion: FloatArray
-    rate: FloatArray
-    state_residual: FloatArray
-    gene_residual: FloatArray
-    objective: float
-
-    def of_batches(self, chosen: BoolArray) -> Self:
-        """Keep some of the batches, (n_batches,)."""
-        if chosen.all():
-            return self
-        return replace(
-            self,
-            log_delta=self.log_delta[:, chosen],
-            se=self.se[:, chosen],
-            prior_sd=self.prior_sd[chosen],
-            state_residual=self.state_residual[:, chosen],
-        )
-
-    def among(self, chosen: BoolArray) -> Self:
-        """Give these effects their places among all batches; the others get log delta 0, se inf and prior_sd 0."""
-        if chosen.all():
-            return self
-        shape = (len(self.log_delta), len(chosen))
-        log_delta, se, prior_sd = np.zeros(shape), np.full(shape, np.inf), np.zeros(len(chosen))
-        if chosen.any():
-            log_delta[:, chosen], se[:, chosen], prior_sd[chosen] = self.log_delta, self.se, self.prior_sd
-        residual = np.zeros((len(self.state_residual), len(chosen)))
-        if chosen.any():
-            residual[:, chosen] = self.state_residual
-        return replace(self, log_delta=log_delta, se=se, prior_sd=prior_sd, state_residual=residual)
-
-    def joined(self, other: Self, batches: BoolArray) -> Self:
-        """Put in the effects of other batches, fitted by themselves and centred over them.
-
-        Rates and residuals of genes are those of the group that was put in first.
-        """
-        centred = replace(other, log_delta=_centred(other.log_delta))
-        placed = centred.among(batches)
-        first = not np.isfinite(self.se).any()
-        return replace(
-            placed if first else self,
-            log_delta=np.where(batches, placed.log_delta, self.log_delta),
-            se=np.where(batches, placed.se, self.se),
-            prior_sd=np.where(batches, placed.prior_sd, self.prior_sd),
-            state_residual=np.where(batches, placed.state_residual, self.state_residual),
-        )
-
-    def widened(self, halves: Sequence[Self], *, genes: BoolArray) -> Self:
-        r"""Widen the standard errors so that they explain how far two fits to separate halves of the cells differ.
-
-        .. math:: \mathrm{se} \leftarrow \mathrm{se} \sqrt{\max(1, \mathrm{median}\, z^2 / 0.455)}, \qquad
-                  z = (b^{(1)} - b^{(2)}) / \sqrt{\mathrm{se}_1^2 + \mathrm{se}_2^2}
-
-        where 0.455 is the median of a squared standard normal. One factor for all effects; genes that the prior
-        dominates are left out.
-        """
-        first, second = halves
-        sharp = genes[:, None] & (self.se < self.prior_sd / 3)
-        if not sharp.any():
-            return self
-        difference = _centred(first.log_delta) - _centred(second.log_delta)
-        z2 = difference**2 / np.maximum(first.se**2 + second.se**2, _TINY)
-        factor = np.sqrt(max(1.0, float(np.median(z2[sharp])) / _MEDIAN_CHI2))
-        return replace(self, se=self.se * factor)
 
 
 def fit_effects(table: StateTable, *, composition: FloatArray | None = None, start: Effects | None = None) -> Effects:
@@ -284,42 +115,6 @@ def _residuals(solver: "_Solver", log_delta: FloatArray, chunks: list[slice]) ->
         by_state=state_chi2 / np.maximum(state_free, 1.0),
         by_gene=by_gene,
     )
-
-
-def squeeze(ratio: FloatArray, freedom: FloatArray) -> FloatArray:
-    r"""Draw noisy variance ratios of genes towards their common value, the less so the more they are known.
-
-    .. math:: \hat\lambda_g = (d_0 \lambda_0 + d_g \lambda_g) / (d_0 + d_g)
-
-    with the weighted mean :math:`\lambda_0` and prior degrees of freedom :math:`d_0` from the spread of the ratios
-    beyond that of a chi-square, in the manner of Smyth (2004, Stat. Appl. Genet. Mol. Biol. 3:3).
-
-    Parameters
-    ----------
-    ratio
-        Estimates, (n_genes,).
-    freedom
-        Their degrees of freedom, (n_genes,); 0 where there is no estimate.
-
-    Returns
-    -------
-    (n_genes,)
-    """
-    known = freedom >= _LEAST_FREEDOM
-    if not known.any():
-        return np.ones_like(ratio)
-    weight, values = freedom[known], ratio[known]
-    common = float(np.average(values, weights=weight))
-    spread = float(np.average((values / max(common, _TINY) - 1) ** 2, weights=weight))
-    between = spread - float(np.average(2 / weight, weights=weight))
-    prior_freedom = 2 / between if between > _LEAST_SPREAD else _MOST_FREEDOM
-    known_ratio = np.where(known, ratio, common)
-    known_freedom = np.where(known, freedom, 0.0)
-    return np.asarray((prior_freedom * common + known_freedom * known_ratio) / (prior_freedom + known_freedom))
-
-
-def _centred(log_delta: FloatArray) -> FloatArray:
-    return np.asarray(log_delta - log_delta.mean(axis=1, keepdims=True))
 
 
 def _chunks(n_genes: int, per_gene: int) -> list[slice]:

@@ -10,10 +10,12 @@ from threadpoolctl import threadpool_limits
 
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_composition, composition_ratio
+from unbatch.core.effects import Effects
 from unbatch.core.identifiability import Identifiability, judge_batches
 from unbatch.core.linking import link_pseudobulks
-from unbatch.core.loglinear import Effects, StateTable, fit_effects
+from unbatch.core.loglinear import fit_effects
 from unbatch.core.projection import batch_design, regress_out
+from unbatch.core.state_table import StateTable
 from unbatch.core.states import States, adjusted_logs, batch_pseudobulks, common_scale, find_states, state_basis
 
 StopReason: TypeAlias = Literal["converged", "max_rounds", "nothing shared"]
@@ -112,6 +114,8 @@ def fit_matched(
     -------
     MatchedFit
     """
+    if not counts.has_sorted_indices:
+        counts = counts.sorted_indices()
     with threadpool_limits(limits=1):
         return _Rounds(
             counts=counts,

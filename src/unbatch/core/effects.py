@@ -1,0 +1,112 @@
+"""Fitted effects with their evidence, and what can be done with them: choosing, joining, widening."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from unbatch._types import BoolArray, FloatArray
+
+_TINY = 1e-300
+_MEDIAN_CHI2 = 0.45494
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """Result of `fit_effects`.
+
+    Attributes
+    ----------
+    log_delta
+        (n_genes, n_batches) posterior mode; its expression-weighted median over genes is about 0 in each batch.
+    se
+        (n_genes, n_batches) posterior standard deviation of log_delta less its mean over the batches that measured the
+        gene.
+    prior_sd
+        (n_batches,) learned standard deviation tau of log delta over genes.
+    dispersion
+        (n_genes,) factor phi by which the variance exceeds that of Poisson counts, at least 1.
+    rate
+        (n_genes, n_states) batch-free expression mu, counts per unit of size factor.
+    state_residual
+        (n_states, n_batches) mean over genes of the squared Pearson residual of the summed counts; near 1 if the model
+        holds, large where a state is affected by the batch in its own way or was matched wrongly; 0 where unknown.
+    gene_residual
+        (n_genes,) the same by gene, over its degrees of freedom.
+    objective
+        Log-posterior, up to terms of the data alone.
+    """
+
+    log_delta: FloatArray
+    se: FloatArray
+    prior_sd: FloatArray
+    dispersion: FloatArray
+    rate: FloatArray
+    state_residual: FloatArray
+    gene_residual: FloatArray
+    objective: float
+
+    def of_batches(self, chosen: BoolArray) -> Self:
+        """Keep some of the batches, (n_batches,)."""
+        if chosen.all():
+            return self
+        return replace(
+            self,
+            log_delta=self.log_delta[:, chosen],
+            se=self.se[:, chosen],
+            prior_sd=self.prior_sd[chosen],
+            state_residual=self.state_residual[:, chosen],
+        )
+
+    def among(self, chosen: BoolArray) -> Self:
+        """Give these effects their places among all batches; the others get log delta 0, se inf and prior_sd 0."""
+        if chosen.all():
+            return self
+        shape = (len(self.log_delta), len(chosen))
+        log_delta, se, prior_sd = np.zeros(shape), np.full(shape, np.inf), np.zeros(len(chosen))
+        if chosen.any():
+            log_delta[:, chosen], se[:, chosen], prior_sd[chosen] = self.log_delta, self.se, self.prior_sd
+        residual = np.zeros((len(self.state_residual), len(chosen)))
+        if chosen.any():
+            residual[:, chosen] = self.state_residual
+        return replace(self, log_delta=log_delta, se=se, prior_sd=prior_sd, state_residual=residual)
+
+    def joined(self, other: Self, batches: BoolArray) -> Self:
+        """Put in the effects of other batches, fitted by themselves and centred over them.
+
+        Residuals of genes are those of the group that was put in first, and so are the rates of states that both have.
+        """
+        centred = replace(other, log_delta=_centred(other.log_delta))
+        placed = centred.among(batches)
+        first = not np.isfinite(self.se).any()
+        return replace(
+            placed if first else self,
+            log_delta=np.where(batches, placed.log_delta, self.log_delta),
+            se=np.where(batches, placed.se, self.se),
+            prior_sd=np.where(batches, placed.prior_sd, self.prior_sd),
+            state_residual=np.where(batches, placed.state_residual, self.state_residual),
+            rate=placed.rate if first else np.where(self.rate > 0, self.rate, placed.rate),
+        )
+
+    def widened(self, halves: Sequence[Self], *, genes: BoolArray) -> Self:
+        r"""Widen the standard errors so that they explain how far two fits to separate halves of the cells differ.
+
+        .. math:: \mathrm{se} \leftarrow \mathrm{se} \sqrt{\max(1, \mathrm{median}\, z^2 / 0.455)}, \qquad
+                  z = (b^{(1)} - b^{(2)}) / \sqrt{\mathrm{se}_1^2 + \mathrm{se}_2^2}
+
+        where 0.455 is the median of a squared standard normal. One factor for all effects; genes that the prior
+        dominates are left out.
+        """
+        first, second = halves
+        sharp = genes[:, None] & (self.se < self.prior_sd / 3)
+        if not sharp.any():
+            return self
+        difference = _centred(first.log_delta) - _centred(second.log_delta)
+        z2 = difference**2 / np.maximum(first.se**2 + second.se**2, _TINY)
+        factor = np.sqrt(max(1.0, float(np.median(z2[sharp])) / _MEDIAN_CHI2))
+        return replace(self, se=self.se * factor)
+
+
+def _centred(log_delta: FloatArray) -> FloatArray:
+    return np.asarray(log_delta - log_delta.mean(axis=1, keepdims=True))
