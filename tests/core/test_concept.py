@@ -217,6 +217,11 @@ def test_a_batch_that_counted_nothing_bears_on_no_other():
     assert contrasts(fit.delta[:, :2])[0, 0] == pytest.approx(np.log(3), abs=1e-6)
 
 
+def test_a_single_count_says_something():
+    stats = statistics(np.full((1, 1), 1.0), np.full((1, 1), 1.0), np.full((2, 1), 3.0), np.array([[1.0, 5.0]]))
+    assert fit_concept(stats, max_iter=10, tol=0).informative.tolist() == [[True, True]]
+
+
 def test_samples_without_cells_or_matches_do_no_harm():
     stats, _ = drawn(15)
     padded = statistics(
