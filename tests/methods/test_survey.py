@@ -1,15 +1,20 @@
 """The first pass: who takes part, on which genes, and what the counts look like along some directions."""
 
+from types import SimpleNamespace
+
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
+import unbatch as ub
 from unbatch import InputError
 from unbatch._progress import Silent
-from unbatch.io.batches import Batches
+from unbatch.io.batches import Batches, measured_by_batch, read_batches
 from unbatch.io.source import open_counts
-from unbatch.methods.survey import active_codes, survey
+from unbatch.methods import METHODS
+from unbatch.methods.survey import MeasuredOnly, active_codes, survey
 
 
 def test_cells_of_small_batches_have_no_code():
@@ -39,3 +44,45 @@ def test_survey_checks_at_the_door():
     counts[2, 1] = -1
     with pytest.raises(InputError, match="1 negative"):
         survey(open_counts(ad.AnnData(counts)), np.ones((3, 1)), progress=Silent())
+
+
+@pytest.mark.parametrize("method", [method.name for method in METHODS])
+def test_counts_of_a_gene_that_a_batch_measured_in_one_file_of_two_are_left_out(method):
+    toy = ub.simulate(n_cells=300, n_genes=80, n_batches=3, n_types=3, median_depth=800, seed=5)
+    first = toy.obs["batch"] == "batch_1"
+    whole, less = toy[first | (np.arange(300) % 2 == 0)].copy(), toy[~first & (np.arange(300) % 2 == 1), :60].copy()
+    silent = whole.copy()
+    counts = whole.X.toarray()
+    counts[(whole.obs["batch"] != "batch_1").to_numpy(), 60:] = 0
+    silent.X = sparse.csr_matrix(counts)
+
+    def fitted(one):
+        source = open_counts({"one": one, "two": less})
+        batches = read_batches(source, "batch")
+        assert measured_by_batch(source, batches).sum(axis=0).tolist() == [80, 60, 60]
+        return ub.BatchModel(method=method).fit_source(source, batches).result
+
+    assert whole.X[:, 60:].nnz > silent.X[:, 60:].nnz
+    found, expected = fitted(whole), fitted(silent)
+    np.testing.assert_array_equal(found.log_delta, expected.log_delta)
+    np.testing.assert_array_equal(found.se, expected.se)
+    np.testing.assert_array_equal(found.mu, expected.mu)
+    assert np.isinf(found.se[60:]).all()
+    assert np.isfinite(found.se[:60]).all()
+
+
+def test_only_counts_of_unmeasured_genes_are_left_out():
+    def one(genes, batch):
+        cells = pd.DataFrame({"batch": list(batch)}, index=[f"{genes}{cell}" for cell in range(len(batch))])
+        counts = np.ones((len(batch), len(genes)), dtype=np.float32)
+        return ad.AnnData(counts, obs=cells, var=pd.DataFrame(index=list(genes)))
+
+    source = open_counts([one("xyz", "ab"), one("xy", "bc")])
+    batches = read_batches(source, "batch", min_cells=1)
+    kept = []
+    for block in source.blocks():
+        MeasuredOnly(SimpleNamespace(add=kept.append), source, batches).add(block)
+    assert [block.start for block in kept] == [0, 2]
+    assert kept[0].counts.toarray().tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert kept[1].counts.toarray().tolist() == [[1, 1, 0], [1, 1, 0]]
+    assert kept[0].counts.nnz == 5

@@ -17,7 +17,7 @@ from unbatch.io.batches import Batches
 from unbatch.io.reduce import reduce_blocks
 from unbatch.io.source import Block, CountSource
 from unbatch.methods.result import MethodResult
-from unbatch.methods.survey import active_codes, shared_genes, survey
+from unbatch.methods.survey import MeasuredOnly, active_codes, shared_genes, survey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,8 @@ def fit(
         transfer,
     )
     with progress.stage("summing counts", total=source.n_cells) as advance:
-        stats = reduce_blocks(source, sums, progress=advance).sums.finish()
+        reduce_blocks(source, MeasuredOnly(sums, source, batches), progress=advance)
+    stats = sums.sums.finish()
     with progress.stage("fitting effects"):
         fitted = fit_concept(stats, max_iter=options.max_iter, tol=options.tol)
     return MethodResult(

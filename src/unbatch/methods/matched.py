@@ -17,7 +17,7 @@ from unbatch.io.reduce import Together, reduce_blocks
 from unbatch.io.sketch import KeptRows, choose_rows
 from unbatch.io.source import Block, CountSource
 from unbatch.methods.result import MethodResult
-from unbatch.methods.survey import active_codes, shared_genes
+from unbatch.methods.survey import MeasuredOnly, active_codes, shared_genes
 
 _MIN_BATCHES = 2
 _MOST_NAMES = 5
@@ -126,7 +126,7 @@ def fit(
     _check_sketch(codes, chosen, options)
     door, kept = DoorCheck(source), KeptRows(chosen)
     with progress.stage("reading counts", total=source.n_cells) as advance:
-        reduce_blocks(source, Together(door, kept), progress=advance)
+        reduce_blocks(source, Together(door, MeasuredOnly(kept, source, batches)), progress=advance)
     report = door.finish()
     codes = np.where(report.counts_per_cell > 0, codes, np.int32(-1)).astype(np.int32)
     level = np.zeros_like(codes) if within is None else within

@@ -8,7 +8,7 @@ from unbatch._types import BoolArray, CodeArray, FloatArray
 from unbatch.core.projection import project
 from unbatch.io.batches import Batches, measured_by_batch
 from unbatch.io.door import DoorCheck
-from unbatch.io.reduce import Together, reduce_blocks
+from unbatch.io.reduce import Accumulator, Together, reduce_blocks
 from unbatch.io.source import Block, CountSource
 
 
@@ -66,6 +66,39 @@ def shared_genes(source: CountSource, batches: Batches) -> BoolArray:
             "(symbols or Ensembl ids), or leave a batch out"
         )
     return shared
+
+
+class MeasuredOnly:
+    """Accumulator ahead of another one, which gets blocks without the counts of genes that their batch did not measure.
+
+    Such counts are there if a batch spans files of which only some have the gene. In the other cells of the batch it
+    would be taken for silent.
+
+    Parameters
+    ----------
+    then
+        What gets the blocks.
+    source
+        Where they come from.
+    batches
+        Batch of each cell.
+    """
+
+    def __init__(self, then: Accumulator, source: CountSource, batches: Batches) -> None:
+        self._then, self._codes = then, batches.codes
+        self._unmeasured = ~measured_by_batch(source, batches)
+        pairs = np.unique(np.stack([source.part, batches.codes]), axis=1)
+        self._needed = any((source.measured[:, part] & self._unmeasured[:, batch]).any() for part, batch in pairs.T)
+
+    def add(self, block: Block) -> None:
+        """Drop the counts and pass the rest on."""
+        if self._needed:
+            kept = block.counts.copy()
+            cell = np.repeat(np.arange(block.start, block.stop), np.diff(kept.indptr))
+            kept.data[self._unmeasured[kept.indices, self._codes[cell]]] = 0
+            kept.eliminate_zeros()
+            block = Block(block.start, kept)
+        self._then.add(block)
 
 
 class _Projection:
