@@ -1,6 +1,7 @@
 """What is written is read back; what is no fit, or only a part of one, is refused."""
 
 import dataclasses
+import warnings
 
 import anndata as ad
 import numpy as np
@@ -157,3 +158,11 @@ def test_an_index_that_bears_the_name_of_a_column_can_be_written(fit, tmp_path):
     as_anndata(dataclasses.replace(fit, var=var)).write_h5ad(tmp_path / "fit.h5ad")
     assert ad.read_h5ad(tmp_path / "fit.h5ad").var["symbol"].tolist() == ["other"] * 12
     assert var.index.name == "symbol"
+
+
+def test_repeated_cell_names_were_warned_of_a_second_time_by_anndata(fit):
+    twins = fit.obs.set_axis(["twin", "twin", *fit.obs.index[2:]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        adata = as_anndata(dataclasses.replace(fit, obs=twins))
+    assert adata.obs_names.tolist()[:2] == ["twin", "twin"]

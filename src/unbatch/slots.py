@@ -9,9 +9,10 @@
 ``uns["unbatch"]``            batches, parameters, versions, trace, support, mu, basis, ...
 ============================  =====================================================================================
 
-Effects are one array rather than one column per batch, because a batch may be called "a/b", which no HDF5 key can be.
+One array holds the effects of all batches. Keys named after batches would not do: HDF5 takes "a/b" for a path.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,10 @@ def write_slots(adata: AnnData, fit: BatchFit) -> None:
 
 def as_anndata(fit: BatchFit) -> AnnData:
     """AnnData without X that holds the annotation of cells and genes and the slots of `fit`."""
-    adata = AnnData(obs=writable(fit.obs), var=writable(fit.var))
+    with warnings.catch_warnings():
+        # whoever opened the input has been told
+        warnings.filterwarnings("ignore", message="Observation names are not unique", category=UserWarning)
+        adata = AnnData(obs=writable(fit.obs), var=writable(fit.var))
     write_slots(adata, fit)
     return adata
 
