@@ -22,7 +22,7 @@ from unbatch.io.sink import write_h5ad
 from unbatch.io.source import CountSource, open_counts
 from unbatch.methods import DEFAULT_METHOD, METHODS, MethodOptions, check_design, find_method, options_for
 from unbatch.methods.design import check_within, control_mask
-from unbatch.slots import as_anndata, read_slots
+from unbatch.slots import as_anndata, read_slots, repeated_names_allowed
 
 _SHOWN = 8
 _LABELS, _WITHIN = "batch", "condition"
@@ -267,7 +267,7 @@ class BatchModel:
         where = str(path)
         if not Path(path).is_file():
             raise InputError(f"there is no file {where}: give the file that `unbatch fit` wrote")
-        with reading(where):
+        with reading(where), repeated_names_allowed():
             adata = anndata.read_h5ad(path)
         fit = read_slots(adata, where=where)
         known = {method.name: method for method in METHODS}

@@ -13,6 +13,8 @@ One array holds the effects of all batches. Keys named after batches would not d
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -90,12 +92,18 @@ def write_slots(adata: AnnData, fit: BatchFit) -> None:
 
 def as_anndata(fit: BatchFit) -> AnnData:
     """AnnData without X that holds the annotation of cells and genes and the slots of `fit`."""
-    with warnings.catch_warnings():
-        # whoever opened the input has been told
-        warnings.filterwarnings("ignore", message="Observation names are not unique", category=UserWarning)
+    with repeated_names_allowed():
         adata = AnnData(obs=writable(fit.obs), var=writable(fit.var))
     write_slots(adata, fit)
     return adata
+
+
+@contextmanager
+def repeated_names_allowed() -> Iterator[None]:
+    """Keep AnnData from warning of cell names that occur twice, of which the input's reader has warned."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Observation names are not unique", category=UserWarning)
+        yield
 
 
 def writable(table: pd.DataFrame) -> pd.DataFrame:
