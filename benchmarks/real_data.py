@@ -55,8 +55,8 @@ FEW = 5
 
 _CAUTIOUS = (
     "the published method moves the cells farther (*concept*). The default compares only the cells that it takes for "
-    "shared, of which `unbatch fit` prints the share, and draws effects towards none; which of the two it is here, and "
-    "whether what stays is batch or biology, was not looked into."
+    "shared, of which `unbatch fit` prints the share, and takes a part of what is left for composition. On the embryo "
+    "`--caliper 6` leaves 0.471, and 12 states without a caliper 0.398: the default is too careful there."
 )
 
 REMARKS: dict[str, str] = {
