@@ -18,7 +18,7 @@ def demo(
 ) -> None:
     """Redo the published analysis on its toy, then fit a real data set by the default method, with every figure.
 
-    Takes about two minutes and writes figures (PNG) and the fitted files (.h5ad) to a folder.
+    Takes about half a minute on two cores and writes figures (PNG) and the fitted files (.h5ad) to a folder.
 
     Examples
     --------

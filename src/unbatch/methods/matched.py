@@ -209,11 +209,6 @@ class _Everywhere:
         self.sample: IntArray = np.full(len(codes), -1, dtype=np.int64)
         self.has: BoolArray = np.zeros((len(codes), len(used)), dtype=bool)
 
-    @property
-    def batch(self) -> CodeArray:
-        """Batch of each cell among those that take part, or their number for the others, (n_cells,)."""
-        return self._batch
-
     def add(self, block: Block) -> None:
         cells = slice(block.start, block.stop)
         batch, fitted = self._batch[cells], self._fitted
