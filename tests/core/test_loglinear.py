@@ -396,36 +396,28 @@ def test_no_batch_among_all(fitted):
     assert np.isinf(nothing.se).all()
 
 
-def test_errors_widen_as_far_as_halves_differ(data, fitted):
-    rng = np.random.default_rng(0)
-    half = rng.random(len(data.batch)) < 0.5
-    parts = [
-        StateTable.of(
-            data.counts[np.flatnonzero(mine)],
-            state=data.state[mine],
-            batch=data.batch[mine],
-            size=data.size[mine],
-            shape=data.shape,
-        )
-        for mine in (half, ~half)
-    ]
-    halves = [fit_effects(part) for part in parts]
-    genes = np.ones(N_GENES, dtype=bool)
-    widened = fitted.widened(halves, genes=genes)
-    factor = widened.se / fitted.se
-    np.testing.assert_allclose(factor, factor[0, 0])
-    assert 1 <= factor[0, 0] < 1.15  # the model is true
+def moved(effects, rng, sd):
+    """The same effects moved at random by some standard errors, as by another partition of the cells."""
+    return replace(effects, log_delta=effects.log_delta + sd * effects.se * rng.standard_normal(effects.se.shape))
 
-    noisy = [
-        replace(part, log_delta=part.log_delta + 3 * part.se * rng.standard_normal(part.se.shape)) for part in halves
-    ]
-    z = [part.log_delta - part.log_delta.mean(axis=1, keepdims=True) for part in noisy]
-    z2 = (z[0] - z[1]) ** 2 / (halves[0].se ** 2 + halves[1].se ** 2)
-    expected = np.sqrt(np.median(z2[fitted.se < fitted.prior_sd / 3]) / 0.45494)
-    assert expected > 2
-    np.testing.assert_allclose(fitted.widened(noisy, genes=genes).se, fitted.se * expected)
+
+@pytest.mark.parametrize("sd", [0.0, 0.3, 2.0])
+def test_averaging_widens_errors_by_how_far_fits_differ(fitted, sd):
+    rng = np.random.default_rng(0)
+    fits = [moved(fitted, rng, sd) for _ in range(4)]
+    genes = fitted.se[:, 0] < np.median(fitted.se[:, 0])
+    averaged = fits[0].averaged(fits[1:], genes=genes)
+    all_fits = np.stack([fit.log_delta for fit in fits])
+    np.testing.assert_allclose(averaged.log_delta, all_fits.mean(axis=0))
+    factor = averaged.se / fitted.se
+    np.testing.assert_allclose(factor, factor[0, 0])
+    sharp = genes[:, None] & (fitted.se < fitted.prior_sd / 3)
+    between = np.var(all_fits, axis=0, ddof=1)[sharp] / fitted.se[sharp] ** 2
+    np.testing.assert_allclose(factor[0, 0] ** 2, 1 + between.mean())
+    np.testing.assert_allclose(factor[0, 0] ** 2 - 1, sd**2, rtol=0.3)
 
 
 def test_errors_stay_where_the_prior_dominates(fitted):
     vague = replace(fitted, prior_sd=np.full(N_BATCHES, 1e-3))
-    assert vague.widened([vague, vague], genes=np.ones(N_GENES, dtype=bool)) is vague
+    far = moved(vague, np.random.default_rng(1), 5.0)
+    np.testing.assert_array_equal(vague.averaged([far, far], genes=np.ones(N_GENES, dtype=bool)).se, vague.se)

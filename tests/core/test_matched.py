@@ -60,6 +60,20 @@ def fitted(problem):
     return problem.fit()
 
 
+def graded(*, shift=0.0, seed=0):
+    """Graded states of which two batches hold different parts; batch 0 changes genes by a factor of its own per state.
+
+    The shift is the standard deviation of its logarithm over states and genes.
+    """
+    adata = ub.simulate(n_cells=1500, n_genes=400, confounding=0.65, n_factors=4, log_delta_sd=0.5, seed=seed)
+    batch = np.array(adata.obs["batch"].cat.codes, dtype=np.int32)
+    rng = np.random.default_rng(seed)
+    own = np.exp(rng.normal(0, shift, size=(4, 400)))
+    factor = np.where((batch == 0)[:, None], own[adata.obsm["theta_true"].argmax(axis=1)], 1.0)
+    counts = sparse.csr_array(rng.poisson(adata.X.toarray() * factor).astype(np.float64))
+    return Problem(counts, batch, np.zeros_like(batch), np.array(adata.varm["log_delta_true"]))
+
+
 def contrasts(log_delta):
     return log_delta - log_delta.mean(axis=1, keepdims=True)
 
@@ -266,6 +280,16 @@ def test_a_condition_is_not_taken_for_a_batch_effect():
     problem = problem._replace(counts=sparse.csr_array(dense))
     fit = problem.fit(level=level)
     assert np.sqrt(np.mean(contrasts(fit.effects.log_delta) ** 2)) < 0.02
+
+
+def test_graded_states_are_corrected():
+    """The factor model is heard where cells of two batches differ by no more than the width of a state."""
+    assert graded().fit().composition.strength > 0
+
+
+def test_effects_of_states_are_not_taken_for_composition():
+    """Where a batch moves each state its own way, cells lie farther apart than composition can explain."""
+    assert graded(shift=0.3).fit().composition.strength == 0
 
 
 def test_the_trace_has_one_value_per_round(fitted):

@@ -95,8 +95,8 @@ def test_matching_within_a_condition_keeps_its_biology_out_of_the_effects(stimul
     inside = finite(ub.BatchModel().fit(counts, labels, within=condition).result)
     across = finite(ub.BatchModel().fit(counts, labels).result)
     assert abs(taken_for_batch(inside, stimulated)) < 0.15
-    assert taken_for_batch(across, stimulated) > 0.8
-    assert rmse(inside, delta, counts) < 0.6 * rmse(across, delta, counts)
+    assert taken_for_batch(across, stimulated) > 0.5
+    assert rmse(inside, delta, counts) < 0.8 * rmse(across, delta, counts)
 
 
 def test_states_do_not_cross_conditions(stimulated):

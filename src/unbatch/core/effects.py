@@ -9,7 +9,6 @@ import numpy as np
 from unbatch._types import BoolArray, FloatArray
 
 _TINY = 1e-300
-_MEDIAN_CHI2 = 0.45494
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,23 +88,20 @@ class Effects:
             rate=placed.rate if first else np.where(self.rate > 0, self.rate, placed.rate),
         )
 
-    def widened(self, halves: Sequence[Self], *, genes: BoolArray) -> Self:
-        r"""Widen the standard errors so that they explain how far two fits to separate halves of the cells differ.
+    def averaged(self, others: Sequence[Self], *, genes: BoolArray) -> Self:
+        r"""Average over fits to other partitions of the same cells, and widen the errors by how far they differ.
 
-        .. math:: \mathrm{se} \leftarrow \mathrm{se} \sqrt{\max(1, \mathrm{median}\, z^2 / 0.455)}, \qquad
-                  z = (b^{(1)} - b^{(2)}) / \sqrt{\mathrm{se}_1^2 + \mathrm{se}_2^2}
+        .. math:: \mathrm{se} \leftarrow \mathrm{se} \sqrt{1 + r}, \qquad
+                  r = \mathrm{mean}_{gk}\; \mathrm{var}(b_{gk}) / \mathrm{se}_{gk}^2
 
-        where 0.455 is the median of a squared standard normal. One factor for all effects; genes that the prior
-        dominates are left out.
+        over the genes given whose effects the prior does not dominate, the variance being that between the fits. One
+        factor for all effects: a few fits do not tell it gene by gene.
         """
-        first, second = halves
-        sharp = genes[:, None] & (self.se < self.prior_sd / 3)
-        if not sharp.any():
-            return self
-        difference = _centred(first.log_delta) - _centred(second.log_delta)
-        z2 = difference**2 / np.maximum(first.se**2 + second.se**2, _TINY)
-        factor = np.sqrt(max(1.0, float(np.median(z2[sharp])) / _MEDIAN_CHI2))
-        return replace(self, se=self.se * factor)
+        fits = np.stack([fit.log_delta for fit in (self, *others)])
+        sharp = genes[:, None] & (self.se < self.prior_sd / 3) & (self.se > 0)
+        between = fits.var(axis=0, ddof=1)
+        extra = float(np.mean(between[sharp] / self.se[sharp] ** 2)) if sharp.any() else 0.0
+        return replace(self, log_delta=fits.mean(axis=0), se=self.se * np.sqrt(1 + extra))
 
 
 def _centred(log_delta: FloatArray) -> FloatArray:

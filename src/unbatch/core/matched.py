@@ -24,6 +24,8 @@ _FEWEST_STATES = 4
 _WELL_MEASURED = 200
 _COMPOSITION_GENES = 2000
 _CONTROL_DIMS = 5
+_MOST_GAP = 1.5
+_PARTITIONS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class Settings:
     n_genes: int = 2000
     cells_per_state: int = 40
     max_states: int = 40
-    caliper: float = 3.0
+    caliper: float = 6.0
     min_support: float = 10.0
     max_rounds: int = 15
     tol: float = 0.01
@@ -198,7 +200,8 @@ class _Rounds:
                 if composed:
                     stop = "converged"
                     break
-                choice, composed = choose_composition(table, effects, genes=self.loud, seed=self.seed), True
+                if states.mean_gap(table.cells) < _MOST_GAP:
+                    choice, composed = choose_composition(table, effects, genes=self.loud, seed=self.seed), True
                 if choice.strength == 0:
                     stop = "converged"
                     break
@@ -213,8 +216,8 @@ class _Rounds:
             min_support=self.settings.min_support,
         )
         identifiable = tied.identifiable
-        halves = self._halves(states, size) if choice.strength > 0 else []
-        final = self._final_effects(table, halves, effects, choice, tied.group)
+        tables = [table, *self._other_tables(np.asarray(logs @ basis), size)]
+        final = self._final_effects(tables, effects, choice, tied.group)
         return MatchedFit(
             effects=final,
             states=states,
@@ -258,8 +261,11 @@ class _Rounds:
         log_delta[used, : links.log_delta.shape[1]] = links.log_delta
         return log_delta
 
-    def _states(self, where: FloatArray, before: States | None) -> States:
+    def _states(self, where: FloatArray, before: States | None, *, partition: int = 0) -> States:
         """Find states; within each level separately, numbered on."""
+        seed = self.seed
+        if partition:
+            seed = int(np.random.SeedSequence(self.seed, spawn_key=(17, partition)).generate_state(1)[0])
         code = np.zeros(len(where), dtype=np.int32)
         found: list[States] = []
         n_found = 0
@@ -271,7 +277,7 @@ class _Rounds:
                 n_batches=self.n_batches,
                 n_states=max(1, round(self.n_states * len(mine) / len(where))),
                 caliper=self.settings.caliper,
-                seed=self.seed,
+                seed=seed,
                 start=None if before is None else np.unique(before.code[mine], return_inverse=True)[1].astype(np.int32),
             )
             code[mine] = states.code + n_found
@@ -280,15 +286,14 @@ class _Rounds:
         return States(
             code=code,
             apart=np.concatenate([states.apart for states in found]),
+            gap=np.concatenate([states.gap for states in found]),
             centres=np.concatenate([states.centres for states in found]),
             level=np.repeat(np.unique(self.level), [states.n_states for states in found]),
         )
 
-    def _table(self, states: States, size: FloatArray, cells: IntArray | None = None) -> tuple[StateTable, BoolArray]:
+    def _table(self, states: States, size: FloatArray) -> tuple[StateTable, BoolArray]:
         """Sum by state and batch, without the cells of batches that lie apart within their state."""
         counted = ~states.apart[states.code, self.batch]
-        if cells is not None:
-            counted &= np.isin(np.arange(len(counted)), cells)
         chosen = np.flatnonzero(counted)
         table = StateTable.of(
             self.counts if counted.all() else self.counts[chosen],
@@ -311,28 +316,21 @@ class _Rounds:
             ratio = (np.ones_like(table.counts) if ratio is None else ratio) * measured[:, None, :]
         return fit_effects(table, composition=ratio, start=effects)
 
-    def _halves(self, states: States, size: FloatArray) -> list[StateTable]:
-        """Sum a random half of the cells and the other half."""
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(13,)))
-        first = rng.permutation(len(size)) < len(size) // 2
-        return [self._table(states, size, cells=np.flatnonzero(half))[0] for half in (first, ~first)]
+    def _other_tables(self, where: FloatArray, size: FloatArray) -> list[StateTable]:
+        """Sum by other partitions of the cells into states, each as good as the first."""
+        return [
+            self._table(self._states(where, None, partition=partition), size)[0] for partition in range(1, _PARTITIONS)
+        ]
 
     def _final_effects(
-        self,
-        table: StateTable,
-        halves: list[StateTable],
-        effects: Effects,
-        choice: CompositionChoice,
-        group: IntArray,
+        self, tables: list[StateTable], effects: Effects, choice: CompositionChoice, group: IntArray
     ) -> Effects:
         """Fit each group of batches that can be compared by itself, and put the groups together."""
         final = effects.among(np.zeros(self.n_batches, dtype=bool))
         for number in range(int(group.max()) + 1):
             mine = group == number
             measured, start = self.measured[:, mine], effects.of_batches(mine)
-            found = self._fit(table.of_batches(mine), start, choice, measured)
-            fits = [self._fit(half.of_batches(mine), start, choice, measured) for half in halves]
-            if fits:
-                found = found.widened(fits, genes=self.well_measured)
+            found, *others = [self._fit(table.of_batches(mine), start, choice, measured) for table in tables]
+            found = found.averaged(others, genes=self.well_measured)
             final = found if mine.all() else final.joined(found, mine)
         return final

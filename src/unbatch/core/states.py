@@ -14,6 +14,7 @@ _SCALE_SHARE, _LEAST_SCALE_SHARE = 0.5, 0.05
 _CELLS_PER_PSEUDOBULK = 30
 _FEWEST, _MOST = 5, 60
 _SMALLEST_PSEUDOBULK = 4
+_FEW = 3
 _TINY = 1e-12
 
 
@@ -163,6 +164,10 @@ class States:
         (n_cells,) state of each cell.
     apart
         (n_states, n_batches) whether the batch's cells lie beyond the caliper from those of the other batches.
+    gap
+        (n_states, n_batches) squared distance of the batch's cells from those of the other batches, in within-batch
+        variances along the line between them, less what chance alone would leave; NaN where either side has fewer than
+        three cells.
     centres
         (n_states, n_dims) mean coordinates.
     level
@@ -171,6 +176,7 @@ class States:
 
     code: CodeArray
     apart: BoolArray
+    gap: FloatArray
     centres: FloatArray
     level: CodeArray
 
@@ -178,6 +184,12 @@ class States:
     def n_states(self) -> int:
         """Number of states."""
         return len(self.centres)
+
+    def mean_gap(self, cells: FloatArray) -> float:
+        """Average the gap over states and batches, weighted by the cells that are compared, (n_states, n_batches)."""
+        rest = cells.sum(axis=1, keepdims=True) - cells
+        weight = cells * rest / np.maximum(cells + rest, 1) * np.isfinite(self.gap)
+        return float((weight * np.nan_to_num(self.gap)).sum() / max(weight.sum(), _TINY))
 
     def nearest(self, where: FloatArray, level: CodeArray) -> CodeArray:
         """Give the state with the nearest centre for each cell, among those of its level, (n_cells,)."""
@@ -226,9 +238,11 @@ def find_states(
     code = _cluster(where, n_states, seed=seed, centres=centres)
     code = np.unique(code, return_inverse=True)[1].astype(np.int32)
     n_found = int(code.max()) + 1
+    distance2, chance = _distances(where, code, batch, (n_found, n_batches))
     return States(
         code=code,
-        apart=_apart(where, code, batch, (n_found, n_batches), caliper),
+        apart=np.asarray(np.nan_to_num(distance2) > caliper**2),
+        gap=np.maximum(distance2 - chance, 0.0),
         centres=_means(where, code, n_found)[0],
         level=np.zeros(n_found, dtype=np.int32),
     )
@@ -240,8 +254,14 @@ def _means(values: FloatArray, code: CodeArray, n_codes: int) -> tuple[FloatArra
     return np.asarray(members @ values) / np.maximum(cells, 1)[:, None], cells
 
 
-def _apart(where: FloatArray, code: CodeArray, batch: CodeArray, shape: tuple[int, int], caliper: float) -> BoolArray:
-    """Tell which batch's cells of a state do not overlap with those of the other batches."""
+def _distances(
+    where: FloatArray, code: CodeArray, batch: CodeArray, shape: tuple[int, int]
+) -> tuple[FloatArray, FloatArray]:
+    """Measure how far each batch's cells of a state lie from those of the other batches.
+
+    Return the squared distance in within-batch variances along the line between the two means (NaN without cells to
+    compare) and what it would be by chance (NaN with fewer than three cells on a side), (n_states, n_batches) each.
+    """
     n_states, n_batches = shape
     group = code.astype(np.int64) * n_batches + batch
     means, cells = _means(where, group, n_states * n_batches)
@@ -252,13 +272,15 @@ def _apart(where: FloatArray, code: CodeArray, batch: CodeArray, shape: tuple[in
     others = (total[:, None, :] - cells[:, :, None] * means) / np.maximum(rest, 1)[..., None]
     n_dims, freedom = where.shape[1], cells.sum(axis=1) - (cells > 0).sum(axis=1)
     pooled = residual.T @ residual / max(float(freedom.sum()), 1.0)
-    apart: BoolArray = np.zeros(shape, dtype=bool)
+    distance2, chance = np.full(shape, np.nan), np.full(shape, np.nan)
     for state in range(n_states):
         mine = residual[code == state]
         spread = (mine.T @ mine + n_dims * pooled) / (freedom[state] + n_dims)
         for k in np.flatnonzero((cells[state] > 0) & (rest[state] > 0)):
             line = means[state, k] - others[state, k]
             length2 = float(line @ line)
-            along = float(line @ spread @ line) / max(length2, _TINY)
-            apart[state, k] = length2 > caliper**2 * max(along, _TINY)
-    return apart
+            along = max(float(line @ spread @ line) / max(length2, _TINY), _TINY)
+            distance2[state, k] = length2 / along
+            if min(cells[state, k], rest[state, k]) >= _FEW:
+                chance[state, k] = np.trace(spread) * (1 / cells[state, k] + 1 / rest[state, k]) / along
+    return distance2, chance

@@ -39,7 +39,7 @@ class MatchedOptions:
     max_states: int = 40
     """Most states that the cells are grouped in (about one per 40 cells). More of them leave less difference in
     composition inside a state, but compare fewer cells each; time and memory grow in proportion."""
-    caliper: float = 3.0
+    caliper: float = 6.0
     """How far the cells of a batch may lie from those of other batches in the same state to be compared with them, in
     within-batch standard deviations. A larger caliper compares more cells, at more risk of taking a difference between
     cell types for a batch effect."""
