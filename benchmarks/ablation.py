@@ -1,6 +1,6 @@
 """What does each part of the default method contribute? The method with one part taken out, on known effects.
 
-    python benchmarks/ablation.py                                         # six scenarios, 3 seeds
+    python benchmarks/ablation.py                                         # seven scenarios, 3 seeds
     python benchmarks/ablation.py --scenarios moderate null --seeds 1-5 --variants full flat-prior
 
 Parts are taken out by putting something else in the place of a function or constant of the package while one fit runs;
@@ -28,7 +28,15 @@ from unbatch.core import linking, loglinear, matched, states
 if TYPE_CHECKING:
     from accuracy.problem import Estimate, Problem
 
-_SCENARIOS = ("moderate", "extreme", "toy-confounded", "unequal-depth", "null", "thinned:cell_lines:10x")
+_SCENARIOS = (
+    "moderate",
+    "extreme",
+    "toy-confounded",
+    "unequal-depth",
+    "null",
+    "unshared-batch",
+    "thinned:cell_lines:10x",
+)
 _BOUNDS = ("none", "naive", "oracle", "concept")
 _CLASSES = (">200", "50-200")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -131,11 +139,16 @@ VARIANTS = {
     "median-scale": Variant("normalised to the overall median depth", _MEDIAN_SCALE),
     "one-round": Variant("one round", settings={"max_rounds": 1}),
     "no-state-caliper": Variant("no caliper within states", settings={"caliper": np.inf}),
+    "state-caliper-3": Variant("caliper 3 within states", settings={"caliper": 3.0}),
+    "one-partition": Variant("one partition into states at the end", ((matched, "_PARTITIONS", 1),)),
     "flat-prior": Variant(
         f"prior not learned: sd {_FLAT_SD:g}",
         ((loglinear, "_prior_sd", _flat), (loglinear, "_START_SD", _FLAT_SD)),
     ),
     "no-composition": Variant("no correction of graded states", ((matched, "choose_composition", _no_choice),)),
+    "composition-anywhere": Variant(
+        "graded states corrected however far batches lie apart", ((matched, "_MOST_GAP", np.inf),)
+    ),
 }
 
 
@@ -178,7 +191,11 @@ def run_problem(scenario: str, seed: int, names: tuple[str, ...]) -> list[dict[s
         scores = score(problem, found)
         rows += [
             {"scenario": scenario, "seed": seed, "variant": name, "genes": genes, "seconds": seconds}
-            | {"rmse": scores[genes].rmse, "coverage": scores[genes].coverage}
+            | {
+                "rmse": scores[genes].rmse,
+                "coverage": scores[genes].coverage,
+                "unidentifiable": scores[genes].unidentifiable_rms,
+            }
             for genes in _CLASSES
         ]
     return rows
@@ -191,20 +208,37 @@ def markdown(rows: list[dict[str, Any]], command: str) -> str:
     parts = [f"Made by `{command}`. Medians over the seeds {seeds}."]
     for genes in _CLASSES:
         parts += [f"## RMSE of centred log delta, genes with {genes} counts", _table(rows, genes, scenarios, names)]
+    loud = _CLASSES[0]
+    tables = {
+        f"Share of 95% intervals that cover, genes with {loud} counts": ("coverage", scenarios),
+        f"RMS of log delta of batches that share nothing, genes with {loud} counts": (
+            "unidentifiable",
+            [name for name in scenarios if any(row["scenario"] == name and _known(row) for row in rows)],
+        ),
+    }
+    for title, (score, columns) in tables.items():
+        if columns:
+            parts += [f"## {title}", _table(rows, loud, columns, names, score=score)]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(rows: list[dict[str, Any]], genes: str, scenarios: list[str], names: list[str]) -> str:
+def _known(row: dict[str, Any]) -> bool:
+    return bool(np.isfinite(row["unidentifiable"]))
+
+
+def _table(
+    rows: list[dict[str, Any]], genes: str, scenarios: list[str], names: list[str], *, score: str = "rmse"
+) -> str:
     lines = [["", *scenarios], ["---", *["--:"] * len(scenarios)]]
     for name in names:
         title = VARIANTS[name].title if name in VARIANTS else f"*{name}*"
         cells = []
         for scenario in scenarios:
             own = [
-                row["rmse"]
+                row[score]
                 for row in rows
                 if (row["scenario"], row["variant"], row["genes"]) == (scenario, name, genes)
-                and np.isfinite(row["rmse"])
+                and np.isfinite(row[score])
             ]
             cells.append(f"{np.median(own):.3f}" if own else "")
         lines.append([title, *cells])

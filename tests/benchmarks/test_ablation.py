@@ -68,14 +68,17 @@ def test_links_without_mutuality_hold_the_mutual_ones() -> None:
 def test_the_table_has_a_row_per_variant_and_medians_over_seeds() -> None:
     rows = [
         {"scenario": "null", "seed": seed, "variant": name, "genes": genes, "rmse": rmse + seed, "coverage": 0.9}
+        | {"unidentifiable": alone}
         for seed in (1, 2, 4)
-        for name, rmse in (("naive", 0.5), ("full", 0.25))
+        for name, rmse, alone in (("naive", 0.5, 0.75), ("full", 0.25, 0.125))
         for genes in (">200", "50-200")
     ]
     text = ablation.markdown(rows, "python benchmarks/ablation.py")
     assert "Medians over the seeds 1, 2, 4." in text
     assert text.count("| full | 2.250 |") == 2
     assert text.count("| *naive* | 2.500 |") == 2
+    assert text.count("| full | 0.900 |") == 1
+    assert text.count("| full | 0.125 |") == 1
 
 
 def test_all_problems_of_a_run_are_scored(monkeypatch: pytest.MonkeyPatch, problem: Problem) -> None:

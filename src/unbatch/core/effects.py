@@ -97,6 +97,8 @@ class Effects:
         over the genes given whose effects the prior does not dominate, the variance being that between the fits. One
         factor for all effects: a few fits do not tell it gene by gene.
         """
+        if not others:
+            return self
         fits = np.stack([fit.log_delta for fit in (self, *others)])
         sharp = genes[:, None] & (self.se < self.prior_sd / 3) & (self.se > 0)
         between = fits.var(axis=0, ddof=1)
