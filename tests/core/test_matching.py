@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unbatch._check import InputError
-from unbatch.core import kernels
+from unbatch.core.kernels.nearest import REFERENCES_PER_TILE, nearest
 from unbatch.core.matching import (
     WEIGHT_SCALE,
     ExactSearch,
@@ -39,8 +39,8 @@ def test_the_kernel_without_its_compiler_finds_the_same():
     rng = np.random.default_rng(1)
     queries, references = rng.normal(size=(4, 3)), rng.normal(size=(700, 3))
     indices, squared = np.full((4, 5), -1), np.full((4, 5), np.inf)
-    scratch = np.empty(kernels.REFERENCES_PER_TILE)
-    kernels.nearest.py_func(queries, np.ascontiguousarray(references.T), scratch, indices, squared)
+    scratch = np.empty(REFERENCES_PER_TILE)
+    nearest.py_func(queries, np.ascontiguousarray(references.T), scratch, indices, squared)
     found = search(queries, references, 5)
     assert np.array_equal(found.indices, indices)
     assert np.array_equal(found.distances, np.sqrt(squared))

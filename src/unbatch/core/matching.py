@@ -10,7 +10,7 @@ from scipy import sparse
 
 from unbatch._check import InputError
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
-from unbatch.core import kernels
+from unbatch.core.kernels.nearest import REFERENCES_PER_TILE, nearest
 
 WEIGHT_SCALE = 2.0**40
 """Weights are whole multiples of 1 / WEIGHT_SCALE, so that sums of weighted counts are exact integers."""
@@ -87,8 +87,8 @@ class ExactIndex:
 
             def search(start: int) -> None:
                 part = slice(start, start + QUERIES_PER_TASK)
-                scratch = np.empty(kernels.REFERENCES_PER_TILE)
-                kernels.nearest(queries[part], self.references, scratch, indices[part], squared[part])
+                scratch = np.empty(REFERENCES_PER_TILE)
+                nearest(queries[part], self.references, scratch, indices[part], squared[part])
 
             with ThreadPoolExecutor(os.cpu_count()) as threads:
                 list(threads.map(search, range(0, n_queries, QUERIES_PER_TASK)))

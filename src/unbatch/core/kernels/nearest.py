@@ -1,8 +1,7 @@
-"""Numba leaves: raw arrays and scalars in, results written to arrays that the caller made."""
-
-import numba
+"""Exact nearest neighbours."""
 
 from unbatch._types import FloatArray, IntArray
+from unbatch.core.kernels._compile import compiled
 
 REFERENCES_PER_TILE = 512
 """References compared at once; with 50 dimensions they take 200 kB and stay in a core's cache."""
@@ -41,5 +40,5 @@ def _nearest(
                     farthest = squared[i, last]
 
 
-nearest = numba.njit(nogil=True)(_nearest)
+nearest = compiled(_nearest)
 """Exact k nearest references of each query by squared Euclidean distance, nearest first, ties by index."""
