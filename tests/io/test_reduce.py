@@ -19,6 +19,10 @@ class _Sums:
         self.total += block.counts.astype(np.int64).sum(axis=0)
         self.starts.append(block.start)
 
+    def merge(self, other):
+        self.total += other.total
+        self.starts += other.starts
+
 
 def _readers():
     return [thread for thread in threading.enumerate() if thread.name == "unbatch-reader"]
@@ -46,6 +50,19 @@ def test_several_accumulators_share_a_walk(adata):
 
     reduce_blocks(open_counts(adata), Together(_Note("door"), _Note("sums")), block_size=20)
     assert order == [("door", 0), ("sums", 0), ("door", 20), ("sums", 20)]
+
+
+def test_several_accumulators_merge_one_by_one(adata):
+    source = open_counts(adata)
+    first, second = (_Sums(), _Sums()), (_Sums(), _Sums())
+    for block in source.blocks(5, cells=(0, 10)):
+        Together(*first).add(block)
+    for block in source.blocks(5, cells=(10, N_CELLS)):
+        Together(*second).add(block)
+    Together(*first).merge(Together(*second))
+    for sums in first:
+        np.testing.assert_array_equal(sums.total, example_counts().astype(np.int64).sum(axis=0))
+        assert sums.starts == [0, 5, 10, 15, 20]
 
 
 def test_an_error_while_reading_comes_where_the_block_was_due():

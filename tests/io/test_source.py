@@ -1,3 +1,4 @@
+import h5py
 import numpy as np
 import pytest
 from scipy import sparse
@@ -36,6 +37,45 @@ def test_every_format_gives_the_same_names_and_blocks(any_format):
             _same(block.counts, expected[block.start : block.stop])
 
 
+def test_every_format_reads_ranges_in_the_pieces_of_its_blocks(any_format):
+    data, layer = any_format
+    source = open_counts(data, layer=layer)
+    expected = example_counts()
+    for block_size in (1, 4, 100, None):
+        bounds = source.bounds(block_size)
+        assert bounds == [(block.start, block.stop) for block in source.blocks(block_size)]
+        for cells in ((0, N_CELLS), (4, 8), (3, 21), (5, 6), (7, 7), (N_CELLS, N_CELLS)):
+            read = list(source.blocks(block_size, cells=cells))
+            pieces = [(max(start, cells[0]), min(stop, cells[1])) for start, stop in bounds]
+            assert [(block.start, block.stop) for block in read] == [(a, b) for a, b in pieces if a < b]
+            for block in read:
+                _same(block.counts, expected[block.start : block.stop])
+
+
+@pytest.mark.parametrize("cells", [(-1, 3), (4, 3), (0, N_CELLS + 1)])
+def test_ranges_outside_the_matrix_are_refused(adata, cells):
+    with pytest.raises(InputError, match=rf"cells {cells[0]} to {cells[1]} are no range within 0 to {N_CELLS}"):
+        open_counts(adata).blocks(cells=cells)
+
+
+def test_a_range_reads_only_the_blocks_it_touches(tmp_path, monkeypatch, adata):
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    source = open_counts(tmp_path / "a.h5ad")
+    expected = example_counts().indptr[[8, 13]]
+    read = []
+    original = h5py.Dataset.__getitem__
+
+    def note(dataset, key, **options):
+        values = original(dataset, key, **options)
+        if dataset.name == "/X/data":
+            read.append(values.size)
+        return values
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", note)
+    assert [block.start for block in source.blocks(5, cells=(8, 13))] == [8, 10]
+    assert sum(read) == expected[1] - expected[0]
+
+
 def test_every_format_gives_the_same_rows(any_format):
     data, layer = any_format
     source = open_counts(data, layer=layer)
@@ -65,8 +105,6 @@ def test_default_blocks_follow_bytes_and_chunks(tmp_path, monkeypatch, adata):
 
 
 def test_a_csr_file_is_never_read_whole(tmp_path, monkeypatch, adata):
-    import h5py
-
     adata.write_h5ad(tmp_path / "a.h5ad")
     source = open_counts(tmp_path / "a.h5ad")
     largest = max(block.counts.nnz for block in source.blocks(2))

@@ -52,6 +52,25 @@ def test_genes_are_united_and_absence_is_not_zero(tmp_path):
         np.testing.assert_array_equal(source.rows(rows).toarray(), matrix[rows])
 
 
+def test_ranges_reach_over_parts(tmp_path):
+    inputs, pieces = _three(tmp_path)
+    source = open_counts(inputs)
+    matrix, _ = _expected(pieces, [f"gene{i}" for i in range(11)] + ["extra"])
+    for block_size in (1, 5, 100, None):
+        bounds = source.bounds(block_size)
+        assert bounds == [(block.start, block.stop) for block in source.blocks(block_size)]
+        for cells in ((0, 42), (20, 31), (23, 29), (24, 26), (30, 42), (9, 9)):
+            read = list(source.blocks(block_size, cells=cells))
+            cuts = [(max(start, cells[0]), min(stop, cells[1])) for start, stop in bounds]
+            assert [(block.start, block.stop) for block in read] == [(a, b) for a, b in cuts if a < b]
+            together = np.concatenate([np.zeros((0, 12)), *(block.counts.toarray() for block in read)])
+            np.testing.assert_array_equal(together, matrix[slice(*cells)])
+    with pytest.raises(InputError, match="cells 3 to 43 are no range within 0 to 42"):
+        source.blocks(cells=(3, 43))
+    with pytest.raises(InputError, match="block_size must be at least 1"):
+        source.blocks(0)
+
+
 def test_names_paths_and_tables(tmp_path):
     inputs, pieces = _three(tmp_path)
     source = open_counts(inputs)

@@ -21,8 +21,11 @@ class InBlocksOf:
     def __getattr__(self, name):
         return getattr(self._source, name)
 
-    def blocks(self, block_size=None):
-        return self._source.blocks(block_size or self._size)
+    def bounds(self, block_size=None):
+        return self._source.bounds(block_size or self._size)
+
+    def blocks(self, block_size=None, *, cells=None):
+        return self._source.blocks(block_size or self._size, cells=cells)
 
 
 def simulated(**changes):

@@ -14,7 +14,7 @@ from unbatch._progress import Silent
 from unbatch.io.batches import Batches, measured_by_batch, read_batches
 from unbatch.io.source import open_counts
 from unbatch.methods import METHODS
-from unbatch.methods.survey import MeasuredOnly, active_codes, survey
+from unbatch.methods.survey import MeasuredOnly, _Projection, active_codes, survey
 
 
 def test_cells_of_small_batches_have_no_code():
@@ -37,6 +37,20 @@ def test_survey_projects_every_cell():
     basis = rng.standard_normal((8, 3))
     values = survey(open_counts(ad.AnnData(sparse.csr_matrix(counts))), basis, progress=Silent())
     np.testing.assert_allclose(values, counts.astype(float) @ basis, rtol=1e-12)
+
+
+def test_projections_merge_in_any_order():
+    rng = np.random.default_rng(1)
+    counts = rng.poisson(1.0, (50, 8)).astype(np.float32)
+    source, basis = open_counts(ad.AnnData(counts)), rng.standard_normal((8, 3))
+    pieces = []
+    for cells in ((40, 50), (0, 17), (17, 40)):
+        pieces.append(_Projection(basis))
+        for block in source.blocks(5, cells=cells):
+            pieces[-1].add(block)
+    pieces[1].merge(pieces[0])
+    pieces[1].merge(pieces[2])
+    np.testing.assert_array_equal(pieces[1].values(), survey(source, basis, progress=Silent()))
 
 
 def test_survey_checks_at_the_door():

@@ -13,7 +13,7 @@ from unbatch._check import InputError
 from unbatch._types import BoolArray, CodeArray, Counts
 from unbatch.io.failures import reading
 from unbatch.io.readers import ReadRows, RowReader
-from unbatch.io.source import Block, check_rows
+from unbatch.io.source import Block, check_block_size, check_range, check_rows, cut
 
 BLOCK_BYTES = 64 * 2**20
 """Size of a block in memory that is aimed at."""
@@ -101,21 +101,28 @@ class MatrixSource:
         chunk = self.reader.row_chunk
         return rows - rows % chunk if rows > chunk else rows
 
-    def blocks(self, block_size: int | None = None) -> Iterator[Block]:
-        """Read all cells in order, at most `block_size` at a time."""
-        if block_size is not None and block_size < 1:
-            raise InputError(f"block_size must be at least 1 cell, got {block_size}")
-        return self._blocks(block_size)
-
-    def _blocks(self, block_size: int | None) -> Iterator[Block]:
+    def bounds(self, block_size: int | None = None) -> list[tuple[int, int]]:
+        """Give (start, stop) of each block, at most `block_size` cells each."""
+        check_block_size(block_size)
         with reading(self.description):
             step = self._default_block_size() if block_size is None else block_size
+        return [(start, min(start + step, self.n_cells)) for start in range(0, self.n_cells, step)]
+
+    def blocks(self, block_size: int | None = None, *, cells: tuple[int, int] | None = None) -> Iterator[Block]:
+        """Read cells in order, at most `block_size` at a time."""
+        wanted = check_range(cells, self.n_cells)
+        check_block_size(block_size)
+        return self._blocks(block_size, wanted)
+
+    def _blocks(self, block_size: int | None, cells: tuple[int, int]) -> Iterator[Block]:
+        bounds = self.bounds(block_size)
+        with reading(self.description):
             opened = self.reader.open()
             read = opened.__enter__()
         try:
-            for start in range(0, self.n_cells, step):
+            for start, stop in cut(bounds, cells):
                 with reading(self.description):
-                    counts = read(start, min(start + step, self.n_cells))
+                    counts = read(start, stop)
                 yield Block(start, counts)
         finally:
             opened.__exit__(None, None, None)

@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from unbatch.io.source import Block, CountSource
 
@@ -12,10 +12,18 @@ _PATIENCE = 0.1  # seconds between two looks of a waiting reader at whether it i
 
 
 class Accumulator(Protocol):
-    """What a walk adds blocks to. Its result must not depend on their size or order."""
+    """What a walk adds blocks to.
+
+    Its result depends neither on the size of the blocks, nor on their order, nor on how they were shared out to several
+    accumulators that were merged afterwards, to the bit. It can be pickled as long as it has seen no block.
+    """
 
     def add(self, block: Block) -> None:
         """Take a block in."""
+        ...
+
+    def merge(self, other: Self) -> None:
+        """Take in what another one, made alike, has been given of the other blocks."""
         ...
 
 
@@ -26,12 +34,17 @@ class Together:
     """Several accumulators fed in one walk, in the given order: put the check at the door first."""
 
     def __init__(self, *accumulators: Accumulator) -> None:
-        self._accumulators = accumulators
+        self.accumulators = accumulators
 
     def add(self, block: Block) -> None:
         """Give the block to each."""
-        for accumulator in self._accumulators:
+        for accumulator in self.accumulators:
             accumulator.add(block)
+
+    def merge(self, other: "Together") -> None:
+        """Merge each with its counterpart."""
+        for mine, theirs in zip(self.accumulators, other.accumulators, strict=True):
+            mine.merge(theirs)
 
 
 def reduce_blocks(

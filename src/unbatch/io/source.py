@@ -1,6 +1,6 @@
 """Where counts come from: one protocol for every format, and the door that opens them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -90,10 +90,18 @@ class CountSource(Protocol):
     @property
     def measured(self) -> BoolArray: ...  # noqa: D102
 
-    def blocks(self, block_size: int | None = None) -> Iterator[Block]:
-        """Read all cells in order, in blocks of at most `block_size` of them; without it, in blocks of about 64 MB.
+    def bounds(self, block_size: int | None = None) -> list[tuple[int, int]]:
+        """Give (start, stop) of each block that `blocks` reads: in order, without gaps, from first to last cell.
 
-        A block never spans two parts. May be called any number of times.
+        Blocks have at most `block_size` cells; without it, they take about 64 MB. A block never spans two parts.
+        """
+        ...
+
+    def blocks(self, block_size: int | None = None, *, cells: tuple[int, int] | None = None) -> Iterator[Block]:
+        """Read the cells (start, stop), all of them without it, in order, in the blocks of `bounds`.
+
+        A block that lies outside `cells` in part is cut, one that lies outside is not read. May be called any number of
+        times.
         """
         ...
 
@@ -157,6 +165,40 @@ def open_counts(data: Input, *, layer: str | None = None) -> CountSource:
         f"cannot read counts from {type(data).__name__}: give an AnnData, a path (.h5ad, .zarr, 10x .h5, "
         "10x mtx folder) or a list of them",
     )
+
+
+def check_range(cells: tuple[int, int] | None, n_cells: int) -> tuple[int, int]:
+    """Check a range of cells, None being all of them.
+
+    Raises
+    ------
+    InputError
+        If it reaches out of the matrix or ends before it begins.
+    """
+    start, stop = (0, n_cells) if cells is None else cells
+    if not 0 <= start <= stop <= n_cells:
+        raise InputError(f"cells {start} to {stop} are no range within 0 to {n_cells}: give (start, stop)")
+    return start, stop
+
+
+def check_block_size(block_size: int | None) -> None:
+    """Check a number of cells per block.
+
+    Raises
+    ------
+    InputError
+        If it is less than 1.
+    """
+    if block_size is not None and block_size < 1:
+        raise InputError(f"block_size must be at least 1 cell, got {block_size}")
+
+
+def cut(bounds: Iterable[tuple[int, int]], cells: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """Give the pieces of blocks that lie within a range of cells."""
+    for start, stop in bounds:
+        first, last = max(start, cells[0]), min(stop, cells[1])
+        if first < last:
+            yield first, last
 
 
 def check_rows(indices: ArrayLike, n_cells: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

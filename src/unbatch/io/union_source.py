@@ -15,7 +15,7 @@ from scipy import sparse
 
 from unbatch._check import InputError, InputWarning
 from unbatch._types import BoolArray, CodeArray, Counts, IntArray
-from unbatch.io.source import Block, CountSource, check_rows
+from unbatch.io.source import Block, CountSource, check_block_size, check_range, check_rows, cut
 from unbatch.io.tables import join_tables
 
 _FEW = 4
@@ -119,11 +119,25 @@ class UnionSource:
         found = [source.alternatives() for source in self.sources]
         return tuple(name for name in found[0] if all(name in names for names in found[1:]))
 
-    def blocks(self, block_size: int | None = None) -> Iterator[Block]:
-        """Read all cells in order, at most `block_size` at a time and never of two parts at once."""
+    def bounds(self, block_size: int | None = None) -> list[tuple[int, int]]:
+        """Give (start, stop) of each block, at most `block_size` cells and never of two parts."""
+        return [
+            (int(first) + start, int(first) + stop)
+            for first, source in zip(self._starts, self.sources, strict=False)
+            for start, stop in source.bounds(block_size)
+        ]
+
+    def blocks(self, block_size: int | None = None, *, cells: tuple[int, int] | None = None) -> Iterator[Block]:
+        """Read cells in order, at most `block_size` at a time and never of two parts at once."""
+        check_block_size(block_size)
+        return self._blocks(block_size, check_range(cells, self.n_cells))
+
+    def _blocks(self, block_size: int | None, cells: tuple[int, int]) -> Iterator[Block]:
         for part, source in enumerate(self.sources):
-            for block in source.blocks(block_size):
-                yield Block(int(self._starts[part]) + block.start, self._unite(part, block.counts))
+            first = int(self._starts[part])
+            for start, stop in cut([(first, first + source.n_cells)], cells):
+                for block in source.blocks(block_size, cells=(start - first, stop - first)):
+                    yield Block(first + block.start, self._unite(part, block.counts))
 
     def rows(self, indices: ArrayLike) -> Counts:
         """Read some cells, in ascending order."""

@@ -12,7 +12,7 @@ from unbatch.core.concept import fit_concept
 from unbatch.core.matching import match_cells
 from unbatch.core.projection import batch_design, random_basis, regress_out
 from unbatch.core.pseudobulk import MAX_DIMS, Samples, sign_codes
-from unbatch.core.statistics import PseudobulkSums, transfer_weights
+from unbatch.core.statistics import PseudobulkSums, merge, transfer_weights
 from unbatch.io.batches import Batches
 from unbatch.io.reduce import reduce_blocks
 from unbatch.io.source import Block, CountSource
@@ -142,7 +142,7 @@ def _samples(features: FloatArray, active: BoolArray) -> Samples:
     return replace(grouped, codes=codes)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Sums:
     """Accumulator of blocks that knows the sample, the batch and the matches of each cell."""
 
@@ -156,3 +156,6 @@ class _Sums:
         self.sums.add(
             block.counts, sample=self.samples.codes[cells], batch=self.codes[cells], transfer=self.transfer[:, cells]
         )
+
+    def merge(self, other: "_Sums") -> None:
+        self.sums = merge(self.sums, other.sums)

@@ -85,7 +85,7 @@ class MeasuredOnly:
     """
 
     def __init__(self, then: Accumulator, source: CountSource, batches: Batches) -> None:
-        self._then, self._codes = then, batches.codes
+        self.then, self._codes = then, batches.codes
         self._unmeasured = ~measured_by_batch(source, batches)
         pairs = np.unique(np.stack([source.part, batches.codes]), axis=1)
         self._needed = any((source.measured[:, part] & self._unmeasured[:, batch]).any() for part, batch in pairs.T)
@@ -98,18 +98,29 @@ class MeasuredOnly:
             kept.data[self._unmeasured[kept.indices, self._codes[cell]]] = 0
             kept.eliminate_zeros()
             block = Block(block.start, kept)
-        self._then.add(block)
+        self.then.add(block)
+
+    def merge(self, other: "MeasuredOnly") -> None:
+        """Merge what got the blocks."""
+        self.then.merge(other.then)
 
 
 class _Projection:
     """Accumulator that projects each block; blocks may come in any order."""
 
-    def __init__(self, basis: FloatArray, n_cells: int) -> None:
+    def __init__(self, basis: FloatArray) -> None:
         self._basis = basis
-        self.values = np.zeros((n_cells, basis.shape[1]))
+        self.parts: dict[int, FloatArray] = {}
 
     def add(self, block: Block) -> None:
-        self.values[block.start : block.stop] = project(block.counts, self._basis)
+        self.parts[block.start] = project(block.counts, self._basis)
+
+    def merge(self, other: "_Projection") -> None:
+        self.parts.update(other.parts)
+
+    def values(self) -> FloatArray:
+        """Give the coordinates of all cells, (n_cells, n_dims)."""
+        return np.concatenate([self.parts[start] for start in sorted(self.parts)])
 
 
 def survey(source: CountSource, basis: FloatArray, *, progress: Progress) -> FloatArray:
@@ -133,8 +144,8 @@ def survey(source: CountSource, basis: FloatArray, *, progress: Progress) -> Flo
     InputError
         If a value is negative, fractional, infinite or missing.
     """
-    door, projection = DoorCheck(source), _Projection(basis, source.n_cells)
+    door, projection = DoorCheck(source), _Projection(basis)
     with progress.stage("reading counts", total=source.n_cells) as advance:
         reduce_blocks(source, Together(door, projection), progress=advance)
     door.finish()
-    return projection.values
+    return projection.values()
