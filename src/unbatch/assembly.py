@@ -92,7 +92,7 @@ def assemble(
         se=se,
         measured=measured,
         sample=found.sample,
-        overlap=support.cell,
+        overlap=None if found.embedding is None else support.cell,
         embedding=found.embedding,
         batches=batches.levels,
         too_small=batches.too_small,
@@ -137,6 +137,8 @@ def measure_overlap(found: MethodResult, batches: Batches) -> Overlap:
     """
     if found.overlap is not None:
         return found.overlap
+    if found.embedding is None:
+        raise ValueError("a method that places no cells must give their overlap")
     shared = overlap(found.embedding.astype(np.float64), active_codes(batches))
     missing = len(batches.levels) - len(shared.support)
     return Overlap(shared.cell, np.pad(shared.support, (0, missing)))

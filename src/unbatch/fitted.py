@@ -35,11 +35,12 @@ class BatchFit:
     0 in the reference, if there is one."""
     measured: BoolArray
     """Whether the batch measured the gene at all, (n_genes, n_batches)."""
-    sample: IntArray
-    """Pseudobulk sample of each cell, (n_cells,); -1 for cells that took no part in the fit."""
-    overlap: FloatArray
+    sample: IntArray | None
+    """Pseudobulk sample of each cell, (n_cells,); -1 for cells that took no part in the fit. This and the next two are
+    None after a fit of effects only."""
+    overlap: FloatArray | None
     """Share of the other batches that have cells like this one, (n_cells,), between 0 and 1."""
-    embedding: Float32Array
+    embedding: Float32Array | None
     """Batch-free coordinates of the cells, (n_cells, n_dims)."""
     batches: tuple[str, ...]
     """Names of the batches."""
@@ -48,7 +49,8 @@ class BatchFit:
     batch_sizes: IntArray
     """Cells per batch, (n_batches,)."""
     support: FloatArray
-    """Mean overlap of the cells of batch a (row) with batch b (column), (n_batches, n_batches)."""
+    """Mean overlap of the cells of batch a (row) with batch b (column), (n_batches, n_batches); after a fit of effects
+    only, of the cells that were kept for the fit."""
     mu: FloatArray
     """Batch-free expression rate, (n_genes, n_samples); nan-free, 0 where nothing was counted."""
     basis: FloatArray

@@ -138,6 +138,7 @@ class BatchModel:
         *,
         within: Batches | None = None,
         control_genes: Sequence[str] | None = None,
+        effects_only: bool = False,
         layer: str | None = None,
         progress: Progress | None = None,
     ) -> Self:
@@ -155,6 +156,9 @@ class BatchModel:
         control_genes
             Names of genes known to carry only technical variation, which is taken out of the space where cells are
             matched.
+        effects_only
+            Stop once the effects are known, without a second pass over the counts: the cells get no coordinates, no
+            sample and no overlap. Only some methods can.
         layer
             The layer that `source` reads, kept with the result so that `adjust` finds the same counts.
         progress
@@ -169,7 +173,7 @@ class BatchModel:
         ------
         InputError
             If values are not counts, no gene is measured in all batches, the reference is no batch or too small, no
-            control gene is known, or the method knows no `within` or `control_genes`.
+            control gene is known, or the method knows no `within`, `control_genes` or `effects_only`.
 
         Warns
         -----
@@ -179,7 +183,7 @@ class BatchModel:
         """
         method = find_method(self.options)
         self._check_reference(batches)
-        given = {"match_within": within, "control_genes": control_genes}
+        given = {"match_within": within, "control_genes": control_genes, "effects_only": effects_only or None}
         check_design(method, asked=[name for name, value in given.items() if value is not None])
         design: dict[str, Any] = {}
         if within is not None:
@@ -187,6 +191,8 @@ class BatchModel:
             design["within"] = within.codes
         if control_genes is not None:
             design["control_genes"] = control_mask(source, control_genes)
+        if effects_only:
+            design["effects_only"] = True
         controls = source.var.index[design["control_genes"]] if control_genes is not None else ()
         watch = Stopwatch(progress or Silent())
         found = method.fit(source, batches, self.options, seed=self.seed, progress=watch, **design)

@@ -56,10 +56,15 @@ def rank_genes(
 
 
 def mean_expression(fit: BatchFit) -> FloatArray:
-    r"""Batch-free rate of each gene in the mean cell, :math:`\sum_s n_s \mu_{gs} / \sum_s n_s`, (n_genes,)."""
-    taken = fit.sample[fit.sample >= 0]
-    n_cells = np.bincount(taken, minlength=fit.mu.shape[1]).astype(np.float64)
-    return np.asarray(fit.mu @ n_cells / max(taken.size, 1))
+    r"""Batch-free rate of each gene in the mean cell, :math:`\sum_s n_s \mu_{gs} / \sum_s n_s`, (n_genes,).
+
+    After a fit of effects only, in the mean cell of those that were kept for the fit.
+    """
+    if fit.sample is None:
+        n_cells = fit.evidence["state_cells"].sum(axis=1)
+    else:
+        n_cells = np.bincount(fit.sample[fit.sample >= 0], minlength=fit.mu.shape[1]).astype(np.float64)
+    return np.asarray(fit.mu @ n_cells / max(n_cells.sum(), 1.0))
 
 
 def _names(fit: BatchFit, asked: str | Sequence[str] | None) -> list[int]:

@@ -9,11 +9,13 @@
 ``uns["unbatch"]``            batches, parameters, versions, trace, support, mu, basis, ...
 ============================  =====================================================================================
 
+A fit of effects only sets neither ``X_unbatch`` nor the two columns of ``obs``.
+
 One array holds the effects of all batches. Keys named after batches would not do: HDF5 takes "a/b" for a path.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,6 +40,7 @@ RECORD = "unbatch"
 _X = "X"
 _NO_REFERENCE = ""
 _CENTRED = "centred_se"
+_PLACED = "placed"
 _BY_GENE = ("measured", "mu", "basis")
 _NEEDED = (
     *_BY_GENE,
@@ -58,13 +61,14 @@ _NEEDED = (
 
 def write_slots(adata: AnnData, fit: BatchFit) -> None:
     """Put `fit` into the slots of `adata`, replacing what an earlier fit left there."""
-    adata.obsm[EMBEDDING] = fit.embedding
     adata.varm[EFFECTS] = fit.log_delta
     adata.varm[ERRORS] = fit.se
-    adata.obs[SAMPLE] = fit.sample
-    adata.obs[OVERLAP] = fit.overlap
+    _replace(adata.obsm, EMBEDDING, fit.embedding)
+    _replace(adata.obs, SAMPLE, fit.sample)
+    _replace(adata.obs, OVERLAP, fit.overlap)
     adata.uns[RECORD] = {
         "format": FORMAT,
+        _PLACED: fit.embedding is not None,
         "method": fit.method,
         "parameters": dict(fit.parameters),
         "batch_key": _names(fit.batch_key),
@@ -88,6 +92,14 @@ def write_slots(adata: AnnData, fit: BatchFit) -> None:
         "timings": dict(fit.timings),
         **({} if fit.centred_se is None else {_CENTRED: fit.centred_se}),
     }
+
+
+def _replace(table: Any, name: str, values: Any) -> None:  # noqa: ANN401 - obs or obsm, and what belongs there
+    """Put values into a column, or take away what an earlier fit left there."""
+    if values is not None:
+        table[name] = values
+    elif name in table:
+        del table[name]
 
 
 def as_anndata(fit: BatchFit) -> AnnData:
@@ -122,13 +134,14 @@ def read_slots(adata: AnnData, *, where: str = "this AnnData") -> BatchFit:
     record = read_record(adata, where=where)
     rows = gene_rows(adata, record, where=where)
     genes = {name: np.asarray(record[name])[rows] for name in _BY_GENE}
+    placed = _is_placed(record)
     return BatchFit(
         log_delta=np.asarray(adata.varm[EFFECTS], dtype=np.float64),
         se=np.asarray(adata.varm[ERRORS], dtype=np.float64),
         measured=genes["measured"].astype(bool),
-        sample=np.asarray(adata.obs[SAMPLE], dtype=np.int64),
-        overlap=np.asarray(adata.obs[OVERLAP], dtype=np.float64),
-        embedding=np.asarray(adata.obsm[EMBEDDING], dtype=np.float32),
+        sample=np.asarray(adata.obs[SAMPLE], dtype=np.int64) if placed else None,
+        overlap=np.asarray(adata.obs[OVERLAP], dtype=np.float64) if placed else None,
+        embedding=np.asarray(adata.obsm[EMBEDDING], dtype=np.float32) if placed else None,
         batches=_strings(record["batches"]),
         too_small=_strings(record["too_small"]),
         batch_sizes=np.asarray(record["batch_sizes"], dtype=np.int64),
@@ -144,7 +157,7 @@ def read_slots(adata: AnnData, *, where: str = "this AnnData") -> BatchFit:
         layer=None if record["layer"] == _X else str(record["layer"]),
         versions={str(name): str(value) for name, value in record["versions"].items()},
         timings={str(name): float(value) for name, value in record["timings"].items()},
-        obs=adata.obs.drop(columns=[SAMPLE, OVERLAP]),
+        obs=adata.obs.drop(columns=[SAMPLE, OVERLAP]) if placed else adata.obs.copy(),
         var=adata.var.copy(),
         reference=str(record["reference"]) if record.get("reference", _NO_REFERENCE) else None,
         centred_se=np.asarray(record[_CENTRED], dtype=np.float64)[rows] if _CENTRED in record else None,
@@ -174,8 +187,9 @@ def read_record(adata: AnnData, *, where: str = "this AnnData") -> dict[str, Any
         )
     lost = [f"uns['unbatch']['{name}']" for name in _NEEDED if name not in record]
     lost += [f"varm['{name}']" for name in (EFFECTS, ERRORS) if name not in adata.varm]
-    lost += [f"obsm['{EMBEDDING}']"] if EMBEDDING not in adata.obsm else []
-    lost += [f"obs['{name}']" for name in (SAMPLE, OVERLAP) if name not in adata.obs]
+    if _is_placed(record):
+        lost += [f"obsm['{EMBEDDING}']"] if EMBEDDING not in adata.obsm else []
+        lost += [f"obs['{name}']" for name in (SAMPLE, OVERLAP) if name not in adata.obs]
     if lost:
         raise InputError(f"{where} holds only a part of a fit, missing {', '.join(lost)}: fit again")
     shape = (adata.n_vars, len(record["batches"]))
@@ -183,6 +197,11 @@ def read_record(adata: AnnData, *, where: str = "this AnnData") -> dict[str, Any
         found = adata.varm[EFFECTS].shape
         raise InputError(f"{where} holds effects of shape {found} where {shape} (genes x batches) is due: fit again")
     return dict(record)
+
+
+def _is_placed(record: Mapping[str, Any]) -> bool:
+    """Tell whether the cells were placed: not after a fit of effects only."""
+    return bool(record.get(_PLACED, True))
 
 
 def gene_rows(adata: AnnData, record: dict[str, Any], *, where: str = "this AnnData") -> IntArray:

@@ -26,6 +26,7 @@ def batch_effects(
     reference: str | None = None,
     match_within: str | Sequence[str] | None = None,
     control_genes: Sequence[str] | None = None,
+    effects_only: bool = False,
     progress: bool = False,
     copy: bool = False,
 ) -> AnnData | None:
@@ -58,6 +59,9 @@ def batch_effects(
         Batches that share no level cannot be compared then, which a warning tells. None for no such limit.
     control_genes
         Names of genes known to carry only technical variation, which is taken out of the space where cells are matched.
+    effects_only
+        Stop once the effects are known, without a second pass over the counts: ``obsm["X_unbatch"]`` and the columns of
+        ``obs`` are not set. For data on disk whose effects are all you need.
     progress
         Show bars, if standard error is a terminal.
     copy
@@ -124,6 +128,7 @@ def batch_effects(
         batches,
         within=None if match_within is None else label_cells(source, match_within),
         control_genes=control_genes,
+        effects_only=effects_only,
         layer=layer,
         progress=progress_for(quiet=not progress),
     )

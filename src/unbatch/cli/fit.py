@@ -98,6 +98,13 @@ def fit(
         float | None,
         typer.Option(help="Stop once no log effect moves by more. Larger: earlier.", rich_help_panel=_OPTIONS),
     ] = None,
+    effects_only: Annotated[
+        bool,
+        typer.Option(
+            "--effects-only",
+            help="Stop once effects are known, after one pass over the counts: no coordinates and overlap of cells.",
+        ),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Estimate by how much each batch multiplies each gene's counts.
@@ -151,6 +158,7 @@ def fit(
         batches,
         within=label_cells(source, match_within) if match_within else None,
         control_genes=controls,
+        effects_only=effects_only,
         layer=layer,
         progress=progress_for(quiet=quiet),
     )
@@ -197,7 +205,8 @@ def _report(result: BatchFit, inputs: list[Path], output: Path, effects: Path | 
     unknown = int((~result.estimated).sum())
     if unknown:
         say(f"  {thousands(unknown)} of {thousands(result.se.size)} effects are unknown: log effect 0, error inf")
-    say(f"  cells have counterparts in {result.overlap.mean():.0%} of the other batches on average")
+    if result.overlap is not None:
+        say(f"  cells have counterparts in {result.overlap.mean():.0%} of the other batches on average")
     say(f"Wrote {output}")
     if effects:
         say(f"Wrote {effects} (one row per gene and batch, against the {result.expressed_in})")

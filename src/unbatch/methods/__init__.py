@@ -37,7 +37,7 @@ class Method:
     """``fit(source, batches, options, *, seed, progress)``; one that takes a design also ``within=None``, the level of
     each cell inside which it is matched, (n_cells,) int32, and ``control_genes=None``, (n_genes,) bool."""
     takes_design: bool = True
-    """Whether `fit` takes ``within`` and ``control_genes``."""
+    """Whether `fit` takes ``within``, ``control_genes`` and ``effects_only``."""
     centred_se: bool = True
     """Whether the standard errors that `fit` gives are of log delta less its mean over the batches that know the gene;
     else they are of log delta as it is, with independent errors."""
@@ -75,7 +75,7 @@ def check_design(method: Method, *, asked: Sequence[str]) -> None:
     method
         The method.
     asked
-        Names of the design options that the user gave (``match_within``, ``control_genes``).
+        Names of the design options that the user gave (``match_within``, ``control_genes``, ``effects_only``).
 
     Raises
     ------

@@ -21,17 +21,19 @@ class MethodResult:
     """How much of each gene there is, (n_genes,): its weight in the median over genes that fixes a batch's factor."""
     mu: FloatArray
     """Batch-free expression rate, (n_genes, n_samples), on the scale that belongs to `log_delta`."""
-    sample: IntArray
-    """Pseudobulk sample of each cell, (n_cells,), a column of `mu`; -1 for cells that took no part."""
+    sample: IntArray | None
+    """Pseudobulk sample of each cell, (n_cells,), a column of `mu`; -1 for cells that took no part. This and `embedding`
+    are None if the method was to find effects only."""
     basis: FloatArray
     """Gene basis of the embedding, (n_genes, n_dims)."""
-    embedding: Float32Array
+    embedding: Float32Array | None
     """Batch-free coordinates, (n_cells, n_dims)."""
     trace: Mapping[str, FloatArray]
     """One array per quantity followed, one value per iteration."""
     stop_reason: str
     """Why the iterations ended."""
     overlap: Overlap | None = None
-    """Which cells have counterparts in which batches, for all batches, if the method finds out itself."""
+    """Which cells have counterparts in which batches, for all batches, if the method finds out itself; without
+    `embedding` it is the overlap of the cells that were kept for the fit."""
     evidence: Mapping[str, FloatArray] = field(default_factory=dict)
     """What the estimate rests on, one array per quantity; the method says which."""
