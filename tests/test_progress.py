@@ -1,12 +1,14 @@
 """Bars on a terminal, silence elsewhere, and a clock that survives errors."""
 
 import io
+import re
 import subprocess
 import sys
+import time
 
 import pytest
 
-from unbatch._progress import Bars, Silent, Stopwatch, progress_for
+from unbatch._progress import Bars, Lines, Silent, Stopwatch, progress_for
 
 
 class Terminal(io.StringIO):
@@ -48,10 +50,46 @@ def test_nested_and_repeated_stages_share_one_display():
     assert all(name in screen.getvalue() for name in ("outer", "inner", "next"))
 
 
+def test_a_bar_tells_speed_and_time_left(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    screen = Terminal()
+    with Bars(screen).stage("reading counts", total=4000) as advance:
+        advance(1000)
+        time.sleep(0.2)
+        advance(1000)
+    assert "cells/s" in screen.getvalue()
+    assert "left" in screen.getvalue()
+
+
+def test_lines_tell_when_a_stage_begins_and_what_it_took():
+    screen = io.StringIO()
+    lines = Lines(screen)
+    with lines.stage("reading counts", total=4000) as advance:
+        advance(1000)
+        advance(3000)
+    with lines.stage("fitting effects"):
+        pass
+    first, second, third, fourth = screen.getvalue().splitlines()
+    assert first == "reading counts, 4,000 cells ..."
+    assert re.fullmatch(r"reading counts: \d+\.\d\d s, [\d,]+ cells/s", second)
+    assert third == "fitting effects ..."
+    assert re.fullmatch(r"fitting effects: \d+\.\d\d s", fourth)
+
+
+def test_a_stage_that_fails_has_no_closing_line():
+    screen = io.StringIO()
+    with pytest.raises(KeyError), Lines(screen).stage("reading counts"):
+        raise KeyError
+    assert screen.getvalue() == "reading counts ...\n"
+
+
 def test_bars_only_on_a_terminal_and_never_when_quiet():
     assert isinstance(progress_for(Terminal()), Bars)
     assert isinstance(progress_for(Terminal(), quiet=True), Silent)
     assert isinstance(progress_for(io.StringIO()), Silent)
+    assert isinstance(progress_for(io.StringIO(), verbose=True), Lines)
+    assert isinstance(progress_for(Terminal(), verbose=True), Lines)
+    assert isinstance(progress_for(Terminal(), verbose=True, quiet=True), Silent)
 
 
 def test_silence_accepts_every_call(capsys):

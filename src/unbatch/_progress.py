@@ -1,4 +1,4 @@
-"""How long work tells that it goes on: named stages that count towards a total; silence is the default.
+"""How long work tells that it goes on: named stages that count cells towards a total; silence is the default.
 
 Code that loops over cells takes a `Progress` and knows nothing of terminals::
 
@@ -66,24 +66,65 @@ class Bars:
 
     def _open(self) -> "RichProgress":
         from rich.console import Console
-        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
         console = Console(file=self._stream or sys.stderr)
-        columns = (TextColumn("{task.description:<24}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description:<20}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[speed]:>16}"),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
         return RichProgress(*columns, console=console)
 
     @staticmethod
     @contextmanager
     def _bar(display: "RichProgress", name: str, total: int | None) -> Iterator[Advance]:
-        task = display.add_task(name, total=total)
+        start = time.perf_counter()
+        task = display.add_task(name, total=total, speed="")
 
         def advance(units: int) -> None:
             display.advance(task, units)
+            if total is not None:
+                display.update(task, speed=_speed(own.completed, time.perf_counter() - start))
 
+        own = next(one for one in display.tasks if one.id == task)
         yield advance
-        done = total if total is not None else max(display.tasks[task].completed, 1)
+        done = total if total is not None else max(own.completed, 1)
         display.update(task, total=done, completed=done)
+
+
+def _speed(n_cells: float, seconds: float) -> str:
+    return f"{n_cells / max(seconds, 1e-6):,.0f} cells/s"
+
+
+class Lines:
+    """One line as a stage begins and one as it ends, with its time and speed: for logs, and with ``--verbose``."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+
+    def _write(self, text: str) -> None:
+        print(text, file=self._stream or sys.stderr, flush=True)
+
+    @contextmanager
+    def stage(self, name: str, *, total: int | None = None) -> Iterator[Advance]:
+        """Open a stage; one that fails has no second line."""
+        done = 0
+
+        def advance(units: int) -> None:
+            nonlocal done
+            done += units
+
+        start = time.perf_counter()
+        self._write(f"{name} ..." if total is None else f"{name}, {total:,} cells ...")
+        yield advance
+        seconds = time.perf_counter() - start
+        self._write(f"{name}: {seconds:.2f} s" + (f", {_speed(done, seconds)}" if total is not None else ""))
 
 
 class Stopwatch:
@@ -107,7 +148,9 @@ class Stopwatch:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
-def progress_for(stream: TextIO | None = None, *, quiet: bool = False) -> Progress:
-    """Bars when `stream` (default: standard error) is a terminal and `quiet` is off, silence otherwise."""
+def progress_for(stream: TextIO | None = None, *, quiet: bool = False, verbose: bool = False) -> Progress:
+    """Bars when `stream` (default: standard error) is a terminal and `quiet` is off; lines if `verbose`; or silence."""
     stream = stream or sys.stderr
+    if verbose and not quiet:
+        return Lines(stream)
     return Bars(stream) if stream.isatty() and not quiet else Silent()

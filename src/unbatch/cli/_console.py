@@ -37,6 +37,9 @@ Layer = Annotated[
     typer.Option(help='Where the raw counts are: a layer, or "raw" for raw.X. (default: X)', show_default=False),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars (they never show in a pipe).")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print a line per stage with its time, instead of bars; also in a pipe.")
+]
 
 USER_ERROR = 2
 _MOST_PATHS = 5

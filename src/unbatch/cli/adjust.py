@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from unbatch._progress import progress_for
-from unbatch.cli._console import Inputs, Quiet, check_output, open_inputs, say, thousands
+from unbatch.cli._console import Inputs, Quiet, Verbose, check_output, open_inputs, say, thousands
 
 
 def adjust(
@@ -24,6 +24,7 @@ def adjust(
         typer.Option(help="Where the raw counts are. (default: where the fit found them)", show_default=False),
     ] = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Divide the fitted effects out of the counts.
 
@@ -47,7 +48,7 @@ def adjust(
     check_output(output, [*inputs, model], suffixes=(".h5ad", ".zarr"))
     fit = BatchModel.load(model).result
     source = open_inputs(inputs, layer or fit.layer)
-    blocks = adjusted_blocks(source, fit, progress=progress_for(quiet=quiet))
+    blocks = adjusted_blocks(source, fit, progress=progress_for(quiet=quiet, verbose=verbose))
     record = {
         "expressed_in": fit.expressed_in,
         "model": model.name,

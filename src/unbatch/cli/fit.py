@@ -9,7 +9,18 @@ import typer
 
 from unbatch._check import InputError
 from unbatch._progress import progress_for
-from unbatch.cli._console import BatchKey, Inputs, Layer, Quiet, check_output, open_inputs, paths, say, thousands
+from unbatch.cli._console import (
+    BatchKey,
+    Inputs,
+    Layer,
+    Quiet,
+    Verbose,
+    check_output,
+    open_inputs,
+    paths,
+    say,
+    thousands,
+)
 from unbatch.fitted import BatchFit
 
 _UNSURE = 0.5
@@ -106,6 +117,7 @@ def fit(
         ),
     ] = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Estimate by how much each batch multiplies each gene's counts.
 
@@ -160,7 +172,7 @@ def fit(
         control_genes=controls,
         effects_only=effects_only,
         layer=layer,
-        progress=progress_for(quiet=quiet),
+        progress=progress_for(quiet=quiet, verbose=verbose),
     )
     model.save(output)
     if effects:

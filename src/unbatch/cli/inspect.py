@@ -12,7 +12,7 @@ import typer
 
 from unbatch._check import InputError, InputWarning
 from unbatch._progress import Progress, progress_for
-from unbatch.cli._console import USER_ERROR, BatchKey, Inputs, Layer, Quiet, open_inputs, paths, say, thousands
+from unbatch.cli._console import USER_ERROR, BatchKey, Inputs, Layer, Quiet, Verbose, open_inputs, paths, say, thousands
 from unbatch.core.confounding import Crossing
 from unbatch.io.batches import Batches
 from unbatch.io.door import DoorReport
@@ -64,6 +64,7 @@ def inspect(
         ),
     ] = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Look at an input before fitting: what is in it, what is wrong with it, what a fit would cost.
 
@@ -80,7 +81,9 @@ def inspect(
     from unbatch.methods import DEFAULT_METHOD, options_for
 
     options = options_for(method or DEFAULT_METHOD)
-    findings = _look(inputs, batch_key, condition=condition, layer=layer, progress=progress_for(quiet=quiet))
+    findings = _look(
+        inputs, batch_key, condition=condition, layer=layer, progress=progress_for(quiet=quiet, verbose=verbose)
+    )
     _describe(findings)
     for problem in findings.errors:
         say(f"Error: {problem}")

@@ -7,7 +7,7 @@ import typer
 
 from unbatch._check import InputError
 from unbatch._progress import progress_for
-from unbatch.cli._console import Quiet, check_output, paths, say, thousands
+from unbatch.cli._console import Quiet, Verbose, check_output, paths, say, thousands
 
 _TYPES = "Discrete cell types"
 _BATCHES = "Batches"
@@ -78,6 +78,7 @@ def simulate(
         float | None, typer.Option(help="Counts of the median cell. (default: natural)", rich_help_panel=_NOISE)
     ] = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Make counts whose batch effects are known, to see what a method recovers.
 
@@ -115,7 +116,7 @@ def simulate(
         dispersion=dispersion,
         median_depth=median_depth,
         seed=seed,
-        progress=progress_for(quiet=quiet),
+        progress=progress_for(quiet=quiet, verbose=verbose),
     )
     say(f"Simulated {thousands(n_cells)} cells x {thousands(n_genes)} genes in {n_batches} batches")
     say(f"Wrote {output} (truth in varm 'log_delta_true')")
