@@ -5,6 +5,11 @@ from scipy import sparse
 
 from unbatch._check import InputError
 from unbatch._types import CodeArray, Counts, FloatArray
+from unbatch.core.kernels.division import divide
+from unbatch.core.parallel import in_ranges
+from unbatch.core.rows import rows_of
+
+_ROWS = 1024
 
 
 def adjust_counts(counts: Counts, delta: FloatArray, batch: CodeArray) -> Counts:
@@ -40,7 +45,12 @@ def adjust_counts(counts: Counts, delta: FloatArray, batch: CodeArray) -> Counts
         raise InputError(f"{(~usable).sum()} of {delta.size} effects are not positive and finite; use 1 for no effect")
     if batch.max(initial=-1) >= n_batches:
         raise InputError(f"batch codes go up to {batch.max()}, but delta has {n_batches} batches")
-    divisors = np.vstack([delta.T, np.ones(n_genes)])  # the last row serves code -1
-    rows = np.repeat(np.where(batch >= 0, batch, n_batches), np.diff(counts.indptr))
-    data = (counts.data / divisors[rows, counts.indices]).astype(np.float32)
+    divisors, data = np.ascontiguousarray(delta.T), np.empty(counts.nnz, dtype=np.float32)
+
+    def some(start: int, stop: int) -> None:
+        rows = rows_of(counts, start, stop)
+        here = data[int(counts.indptr[start]) : int(counts.indptr[stop])]
+        divide(*rows, batch[start:stop], divisors, here)
+
+    in_ranges(some, counts.shape[0], step=_ROWS)
     return sparse.csr_array((data, counts.indices.copy(), counts.indptr.copy()), shape=counts.shape)

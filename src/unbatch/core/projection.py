@@ -1,8 +1,16 @@
-"""Cells in a few dimensions: random projection of counts, and removal of what the batch explains linearly."""
+"""Cells in a few dimensions: projection of counts and of their logs, and removal of what the batch explains."""
+
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
-from unbatch._types import CodeArray, Counts, FloatArray
+from unbatch._types import BoolArray, CodeArray, Counts, FloatArray
+from unbatch.core.kernels import projection
+from unbatch.core.parallel import in_ranges
+from unbatch.core.rows import rows_of
+
+_ROWS = 1024
 
 
 def random_basis(n_genes: int, n_dims: int, *, rng: np.random.Generator) -> FloatArray:
@@ -42,7 +50,115 @@ def project(counts: Counts, basis: FloatArray) -> FloatArray:
     -------
     (n_cells, n_dims)
     """
-    return np.asarray(counts.astype(np.float64, copy=False) @ basis, dtype=np.float64)
+    basis, out = np.ascontiguousarray(basis, dtype=np.float64), np.empty((counts.shape[0], basis.shape[1]))
+
+    def some(start: int, stop: int) -> None:
+        projection.project(*rows_of(counts, start, stop), basis, out[start:stop])
+
+    in_ranges(some, counts.shape[0], step=_ROWS)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class LogAxes:
+    r"""Axes for the logs of adjusted counts, ready to be used on one block of cells after another.
+
+    .. math:: q_j = V^\top \log(1 + a\, Y_j / (\delta_{k(j)} l_j)), \qquad
+              l_j = \sum_{g \in genes} Y_{gj} / \delta_{g k(j)}
+
+    Attributes
+    ----------
+    factor
+        (n_batches, n_genes), :math:`1 / \delta`.
+    inside
+        (n_genes,), 1 for genes that make up the size factor, 0 for others.
+    place
+        (n_genes,), row of `basis`, -1 for genes that are on no axis.
+    basis
+        (n_used, n_dims), the rows of V that are not 0.
+    """
+
+    factor: FloatArray
+    inside: FloatArray
+    place: CodeArray
+    basis: FloatArray
+
+    @classmethod
+    def of(cls, basis: FloatArray, *, log_delta: FloatArray, genes: BoolArray) -> Self:
+        """Prepare axes.
+
+        Parameters
+        ----------
+        basis
+            V, (n_genes, n_dims). Genes whose row is 0 cost next to nothing.
+        log_delta
+            Log effects to be divided out, (n_genes, n_batches).
+        genes
+            Genes that make up the size factor, (n_genes,).
+        """
+        used = np.flatnonzero(np.any(basis != 0, axis=1))
+        place = np.full(len(basis), -1, dtype=np.int32)
+        place[used] = np.arange(len(used), dtype=np.int32)
+        return cls(
+            factor=np.ascontiguousarray(np.exp(-log_delta).T),
+            inside=genes.astype(np.float64),
+            place=place,
+            basis=np.ascontiguousarray(basis[used], dtype=np.float64),
+        )
+
+    def sizes(self, counts: Counts, batch: CodeArray) -> FloatArray:
+        """Size factor l of each cell, (n_cells,); 1 for cells without counts."""
+        size = np.empty(counts.shape[0])
+
+        def some(start: int, stop: int) -> None:
+            rows = rows_of(counts, start, stop)
+            projection.adjusted_sizes(*rows, batch[start:stop], self.factor, self.inside, size[start:stop])
+
+        in_ranges(some, len(size), step=_ROWS)
+        size[size == 0] = 1.0
+        return size
+
+    def project(self, counts: Counts, batch: CodeArray, *, scale: float, size: FloatArray | None = None) -> FloatArray:
+        """Find the coordinates of some cells.
+
+        Each cell is summed on its own, in the order of its genes: neither the split of the cells into blocks nor the
+        number of threads changes a bit.
+
+        Parameters
+        ----------
+        counts
+            Counts, (n_cells, n_genes).
+        batch
+            Batch of each cell, (n_cells,), a column of `log_delta`.
+        scale
+            Counts a to which each cell is normalised.
+        size
+            Size factor of each cell, (n_cells,), if it is known.
+
+        Returns
+        -------
+        (n_cells, n_dims)
+        """
+        scaling = scale / (self.sizes(counts, batch) if size is None else size)
+        out = np.empty((counts.shape[0], self.basis.shape[1]))
+        longest = int(np.diff(counts.indptr).max(initial=0))
+
+        def some(start: int, stop: int) -> None:
+            projection.project_logs(
+                *rows_of(counts, start, stop),
+                batch[start:stop],
+                self.factor,
+                self.place,
+                self.basis,
+                scaling[start:stop],
+                np.empty(longest),
+                np.empty(longest),
+                np.empty(longest, dtype=np.int32),
+                out[start:stop],
+            )
+
+        in_ranges(some, len(out), step=_ROWS)
+        return out
 
 
 def batch_design(batch: CodeArray, n_batches: int) -> FloatArray:

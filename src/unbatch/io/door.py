@@ -2,16 +2,21 @@
 
 import warnings
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import pandas as pd
 
 from unbatch._check import InputError, InputWarning
-from unbatch._types import BoolArray, FloatArray, IntArray
+from unbatch._types import FloatArray, IntArray
+from unbatch.core.kernels.totals import totals
+from unbatch.core.parallel import in_ranges
+from unbatch.core.rows import rows_of
 from unbatch.io.source import Block, CountSource
 
-LARGEST_COUNT = 2**53
+LARGEST_COUNT = 2.0**53
 """Whole numbers up to here are exact in float64."""
+_ROWS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,17 +65,22 @@ class DoorCheck:
             At the first block with a value that is negative, NaN, infinite, fractional, or 2^53 or more: says how many
             of the block's values are, where the first is, and which other matrix of the input looks like counts.
         """
-        data = block.counts.data
-        # comparisons with NaN are false, so NaN is caught here too
-        good = (data >= 0) & (data < LARGEST_COUNT) & (data == np.trunc(data))
-        if not good.all():
-            raise InputError(self._refusal(block, good))
-        values = data.astype(np.int64)
-        sums = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(values)])
-        self.rows[block.start] = np.diff(sums[block.counts.indptr])
-        per_gene = np.bincount(block.counts.indices, weights=data, minlength=self._source.n_genes)
-        self.counts_per_gene += per_gene.astype(np.int64)
-        self.n_nonzero += int(np.count_nonzero(values))
+        counts, n_cells = block.counts, block.stop - block.start
+        per_cell = np.empty(n_cells, dtype=np.int64)
+        found: dict[int, tuple[int, int]] = {}
+        lock = Lock()
+
+        def some(start: int, stop: int) -> None:
+            per_gene = np.zeros_like(self.counts_per_gene)
+            found[start] = totals(*rows_of(counts, start, stop), LARGEST_COUNT, per_cell[start:stop], per_gene)
+            with lock:
+                self.counts_per_gene += per_gene
+
+        in_ranges(some, n_cells, step=_ROWS)
+        if any(bad for _, bad in found.values()):
+            raise InputError(self._refusal(block))
+        self.rows[block.start] = per_cell
+        self.n_nonzero += sum(n_nonzero for n_nonzero, _ in found.values())
 
     def merge(self, other: "DoorCheck") -> None:
         """Add what another check of the same source has counted."""
@@ -104,8 +114,10 @@ class DoorCheck:
             warnings.warn(text, InputWarning, stacklevel=2)
         return DoorReport(counts_per_cell, self.counts_per_gene.copy(), self.n_nonzero, tuple(texts))
 
-    def _refusal(self, block: Block, good: BoolArray) -> str:
+    def _refusal(self, block: Block) -> str:
         data = block.counts.data
+        # comparisons with NaN are false, so NaN is caught here too
+        good = (data >= 0) & (data < LARGEST_COUNT) & (data == np.trunc(data))
         first = int(np.flatnonzero(~good)[0])
         cell = int(np.searchsorted(block.counts.indptr, first, side="right")) - 1
         cell_name = self._source.obs.index[block.start + cell]

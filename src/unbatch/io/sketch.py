@@ -57,12 +57,16 @@ class KeptRows:
 
     def __init__(self, chosen: BoolArray) -> None:
         self._chosen = chosen
-        self._parts: dict[int, Counts] = {}
+        self.parts: dict[int, Counts] = {}
 
     def add(self, block: Block) -> None:
         """Keep the chosen cells of a block."""
-        self._parts[block.start] = block.counts[np.flatnonzero(self._chosen[block.start : block.stop])]
+        self.parts[block.start] = block.counts[np.flatnonzero(self._chosen[block.start : block.stop])]
+
+    def merge(self, other: "KeptRows") -> None:
+        """Take in the cells that another one kept."""
+        self.parts.update(other.parts)
 
     def counts(self) -> Counts:
         """Give the kept cells in the order of the source, (n_chosen, n_genes)."""
-        return sparse.csr_array(sparse.vstack([self._parts[start] for start in sorted(self._parts)], format="csr"))
+        return sparse.csr_array(sparse.vstack([self.parts[start] for start in sorted(self.parts)], format="csr"))

@@ -7,15 +7,15 @@ import numpy as np
 
 from unbatch._check import InputError, InputWarning
 from unbatch._progress import Progress
-from unbatch._types import BoolArray, CodeArray, Float32Array, IntArray
+from unbatch._types import BoolArray, CodeArray, IntArray
 from unbatch.core.diagnostics import Overlap
 from unbatch.core.matched import MatchedFit, Settings, fit_matched
-from unbatch.core.states import adjusted_logs
 from unbatch.io.batches import Batches, measured_by_batch
 from unbatch.io.door import DoorCheck
 from unbatch.io.reduce import Together, reduce_blocks
 from unbatch.io.sketch import KeptRows, choose_rows
-from unbatch.io.source import Block, CountSource
+from unbatch.io.source import CountSource
+from unbatch.methods.placing import Placed, Placing, overlap_of_fitted, spread_out
 from unbatch.methods.result import MethodResult
 from unbatch.methods.survey import MeasuredOnly, active_codes, shared_genes
 
@@ -75,6 +75,7 @@ def fit(
     progress: Progress,
     within: CodeArray | None = None,
     control_genes: BoolArray | None = None,
+    effects_only: bool = False,
 ) -> MethodResult:
     r"""Estimate batch effects from cells of the same state in different batches.
 
@@ -87,7 +88,7 @@ def fit(
     Parameters
     ----------
     source
-        Counts, (n_cells, n_genes). Read twice.
+        Counts, (n_cells, n_genes). Read twice, or once for effects only.
     batches
         Batch of each cell. Cells of batches that are too small take no part.
     options
@@ -100,6 +101,9 @@ def fit(
         Level of each cell, (n_cells,): only cells of one level are compared.
     control_genes
         Genes known to carry technical variation only, (n_genes,): it is taken out before cells are compared.
+    effects_only
+        Whether to stop once the effects are known: cells get no coordinates and no state, and overlap is that of the
+        cells that were fitted.
 
     Returns
     -------
@@ -132,14 +136,15 @@ def fit(
     level = np.zeros_like(codes) if within is None else within
     counts, cells = kept.counts(), np.flatnonzero(chosen)
     counts, cells = counts[np.flatnonzero(codes[cells] >= 0)], cells[codes[cells] >= 0]
-    used, compact = np.unique(codes[cells].astype(np.int64), return_inverse=True)
+    used, inverse = np.unique(codes[cells].astype(np.int64), return_inverse=True)
+    compact: CodeArray = np.asarray(inverse, dtype=np.int32)
     if len(used) < _MIN_BATCHES:
         raise InputError(f"only {len(used)} batch of {source.description} has cells with counts: two are needed")
     measured = measured_by_batch(source, batches)[:, used]
     with progress.stage("fitting effects"):
         fitted = fit_matched(
             counts,
-            compact.astype(np.int32),
+            compact,
             measured=measured,
             level=level[cells],
             control_genes=control_genes,
@@ -154,10 +159,20 @@ def fit(
             seed=seed,
         )
     _warn_of_unidentifiable(fitted, [batches.levels[code] for code in used])
-    everywhere = _Everywhere(fitted, codes=codes, used=used, level=level, shared=shared)
-    with progress.stage("placing cells", total=source.n_cells) as advance:
-        reduce_blocks(source, everywhere, progress=advance)
-    return _result(fitted, everywhere, used=used, n_batches=len(batches.levels), totals=report.counts_per_gene)
+    placed: Placed | None = None
+    if not effects_only:
+        placing = Placing(fitted, codes=codes, used=used, genes=shared, level=within)
+        with progress.stage("placing cells", total=source.n_cells) as advance:
+            reduce_blocks(source, placing, progress=advance)
+        placed = placing.finish()
+    overlap = placed.overlap if placed else overlap_of_fitted(fitted, compact)
+    return _result(
+        fitted,
+        placed,
+        overlap=spread_out(overlap, used=used, n_batches=len(batches.levels)),
+        used=used,
+        totals=report.counts_per_gene,
+    )
 
 
 def _check_sketch(codes: CodeArray, chosen: BoolArray, options: MatchedOptions) -> None:
@@ -192,69 +207,27 @@ def _warn_of_unidentifiable(fitted: MatchedFit, names: list[str]) -> None:
         )
 
 
-class _Everywhere:
-    """Accumulator that places every cell: coordinates, state, and the other batches that have cells like it."""
-
-    def __init__(
-        self, fitted: MatchedFit, *, codes: CodeArray, used: IntArray, level: CodeArray, shared: BoolArray
-    ) -> None:
-        self._fitted, self._level, self._shared = fitted, level, shared
-        compact = np.full(int(max(codes.max(initial=0), used.max())) + 2, len(used), dtype=np.int32)
-        compact[used] = np.arange(len(used), dtype=np.int32)
-        compact[-1] = len(used)
-        self._batch = compact[codes]
-        known = fitted.effects.log_delta * fitted.tied.identifiable
-        self._log_delta = np.column_stack([known, np.zeros(len(known))])
-        self.embedding: Float32Array = np.zeros((len(codes), fitted.basis.shape[1]), dtype=np.float32)
-        self.sample: IntArray = np.full(len(codes), -1, dtype=np.int64)
-        self.has: BoolArray = np.zeros((len(codes), len(used)), dtype=bool)
-
-    def add(self, block: Block) -> None:
-        cells = slice(block.start, block.stop)
-        batch, fitted = self._batch[cells], self._fitted
-        logs, _ = adjusted_logs(block.counts, self._log_delta, batch=batch, genes=self._shared, scale=fitted.scale)
-        where = np.asarray(logs @ fitted.basis)
-        self.embedding[cells] = where
-        takes_part = batch < fitted.support.shape[1]
-        state = fitted.states.nearest(where, self._level[cells])
-        self.sample[cells] = np.where(takes_part, state, -1)
-        own = fitted.support[state, np.minimum(batch, fitted.support.shape[1] - 1)] & takes_part
-        self.has[cells] = fitted.support[state] & own[:, None]
-
-    def overlap(self) -> Overlap:
-        """Share of the other batches that have cells in the state of each cell, and its mean by pair of batches."""
-        n_batches = self.has.shape[1]
-        mine = self._batch[:, None] == np.arange(n_batches)
-        others = self.has & ~mine
-        members = np.maximum(mine.sum(axis=0), 1)
-        support = (mine.T.astype(np.float64) @ others) / members[:, None]
-        return Overlap(others.sum(axis=1) / max(n_batches - 1, 1), support)
-
-
 def _result(
-    fitted: MatchedFit, everywhere: _Everywhere, *, used: IntArray, n_batches: int, totals: IntArray
+    fitted: MatchedFit, placed: Placed | None, *, overlap: Overlap, used: IntArray, totals: IntArray
 ) -> MethodResult:
-    effects = fitted.effects
+    effects, n_batches = fitted.effects, len(overlap.support)
     n_genes = len(effects.log_delta)
     log_delta, se = np.zeros((n_genes, n_batches)), np.full((n_genes, n_batches), np.inf)
     informative = np.zeros((n_genes, n_batches), dtype=bool)
     log_delta[:, used], se[:, used] = effects.log_delta, effects.se
     informative[:, used] = (totals > 0)[:, None] & fitted.tied.identifiable
-    overlap = everywhere.overlap()
-    support = np.zeros((n_batches, n_batches))
-    support[np.ix_(used, used)] = overlap.support
     return MethodResult(
         log_delta=log_delta,
         se=se,
         informative=informative,
         expression=totals.astype(np.float64),
         mu=effects.rate * fitted.scale,
-        sample=everywhere.sample,
+        sample=placed.sample if placed else None,
         basis=fitted.basis,
-        embedding=everywhere.embedding,
+        embedding=placed.embedding if placed else None,
         trace=fitted.trace,
         stop_reason=fitted.stop_reason,
-        overlap=Overlap(overlap.cell, support),
+        overlap=overlap,
         evidence={
             "state_support": fitted.support.astype(np.float64),
             "state_cells": fitted.cells,

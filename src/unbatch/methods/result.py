@@ -22,8 +22,8 @@ class MethodResult:
     mu: FloatArray
     """Batch-free expression rate, (n_genes, n_samples), on the scale that belongs to `log_delta`."""
     sample: IntArray | None
-    """Pseudobulk sample of each cell, (n_cells,), a column of `mu`; -1 for cells that took no part. This and `embedding`
-    are None if the method was to find effects only."""
+    """Pseudobulk sample of each cell, (n_cells,), a column of `mu`; -1 for cells that took no part. This and
+    `embedding` are None if the method was to find effects only."""
     basis: FloatArray
     """Gene basis of the embedding, (n_genes, n_dims)."""
     embedding: Float32Array | None
