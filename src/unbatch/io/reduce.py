@@ -1,8 +1,9 @@
-"""Walk over the blocks of a source, reading ahead of the computing."""
+"""Walk over the blocks of a source, on this machine reading ahead of the computing, or wherever a driver does it."""
 
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
 from unbatch.io.source import Block, CountSource
@@ -47,17 +48,53 @@ class Together:
             mine.merge(theirs)
 
 
+class Driver(Protocol):
+    """Who walks over the blocks: this process, or the workers of a cluster."""
+
+    def reduce(
+        self,
+        source: CountSource,
+        accumulator: AnyAccumulator,
+        *,
+        block_size: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> AnyAccumulator:
+        """Do what `reduce_blocks` says."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalDriver:
+    """Walks over the blocks in this process: one thread reads while this one computes.
+
+    At most three blocks are in memory: the one in work, one waiting, one being read.
+    """
+
+    def reduce(
+        self,
+        source: CountSource,
+        accumulator: AnyAccumulator,
+        *,
+        block_size: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> AnyAccumulator:
+        """Add the blocks one after another. When it raises, the reading thread has ended."""
+        for block in read_ahead(source.blocks(block_size)):
+            accumulator.add(block)
+            if progress is not None:
+                progress(block.stop - block.start)
+        return accumulator
+
+
 def reduce_blocks(
     source: CountSource,
     accumulator: AnyAccumulator,
     *,
     block_size: int | None = None,
     progress: Callable[[int], None] | None = None,
+    driver: Driver | None = None,
 ) -> AnyAccumulator:
     """Add all blocks of a source to an accumulator, which is changed and given back.
-
-    One thread reads while this one computes. At most three blocks are in memory: the one in work, one waiting, one
-    being read.
 
     Parameters
     ----------
@@ -68,18 +105,16 @@ def reduce_blocks(
     block_size
         Cells per block; None lets the source choose. Larger blocks take more memory and fewer reads.
     progress
-        Called after each block with the number of its cells.
+        Called with the number of cells that were added since the last call.
+    driver
+        Who walks; None is this process. All give the same bits.
 
     Raises
     ------
     InputError
-        If the source cannot be read, or the accumulator refuses what it gets. The reading thread has ended by then.
+        If the source cannot be read, or the accumulator refuses what it gets.
     """
-    for block in read_ahead(source.blocks(block_size)):
-        accumulator.add(block)
-        if progress is not None:
-            progress(block.stop - block.start)
-    return accumulator
+    return (driver or LocalDriver()).reduce(source, accumulator, block_size=block_size, progress=progress)
 
 
 def read_ahead(blocks: Iterator[Block]) -> Iterator[Block]:

@@ -47,7 +47,7 @@ class UnionSource:
         return pd.Index(dict.fromkeys(name for source in self.sources for name in source.var.index), dtype=object)
 
     @cached_property
-    def _gene_of(self) -> tuple[CodeArray, ...]:
+    def gene_of(self) -> tuple[CodeArray, ...]:
         """For each part, where its genes are among those of all."""
         return tuple(self._genes.get_indexer(source.var.index).astype(np.int32) for source in self.sources)
 
@@ -91,7 +91,7 @@ class UnionSource:
     def measured(self) -> BoolArray:
         """Whether a part has a gene, (n_genes, n_parts)."""
         measured = np.zeros((self.n_genes, len(self.sources)), dtype=np.bool_)
-        for part, genes in enumerate(self._gene_of):
+        for part, genes in enumerate(self.gene_of):
             measured[genes, part] = True
         return measured
 
@@ -110,7 +110,7 @@ class UnionSource:
         """Annotation of all genes, from the first part that has them."""
         pieces = [
             source.var[~self.measured[genes, :part].any(axis=1)]
-            for part, (source, genes) in enumerate(zip(self.sources, self._gene_of, strict=True))
+            for part, (source, genes) in enumerate(zip(self.sources, self.gene_of, strict=True))
         ]
         return join_tables(pieces)
 
@@ -150,7 +150,7 @@ class UnionSource:
         return sparse.vstack(pieces, format="csr")
 
     def _unite(self, part: int, counts: Counts) -> Counts:
-        columns = self._gene_of[part][counts.indices]
+        columns = self.gene_of[part][counts.indices]
         united = sparse.csr_array((counts.data, columns, counts.indptr), shape=(counts.shape[0], self.n_genes))
         united.sort_indices()
         return united

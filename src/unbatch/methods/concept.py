@@ -14,7 +14,8 @@ from unbatch.core.projection import batch_design, random_basis, regress_out
 from unbatch.core.pseudobulk import MAX_DIMS, Samples, sign_codes
 from unbatch.core.statistics import PseudobulkSums, merge, transfer_weights
 from unbatch.io.batches import Batches
-from unbatch.io.reduce import reduce_blocks
+from unbatch.io.known import PerCell
+from unbatch.io.reduce import Driver, reduce_blocks
 from unbatch.io.source import Block, CountSource
 from unbatch.methods.result import MethodResult
 from unbatch.methods.survey import MeasuredOnly, active_codes, shared_genes, survey
@@ -55,7 +56,13 @@ class ConceptOptions:
 
 
 def fit(
-    source: CountSource, batches: Batches, options: ConceptOptions, *, seed: int, progress: Progress
+    source: CountSource,
+    batches: Batches,
+    options: ConceptOptions,
+    *,
+    seed: int,
+    progress: Progress,
+    driver: Driver | None = None,
 ) -> MethodResult:
     r"""Estimate batch effects by the published method.
 
@@ -80,6 +87,8 @@ def fit(
         Of the random projection.
     progress
         Told of each stage.
+    driver
+        Who reads the counts; None is this process.
 
     Returns
     -------
@@ -92,7 +101,7 @@ def fit(
     """
     basis = random_basis(source.n_genes, options.n_dims, rng=np.random.default_rng(seed))
     basis *= shared_genes(source, batches)[:, None]
-    raw = survey(source, basis, progress=progress)
+    raw = survey(source, basis, progress=progress, driver=driver)
     codes = active_codes(batches, raw)
     with progress.stage("matching cells"):
         features = _without_batch(raw, codes, len(batches.levels))
@@ -101,12 +110,12 @@ def fit(
         transfer = transfer_weights(matches.weights, samples, batch=codes)
     sums = _Sums(
         PseudobulkSums(n_genes=source.n_genes, n_samples=samples.n_samples, n_batches=len(batches.levels)),
-        samples,
-        codes,
-        transfer,
+        PerCell(samples.codes),
+        PerCell(codes),
+        PerCell(sparse.csr_array(transfer.T)),
     )
     with progress.stage("summing counts", total=source.n_cells) as advance:
-        reduce_blocks(source, MeasuredOnly(sums, source, batches), progress=advance)
+        reduce_blocks(source, MeasuredOnly(sums, source, batches), progress=advance, driver=driver)
     stats = sums.sums.finish()
     with progress.stage("fitting effects"):
         fitted = fit_concept(stats, max_iter=options.max_iter, tol=options.tol)
@@ -147,14 +156,18 @@ class _Sums:
     """Accumulator of blocks that knows the sample, the batch and the matches of each cell."""
 
     sums: PseudobulkSums
-    samples: Samples
-    codes: CodeArray
-    transfer: sparse.csc_array
+    samples: PerCell[CodeArray]
+    codes: PerCell[CodeArray]
+    transfer: PerCell[sparse.csr_array]
+    """The columns of `transfer_weights` as rows."""
 
     def add(self, block: Block) -> None:
-        cells = slice(block.start, block.stop)
+        cells = (block.start, block.stop)
         self.sums.add(
-            block.counts, sample=self.samples.codes[cells], batch=self.codes[cells], transfer=self.transfer[:, cells]
+            block.counts,
+            sample=self.samples.of(*cells),
+            batch=self.codes.of(*cells),
+            transfer=sparse.csc_array(self.transfer.of(*cells).T),
         )
 
     def merge(self, other: "_Sums") -> None:

@@ -8,7 +8,8 @@ from unbatch._types import BoolArray, CodeArray, FloatArray
 from unbatch.core.projection import project
 from unbatch.io.batches import Batches, measured_by_batch
 from unbatch.io.door import DoorCheck
-from unbatch.io.reduce import Accumulator, Together, reduce_blocks
+from unbatch.io.known import PerCell, Shared
+from unbatch.io.reduce import Accumulator, Driver, Together, reduce_blocks
 from unbatch.io.source import Block, CountSource
 
 
@@ -85,17 +86,18 @@ class MeasuredOnly:
     """
 
     def __init__(self, then: Accumulator, source: CountSource, batches: Batches) -> None:
-        self.then, self._codes = then, batches.codes
-        self._unmeasured = ~measured_by_batch(source, batches)
+        self.then, self._codes = then, PerCell(batches.codes)
+        unmeasured = ~measured_by_batch(source, batches)
         pairs = np.unique(np.stack([source.part, batches.codes]), axis=1)
-        self._needed = any((source.measured[:, part] & self._unmeasured[:, batch]).any() for part, batch in pairs.T)
+        self._needed = any((source.measured[:, part] & unmeasured[:, batch]).any() for part, batch in pairs.T)
+        self._unmeasured = Shared(unmeasured)
 
     def add(self, block: Block) -> None:
         """Drop the counts and pass the rest on."""
         if self._needed:
             kept = block.counts.copy()
-            cell = np.repeat(np.arange(block.start, block.stop), np.diff(kept.indptr))
-            kept.data[self._unmeasured[kept.indices, self._codes[cell]]] = 0
+            codes = np.repeat(self._codes.of(block.start, block.stop), np.diff(kept.indptr))
+            kept.data[self._unmeasured.value[kept.indices, codes]] = 0
             kept.eliminate_zeros()
             block = Block(block.start, kept)
         self.then.add(block)
@@ -109,11 +111,11 @@ class _Projection:
     """Accumulator that projects each block; blocks may come in any order."""
 
     def __init__(self, basis: FloatArray) -> None:
-        self._basis = basis
+        self._basis = Shared(basis)
         self.parts: dict[int, FloatArray] = {}
 
     def add(self, block: Block) -> None:
-        self.parts[block.start] = project(block.counts, self._basis)
+        self.parts[block.start] = project(block.counts, self._basis.value)
 
     def merge(self, other: "_Projection") -> None:
         self.parts.update(other.parts)
@@ -123,7 +125,7 @@ class _Projection:
         return np.concatenate([self.parts[start] for start in sorted(self.parts)])
 
 
-def survey(source: CountSource, basis: FloatArray, *, progress: Progress) -> FloatArray:
+def survey(source: CountSource, basis: FloatArray, *, progress: Progress, driver: Driver | None = None) -> FloatArray:
     """Read all counts once: check that they are counts, and project them, ``Q = Y R``.
 
     Parameters
@@ -134,6 +136,8 @@ def survey(source: CountSource, basis: FloatArray, *, progress: Progress) -> Flo
         Gene basis R, (n_genes, n_dims).
     progress
         Told of the stage "reading counts".
+    driver
+        Who reads; None is this process.
 
     Returns
     -------
@@ -146,6 +150,6 @@ def survey(source: CountSource, basis: FloatArray, *, progress: Progress) -> Flo
     """
     door, projection = DoorCheck(source), _Projection(basis)
     with progress.stage("reading counts", total=source.n_cells) as advance:
-        reduce_blocks(source, Together(door, projection), progress=advance)
+        reduce_blocks(source, Together(door, projection), progress=advance, driver=driver)
     door.finish()
     return projection.values()
