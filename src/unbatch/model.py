@@ -18,6 +18,7 @@ from unbatch.assembly import assemble, measure_overlap
 from unbatch.fitted import BatchFit
 from unbatch.io.batches import Batches, label_cells, read_batches
 from unbatch.io.failures import reading
+from unbatch.io.reduce import Driver
 from unbatch.io.sink import write_h5ad
 from unbatch.io.source import CountSource, open_counts
 from unbatch.methods import DEFAULT_METHOD, METHODS, MethodOptions, check_design, find_method, options_for
@@ -141,6 +142,7 @@ class BatchModel:
         effects_only: bool = False,
         layer: str | None = None,
         progress: Progress | None = None,
+        driver: Driver | None = None,
     ) -> Self:
         """Estimate the effects from counts that are read block by block, as often as needed.
 
@@ -163,6 +165,9 @@ class BatchModel:
             The layer that `source` reads, kept with the result so that `adjust` finds the same counts.
         progress
             Told of each stage; silence by default.
+        driver
+            Who reads the counts: None for this process, ``unbatch.io.cluster.DaskDriver(client)`` for the workers of a
+            Dask cluster. The result is the same to the bit.
 
         Returns
         -------
@@ -195,7 +200,7 @@ class BatchModel:
             design["effects_only"] = True
         controls = source.var.index[design["control_genes"]] if control_genes is not None else ()
         watch = Stopwatch(progress or Silent())
-        found = method.fit(source, batches, self.options, seed=self.seed, progress=watch, **design)
+        found = method.fit(source, batches, self.options, seed=self.seed, progress=watch, driver=driver, **design)
         with watch.stage("measuring overlap"):
             support = measure_overlap(found, batches)
         self._result = assemble(

@@ -1,6 +1,7 @@
 """Estimate, from an AnnData to slots of the same AnnData; and test what was estimated."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from anndata import AnnData
@@ -8,11 +9,15 @@ from anndata import AnnData
 from unbatch._check import InputError
 from unbatch._progress import progress_for
 from unbatch.io.batches import label_cells, read_batches
+from unbatch.io.cluster import DaskDriver
 from unbatch.io.source import open_counts
 from unbatch.methods import DEFAULT_METHOD, MethodOptions
 from unbatch.model import BatchModel
 from unbatch.ranking import rank_genes
 from unbatch.slots import read_slots, write_slots
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 def batch_effects(
@@ -27,6 +32,7 @@ def batch_effects(
     match_within: str | Sequence[str] | None = None,
     control_genes: Sequence[str] | None = None,
     effects_only: bool = False,
+    client: "Client | None" = None,
     progress: bool = False,
     copy: bool = False,
 ) -> AnnData | None:
@@ -62,6 +68,10 @@ def batch_effects(
     effects_only
         Stop once the effects are known, without a second pass over the counts: ``obsm["X_unbatch"]`` and the columns of
         ``obs`` are not set. For data on disk whose effects are all you need.
+    client
+        A ``distributed.Client``, for instance that of ``distributed.get_client()``: the workers of its Dask cluster
+        read and sum the counts, and the result is the same to the bit. They open the file of `adata` themselves, so it
+        must be backed (``anndata.read_h5ad(path, backed="r")``). None to read in this process.
     progress
         Show bars, if standard error is a terminal.
     copy
@@ -131,6 +141,7 @@ def batch_effects(
         effects_only=effects_only,
         layer=layer,
         progress=progress_for(quiet=not progress),
+        driver=None if client is None else DaskDriver(client),
     )
     write_slots(adata, model.result)
     return adata if copy else None

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from unbatch._types import BoolArray, CodeArray, Counts
+from unbatch.io.known import PerCell
 from unbatch.io.source import Block
 
 
@@ -56,12 +57,12 @@ class KeptRows:
     """
 
     def __init__(self, chosen: BoolArray) -> None:
-        self._chosen = chosen
+        self._chosen = PerCell(chosen)
         self.parts: dict[int, Counts] = {}
 
     def add(self, block: Block) -> None:
         """Keep the chosen cells of a block."""
-        self.parts[block.start] = block.counts[np.flatnonzero(self._chosen[block.start : block.stop])]
+        self.parts[block.start] = block.counts[np.flatnonzero(self._chosen.of(block.start, block.stop))]
 
     def merge(self, other: "KeptRows") -> None:
         """Take in the cells that another one kept."""

@@ -34,8 +34,8 @@ class Method:
     name: str
     options: type[MatchedOptions] | type[ConceptOptions]
     fit: Callable[..., MethodResult]
-    """``fit(source, batches, options, *, seed, progress)``; one that takes a design also ``within=None``, the level of
-    each cell inside which it is matched, (n_cells,) int32, and ``control_genes=None``, (n_genes,) bool."""
+    """``fit(source, batches, options, *, seed, progress, driver=None)``; one that takes a design also ``within=None``,
+    the level of each cell inside which it is matched, (n_cells,) int32, and ``control_genes=None``, (n_genes,) bool."""
     takes_design: bool = True
     """Whether `fit` takes ``within``, ``control_genes`` and ``effects_only``."""
     centred_se: bool = True

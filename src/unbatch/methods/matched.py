@@ -12,7 +12,7 @@ from unbatch.core.diagnostics import Overlap
 from unbatch.core.matched import MatchedFit, Settings, fit_matched
 from unbatch.io.batches import Batches, measured_by_batch
 from unbatch.io.door import DoorCheck
-from unbatch.io.reduce import Together, reduce_blocks
+from unbatch.io.reduce import Driver, Together, reduce_blocks
 from unbatch.io.sketch import KeptRows, choose_rows
 from unbatch.io.source import CountSource
 from unbatch.methods.placing import Placed, Placing, overlap_of_fitted, spread_out
@@ -76,6 +76,7 @@ def fit(
     within: CodeArray | None = None,
     control_genes: BoolArray | None = None,
     effects_only: bool = False,
+    driver: Driver | None = None,
 ) -> MethodResult:
     r"""Estimate batch effects from cells of the same state in different batches.
 
@@ -104,6 +105,8 @@ def fit(
     effects_only
         Whether to stop once the effects are known: cells get no coordinates and no state, and overlap is that of the
         cells that were fitted.
+    driver
+        Who reads the counts; None is this process.
 
     Returns
     -------
@@ -130,7 +133,8 @@ def fit(
     _check_sketch(codes, chosen, options)
     door, kept = DoorCheck(source), KeptRows(chosen)
     with progress.stage("reading counts", total=source.n_cells) as advance:
-        reduce_blocks(source, Together(door, MeasuredOnly(kept, source, batches)), progress=advance)
+        first = Together(door, MeasuredOnly(kept, source, batches))
+        reduce_blocks(source, first, progress=advance, driver=driver)
     report = door.finish()
     codes = np.where(report.counts_per_cell > 0, codes, np.int32(-1)).astype(np.int32)
     level = np.zeros_like(codes) if within is None else within
@@ -163,7 +167,7 @@ def fit(
     if not effects_only:
         placing = Placing(fitted, codes=codes, used=used, genes=shared, level=within)
         with progress.stage("placing cells", total=source.n_cells) as advance:
-            reduce_blocks(source, placing, progress=advance)
+            reduce_blocks(source, placing, progress=advance, driver=driver)
         placed = placing.finish()
     overlap = placed.overlap if placed else overlap_of_fitted(fitted, compact)
     return _result(

@@ -10,6 +10,7 @@ from unbatch.core.kernels.centres import nearest_centre
 from unbatch.core.matched import MatchedFit
 from unbatch.core.parallel import in_ranges
 from unbatch.core.projection import LogAxes
+from unbatch.io.known import PerCell, Shared
 from unbatch.io.source import Block
 
 _CELLS = 4096
@@ -54,22 +55,23 @@ class Placing:
     def __init__(
         self, fitted: MatchedFit, *, codes: CodeArray, used: IntArray, genes: BoolArray, level: CodeArray | None = None
     ) -> None:
-        self._codes, self._level = codes, level
-        self._states, self._support, self._scale = fitted.states, fitted.support, fitted.scale
+        self._codes, self._level = PerCell(codes), None if level is None else PerCell(level)
+        self._centres = Shared((fitted.states.centres, fitted.states.level))
+        self._support, self._scale = fitted.support, fitted.scale
         self._compact = np.full(int(max(codes.max(initial=0), used.max())) + 2, len(used), dtype=np.int32)
         self._compact[used] = np.arange(len(used), dtype=np.int32)  # code -1 finds the last place, as do other batches
         known = fitted.effects.log_delta * fitted.tied.identifiable
         unknown = np.zeros((len(known), 1))
-        self._axes = LogAxes.of(fitted.basis, log_delta=np.hstack([known, unknown]), genes=genes)
+        self._axes = Shared(LogAxes.of(fitted.basis, log_delta=np.hstack([known, unknown]), genes=genes))
         self.parts: dict[int, tuple[Float32Array, CodeArray]] = {}
 
     def add(self, block: Block) -> None:
         """Place the cells of a block."""
-        cells = slice(block.start, block.stop)
-        batch = self._compact[self._codes[cells]]
-        where = self._axes.project(block.counts, batch, scale=self._scale)
-        level = np.zeros(len(batch), dtype=np.int32) if self._level is None else self._level[cells]
-        state = nearest_state(where, level, self._states.centres, self._states.level)
+        cells = (block.start, block.stop)
+        batch = self._compact[self._codes.of(*cells)]
+        where = self._axes.value.project(block.counts, batch, scale=self._scale)
+        level = np.zeros(len(batch), dtype=np.int32) if self._level is None else self._level.of(*cells)
+        state = nearest_state(where, level, *self._centres.value)
         state[batch == self._support.shape[1]] = -1
         self.parts[block.start] = where.astype(np.float32), state
 
@@ -79,8 +81,9 @@ class Placing:
 
     def finish(self) -> Placed:
         """Put the blocks together, which are let go."""
-        n_cells = len(self._codes)
-        embedding = np.empty((n_cells, self._axes.basis.shape[1]), dtype=np.float32)
+        codes = self._codes.rows
+        n_cells = len(codes)
+        embedding = np.empty((n_cells, self._axes.value.basis.shape[1]), dtype=np.float32)
         sample = np.full(n_cells, -1, dtype=np.int64)
         cell, share = np.zeros(n_cells), overlap_by_state(self._support)
         members = np.zeros(self._support.shape, dtype=np.int64)
@@ -89,7 +92,7 @@ class Placing:
             where, state = self.parts.pop(start)
             cells = slice(start, start + len(state))
             embedding[cells], sample[cells] = where, state
-            batch = self._compact[self._codes[cells]]
+            batch = self._compact[codes[cells]]
             here, lost = np.flatnonzero(state >= 0), (state < 0) & (batch < len(stateless))
             np.add.at(members, (state[here], batch[here]), 1)
             stateless += np.bincount(batch[lost], minlength=len(stateless))
