@@ -116,6 +116,14 @@ def fit(
             help="Stop once effects are known, after one pass over the counts: no coordinates and overlap of cells.",
         ),
     ] = False,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Read and sum on the Dask cluster of this scheduler, such as tcp://host:8786. (default: here)",
+            show_default=False,
+        ),
+    ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -140,6 +148,7 @@ def fit(
       unbatch fit cells.h5ad -b donor --match-within stim --effects effects.csv -o fit.h5ad
     """
     from unbatch.io.batches import label_cells, read_batches
+    from unbatch.io.cluster import connect
     from unbatch.io.table_file import SUFFIXES, write_table
     from unbatch.methods import DEFAULT_METHOD, options_for
     from unbatch.model import BatchModel
@@ -165,15 +174,17 @@ def fit(
     controls = None if control_genes is None else _gene_names(control_genes)
     source = open_inputs(inputs, layer)
     batches = read_batches(source, batch_key or None, min_cells=min_cells)
-    model.fit_source(
-        source,
-        batches,
-        within=label_cells(source, match_within) if match_within else None,
-        control_genes=controls,
-        effects_only=effects_only,
-        layer=layer,
-        progress=progress_for(quiet=quiet, verbose=verbose),
-    )
+    with connect(dask) as driver:
+        model.fit_source(
+            source,
+            batches,
+            within=label_cells(source, match_within) if match_within else None,
+            control_genes=controls,
+            effects_only=effects_only,
+            layer=layer,
+            progress=progress_for(quiet=quiet, verbose=verbose),
+            driver=driver,
+        )
     model.save(output)
     if effects:
         write_table(effects, rank_genes(model.result), inputs=source.paths)
