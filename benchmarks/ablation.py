@@ -23,7 +23,7 @@ from unittest.mock import patch
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from unbatch.core import linking, loglinear, matched, states
+from unbatch.core import linking, log_counts, loglinear, matched, states
 
 if TYPE_CHECKING:
     from accuracy.problem import Estimate, Problem
@@ -119,7 +119,7 @@ def _total_basis(basis: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
     return of_all
 
 
-_MEDIAN_SCALE = ((states, "common_scale", _median_depth), (matched, "common_scale", _median_depth))
+_MEDIAN_SCALE = ((log_counts, "common_scale", _median_depth),)
 
 VARIANTS = {
     "full": Variant("full"),

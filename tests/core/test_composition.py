@@ -10,9 +10,9 @@ import unbatch as ub
 from unbatch.core import matched
 from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_composition, composition_ratio
 from unbatch.core.effects import Effects
+from unbatch.core.log_counts import LogCounts
 from unbatch.core.loglinear import fit_effects
 from unbatch.core.state_table import StateTable
-from unbatch.core.states import adjusted_logs
 
 
 class Fitted(NamedTuple):
@@ -31,7 +31,7 @@ def fitted(**options):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(matched, "choose_composition", lambda *_, **__: NO_COMPOSITION)
         fit = matched.fit_matched(counts, batch, measured=np.ones(truth.shape, dtype=bool))
-    _, size = adjusted_logs(counts, fit.effects.log_delta, batch=batch, genes=np.ones(len(truth), dtype=bool))
+    size = LogCounts.of(counts, fit.effects.log_delta, batch=batch, genes=np.ones(len(truth), dtype=bool)).size
     kept = np.flatnonzero(~fit.states.apart[fit.states.code, batch])
     shape = (fit.states.n_states, truth.shape[1])
     table = StateTable.of(counts[kept], state=fit.states.code[kept], batch=batch[kept], size=size[kept], shape=shape)

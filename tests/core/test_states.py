@@ -1,10 +1,12 @@
-"""Coordinates equal their formulas, and states hold the cells of all batches but those that lie apart."""
+"""Axes are those within batches, and states hold the cells of all batches but those that lie apart."""
 
 import numpy as np
 import pytest
 from scipy import sparse
 
-from unbatch.core.states import States, adjusted_logs, batch_pseudobulks, common_scale, find_states, state_basis
+from unbatch.core import states as states_module
+from unbatch.core.log_counts import LogCounts
+from unbatch.core.states import States, batch_pseudobulks, find_states, state_basis
 
 N_CELLS, N_GENES = 200, 40
 
@@ -24,62 +26,18 @@ def batch(rng):
     return rng.integers(0, 3, N_CELLS).astype(np.int32)
 
 
-# coordinates
-
-
-def test_logs_equal_the_formula(rng, counts, batch):
-    log_delta, genes = rng.standard_normal((N_GENES, 3)), rng.random(N_GENES) < 0.7
-    adjusted = counts.toarray() / np.exp(log_delta[:, batch]).T
-    expected_size = adjusted[:, genes].sum(axis=1)
-    logs, size = adjusted_logs(counts, log_delta, batch=batch, genes=genes, scale=70.0)
-    np.testing.assert_allclose(size, expected_size, rtol=1e-12)
-    np.testing.assert_allclose(logs.toarray(), np.log1p(70 * adjusted / expected_size[:, None]), rtol=1e-12)
-    default, _ = adjusted_logs(counts, log_delta, batch=batch, genes=genes)
-    scaled, _ = adjusted_logs(counts, log_delta, batch=batch, genes=genes, scale=common_scale(expected_size, batch))
-    np.testing.assert_array_equal(default.toarray(), scaled.toarray())
-
-
-def test_the_counts_are_left_alone(counts, batch):
-    before = counts.toarray()
-    adjusted_logs(counts, np.ones((N_GENES, 3)), batch=batch, genes=np.ones(N_GENES, dtype=bool))
-    np.testing.assert_array_equal(counts.toarray(), before)
-
-
-def test_a_cell_without_counts_has_size_one(counts, batch):
-    dense = counts.toarray()
-    dense[3] = 0
-    logs, size = adjusted_logs(
-        sparse.csr_array(dense), np.zeros((N_GENES, 3)), batch=batch, genes=np.ones(N_GENES, dtype=bool)
-    )
-    assert size[3] == 1
-    assert not logs.toarray()[3].any()
-
-
-def test_the_true_effects_bring_batches_together(rng):
-    log_delta = rng.standard_normal((N_GENES, 2))
-    batch = np.repeat([0, 1], 500).astype(np.int32)
-    mean = 20 * np.exp(log_delta[:, batch].T)
-    counts, genes = sparse.csr_array(rng.poisson(mean).astype(float)), np.ones(N_GENES, dtype=bool)
-    gap = {}
-    for name, used in (("none", np.zeros_like(log_delta)), ("true", log_delta)):
-        logs = adjusted_logs(counts, used, batch=batch, genes=genes)[0].toarray()
-        gap[name] = np.linalg.norm(logs[:500].mean(axis=0) - logs[500:].mean(axis=0))
-    assert gap["true"] < 0.1 * gap["none"]
-
-
-def test_the_scale_is_half_the_median_of_the_shallowest_batch():
-    size = np.array([1000.0, 1200.0, 1100.0, 300.0, 340.0, 380.0])
-    assert common_scale(size, np.array([0, 0, 0, 1, 1, 1], dtype=np.int32)) == 170
-
-
-def test_one_very_shallow_batch_does_not_ruin_the_scale():
-    size = np.append(np.full(99, 1000.0), 2.0)
-    assert common_scale(size, np.append(np.zeros(99), 1).astype(np.int32)) == 50
+# axes
 
 
 @pytest.fixture
 def logs(counts, batch):
-    return adjusted_logs(counts, np.zeros((N_GENES, 3)), batch=batch, genes=np.ones(N_GENES, dtype=bool))[0]
+    return LogCounts.of(counts, np.zeros((N_GENES, 3)), batch=batch, genes=np.ones(N_GENES, dtype=bool))
+
+
+def log_counts(values, batch):
+    """Log counts that are these values: counts of size and scale 1."""
+    counts, genes = sparse.csr_array(np.expm1(values)), np.ones(values.shape[1], dtype=bool)
+    return LogCounts(counts, batch, np.zeros((values.shape[1], 3)), genes, np.ones(len(values)), 1.0)
 
 
 def test_the_basis_holds_the_principal_axes_within_batches(rng, batch):
@@ -87,7 +45,7 @@ def test_the_basis_holds_the_principal_axes_within_batches(rng, batch):
     values = 5 + rng.standard_normal((N_CELLS, 2)) @ (direction * [3, 2]).T + 0.1 * rng.standard_normal((N_CELLS, 40))
     shifted = values + 10 * rng.standard_normal((3, N_GENES))[batch]
     options = {"batch": batch, "genes": np.ones(N_GENES, dtype=bool), "n_dims": 2, "n_genes": N_GENES}
-    basis = state_basis(sparse.csr_array(shifted), **options)
+    basis = state_basis(log_counts(shifted, batch), **options)
     np.testing.assert_allclose(np.linalg.svd(direction.T @ basis, compute_uv=False), 1, atol=1e-3)
     residual = values - np.stack([values[batch == k].mean(axis=0) for k in range(3)])[batch]
     expected = np.linalg.svd(residual, full_matrices=False)[2][:2]
@@ -104,7 +62,7 @@ def test_the_basis_is_orthonormal_and_zero_outside_the_allowed_genes(rng, logs, 
 
 def test_the_most_variable_genes_take_part(logs, batch):
     basis = state_basis(logs, batch=batch, genes=np.ones(N_GENES, dtype=bool), n_dims=2, n_genes=10)
-    dense = logs.toarray()
+    dense = logs.dense(0, N_CELLS, genes=np.arange(N_GENES))
     residual = dense - np.stack([dense[batch == k].mean(axis=0) for k in range(3)])[batch]
     expected = np.argsort(-np.square(residual).sum(axis=0))[:10]
     np.testing.assert_array_equal(np.flatnonzero(np.any(basis != 0, axis=1)), np.sort(expected))
@@ -112,9 +70,17 @@ def test_the_most_variable_genes_take_part(logs, batch):
 
 def test_shifts_of_batches_do_not_move_the_basis(rng, logs, batch):
     options = {"batch": batch, "genes": np.ones(N_GENES, dtype=bool), "n_dims": 3, "n_genes": N_GENES}
-    shifted = sparse.csr_array(logs.toarray() + 3 * rng.random((3, N_GENES))[batch])
-    before, after = state_basis(logs, **options), state_basis(shifted, **options)
+    shifted = logs.dense(0, N_CELLS, genes=np.arange(N_GENES)) + 3 * rng.random((3, N_GENES))[batch]
+    before, after = state_basis(logs, **options), state_basis(log_counts(shifted, batch), **options)
     np.testing.assert_allclose(np.abs(before), np.abs(after), atol=1e-8)
+
+
+def test_blocks_of_cells_and_genes_change_nothing(logs, batch, monkeypatch):
+    options = {"batch": batch, "genes": np.ones(N_GENES, dtype=bool), "n_dims": 3, "n_genes": 30}
+    whole = state_basis(logs, **options)
+    monkeypatch.setattr(states_module, "_ROWS", 17)
+    monkeypatch.setattr(states_module, "_COLUMNS", 7)
+    np.testing.assert_allclose(state_basis(logs, **options), whole, atol=1e-10)
 
 
 # pseudobulks

@@ -1,17 +1,20 @@
 """Batch effects from counts grouped by state and batch: a log-linear model with a learned prior on the effects."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from unbatch._types import BoolArray, FloatArray
 from unbatch.core.dispersion import squeeze
 from unbatch.core.effects import Effects
+from unbatch.core.kernels.newton import find_errors, find_modes
+from unbatch.core.kernels.residuals import chi_squares, likelihoods, state_chi_squares
+from unbatch.core.parallel import in_ranges
 from unbatch.core.state_table import StateTable
 
-_CHUNK = 2_000_000
-"""Numbers of one temporary array: genes are fitted in chunks of this size over (states x batches)."""
-_TINY = 1e-300
+_GENES = 256
+"""Genes fitted in one go by a thread."""
 _MAX_STEP = 1.0
 _NEWTON_STEPS = 50
 _NEWTON_TOL = 1e-6
@@ -40,8 +43,8 @@ def fit_effects(table: StateTable, *, composition: FloatArray | None = None, sta
     table
         Sums by state and batch.
     composition
-        Gene-specific factor c on the exposure, (n_genes, n_states, n_batches); 0 where a batch did not measure a gene.
-        All ones by default.
+        Gene-specific factor c on the exposure, (n_genes or 1, n_states or 1, n_batches); 0 where a batch did not
+        measure a gene. All ones by default.
     start
         An earlier fit to begin from.
 
@@ -49,85 +52,54 @@ def fit_effects(table: StateTable, *, composition: FloatArray | None = None, sta
     -------
     Effects
     """
-    n_genes, n_states, n_batches = table.counts.shape
+    n_genes, _, n_batches = table.counts.shape
+    model = _Model(table, np.ones((1, 1, n_batches)) if composition is None else composition)
     log_delta = np.zeros((n_genes, n_batches)) if start is None else start.log_delta
     prior_sd = np.full(n_batches, _START_SD) if start is None else np.maximum(start.prior_sd, _START_SD / 10)
     dispersion = np.ones(n_genes) if start is None else start.dispersion
     shift = np.zeros(n_batches)
-    chunks = _chunks(n_genes, n_states * n_batches)
-    totals = table.counts.sum(axis=(1, 2))
+    totals = model.by_state.sum(axis=1)
     for _ in range(_PRIOR_ROUNDS):
-        solver = _Solver(table, composition, np.exp(shift), prior_sd)
-        parts = [solver.solve(genes, log_delta[genes], dispersion[genes]) for genes in chunks]
-        log_delta = np.concatenate([part[0] for part in parts])
-        variance = np.concatenate([part[1] for part in parts])
-        residuals = _residuals(solver, log_delta, chunks)
-        dispersion = residuals.of_cells
+        log_delta, variance = model.modes(log_delta, dispersion, prior_sd, np.exp(shift))
+        dispersion = model.dispersion(log_delta, np.exp(shift))
         centre = _weighted_medians(log_delta, totals)
         log_delta, shift = log_delta - centre, shift + centre
         previous, prior_sd = prior_sd, _prior_sd(log_delta, variance, prior_sd)
         if np.abs(np.log(prior_sd / previous)).max() < _PRIOR_TOL:
             break
-    solver = _Solver(table, composition, np.exp(shift), prior_sd)
-    parts = [solver.solve(genes, log_delta[genes], dispersion[genes]) for genes in chunks]
-    log_delta = np.concatenate([part[0] for part in parts])
+    scale = np.exp(shift)
+    residuals = model.residuals(log_delta, dispersion, scale)
+    log_delta, _ = model.modes(log_delta, dispersion, prior_sd, scale)
+    rate, likelihood = model.rates(log_delta, scale)
     return Effects(
         log_delta=log_delta,
-        se=np.concatenate(
-            [solver.standard_error(genes, log_delta[genes], residuals.of_states[genes]) for genes in chunks]
-        ),
+        se=model.standard_errors(log_delta, residuals.of_states, prior_sd, scale),
         prior_sd=prior_sd,
         dispersion=dispersion,
-        rate=np.concatenate([solver.rate(genes, log_delta[genes]) for genes in chunks]),
+        rate=rate,
         state_residual=residuals.by_state,
         gene_residual=residuals.by_gene,
-        objective=float(sum(solver.objective(genes, log_delta[genes], dispersion[genes]) for genes in chunks)),
+        objective=float((likelihood / dispersion).sum() - (log_delta**2 / (2 * prior_sd**2)).sum()),
     )
 
 
 @dataclass(frozen=True, eq=False)
 class _Residuals:
-    of_cells: FloatArray
+    """Dispersions with the scatter of states around the model in them, (n_genes,), and squared Pearson residuals."""
+
     of_states: FloatArray
     by_state: FloatArray
     by_gene: FloatArray
 
 
-def _residuals(solver: "_Solver", log_delta: FloatArray, chunks: list[slice]) -> _Residuals:
-    """Find each gene's dispersion: that of cells around their state, and with that of states around the model."""
-    cells = solver.table.cells
-    known = np.concatenate([solver.known(genes) for genes in chunks]).astype(np.float64)
-    n_states = (known @ (cells > 0).T > 0).sum(axis=1)
-    freedom = np.maximum(known @ cells.sum(axis=0) - n_states - known.sum(axis=1) + 1, 1.0)
-    of_cells = np.maximum(np.concatenate([solver.pearson(genes, log_delta[genes]) for genes in chunks]) / freedom, 1.0)
-    chi2, free = np.zeros(len(log_delta)), np.zeros(len(log_delta))
-    state_chi2, state_free = np.zeros(cells.shape), np.zeros(cells.shape)
-    for genes in chunks:
-        squares, freedoms = solver.state_pearson(genes, log_delta[genes], of_cells[genes])
-        chi2[genes] = squares.sum(axis=(1, 2))
-        free[genes] = np.maximum(freedoms.sum(axis=(1, 2)) - (known[genes].sum(axis=1) - 1), 0.0)
-        state_chi2 += squares.sum(axis=0)
-        state_free += freedoms.sum(axis=0)
-    by_gene: FloatArray = chi2 / np.maximum(free, 1.0)
-    return _Residuals(
-        of_cells=of_cells,
-        of_states=of_cells * np.maximum(squeeze(by_gene, free), 1.0),
-        by_state=state_chi2 / np.maximum(state_free, 1.0),
-        by_gene=by_gene,
-    )
-
-
-def _chunks(n_genes: int, per_gene: int) -> list[slice]:
-    step = max(1, _CHUNK // max(per_gene, 1))
-    return [slice(first, min(first + step, n_genes)) for first in range(0, n_genes, step)]
-
-
 def _weighted_medians(values: FloatArray, weights: FloatArray) -> FloatArray:
-    order = np.argsort(values, axis=0, kind="stable")
-    cumulated = np.cumsum(weights[order], axis=0)
-    middle = (cumulated < cumulated[-1] / 2).sum(axis=0)
-    columns = np.arange(values.shape[1])
-    medians: FloatArray = values[order[np.minimum(middle, len(values) - 1), columns], columns]
+    """Take the median of each column: the value at which half of the weight is reached."""
+    medians = np.zeros(values.shape[1])
+    for k, column in enumerate(np.ascontiguousarray(values.T)):
+        order = np.argsort(column)
+        cumulated = np.cumsum(weights[order])
+        middle = int(np.searchsorted(cumulated, cumulated[-1] / 2))
+        medians[k] = column[order[min(middle, len(column) - 1)]]
     return medians
 
 
@@ -140,101 +112,164 @@ def _prior_sd(log_delta: FloatArray, variance: FloatArray, prior_sd: FloatArray)
 
 
 @dataclass(frozen=True, eq=False)
-class _Solver:
-    """Newton's method for a chunk of genes, with everything but log delta held fixed."""
+class _Model:
+    """The data of the model, and what follows from them for given effects.
+
+    In all methods ``dispersion`` is (n_genes,), ``prior_sd`` and ``scale``, which is common to the genes of a batch,
+    are (n_batches,). Genes are treated one by one, in threads.
+    """
 
     table: StateTable
-    composition: FloatArray | None
-    batch_scale: FloatArray
-    prior_sd: FloatArray
+    composition: FloatArray
 
-    def _exposure(self, genes: slice) -> FloatArray:
-        exposure = (self.table.exposure * self.batch_scale)[None]
-        return exposure if self.composition is None else exposure * self.composition[genes]
+    @property
+    def n_genes(self) -> int:
+        return len(self.table.counts)
 
-    def known(self, genes: slice) -> BoolArray:
-        """Tell which batches measured the gene in any cell, (n_genes, n_batches)."""
-        known = (self._exposure(genes) > 0).any(axis=1)
-        return np.broadcast_to(known, (len(self.table.counts[genes]), known.shape[1]))
+    @cached_property
+    def by_state(self) -> FloatArray:
+        return np.asarray(self.table.counts.sum(axis=2))
 
-    def solve(self, genes: slice, log_delta: FloatArray, dispersion: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the posterior mode of log delta and its variance."""
-        counts, exposure = self.table.counts[genes], self._exposure(genes)
-        by_state, by_batch = counts.sum(axis=2), counts.sum(axis=1)
-        precision = 1 / self.prior_sd**2
-        for _ in range(_NEWTON_STEPS):
-            expected, information = _shares(log_delta, by_state, exposure)
-            gradient = (by_batch - expected) / dispersion[:, None] - log_delta * precision
-            hessian = information / dispersion[:, None, None] + np.diag(precision)
-            step = np.clip(np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0], -_MAX_STEP, _MAX_STEP)
-            log_delta = log_delta + step
-            if np.abs(step).max(initial=0) < _NEWTON_TOL:
-                break
-        own = np.arange(len(self.prior_sd))
-        return log_delta, self._covariance(genes, log_delta, dispersion)[:, own, own]
+    @cached_property
+    def by_batch(self) -> FloatArray:
+        return np.asarray(self.table.counts.sum(axis=1))
 
-    def standard_error(self, genes: slice, log_delta: FloatArray, dispersion: FloatArray) -> FloatArray:
-        """Posterior standard deviation of log delta less its mean over the batches that measured the gene.
+    @cached_property
+    def known(self) -> BoolArray:
+        """Tell which batches measured the gene in any cell, (n_genes or 1, n_batches)."""
+        there, factor = self.table.exposure > 0, self.composition
+        if factor.shape[1] == 1:
+            return np.asarray((factor[:, 0] > 0) & there.any(axis=0))
+        known = np.zeros((len(factor), factor.shape[2]), dtype=bool)
+        for s, batches in enumerate(there):
+            known |= (factor[:, s] > 0) & batches
+        return known
 
-        (n_genes, n_batches)
-        """
-        covariance = self._covariance(genes, log_delta, dispersion)
-        known = self.known(genes)
-        share = known / np.maximum(known.sum(axis=1, keepdims=True), 1)
-        centred = covariance - np.einsum("gk,gkm->gm", share, covariance)[:, None, :]
-        centred = centred - np.einsum("gkm,gm->gk", centred, share)[:, :, None]
-        own = np.arange(len(self.prior_sd))
-        return np.asarray(np.sqrt(np.maximum(centred[:, own, own], 0.0)))
+    def _factor(self, genes: slice) -> FloatArray:
+        return self.composition if len(self.composition) == 1 else self.composition[genes]
 
-    def _covariance(self, genes: slice, log_delta: FloatArray, dispersion: FloatArray) -> FloatArray:
-        _, information = _shares(log_delta, self.table.counts[genes].sum(axis=2), self._exposure(genes))
-        precision = information / dispersion[:, None, None] + np.diag(1 / self.prior_sd**2)
-        return np.asarray(np.linalg.inv(precision), dtype=np.float64)
-
-    def rate(self, genes: slice, log_delta: FloatArray) -> FloatArray:
-        """Batch-free expression of each state, (n_genes, n_states)."""
-        per_rate = (self._exposure(genes) * np.exp(log_delta)[:, None, :]).sum(axis=2)
-        total = self.table.counts[genes].sum(axis=2)
-        rate: FloatArray = np.divide(total, per_rate, out=np.zeros_like(total), where=per_rate > 0)
-        return rate
-
-    def pearson(self, genes: slice, log_delta: FloatArray) -> FloatArray:
-        """Sum over cells of the squared Pearson residuals of each gene."""
-        counts, exposure = self.table.counts[genes], self._exposure(genes)
-        mean = self.rate(genes, log_delta)[:, :, None] * np.exp(log_delta)[:, None, :] * (exposure > 0)
-        scale = exposure / np.maximum(self.table.exposure, _TINY)
-        mean = mean * scale
-        ratio = np.divide(self.table.squares[genes], mean, out=np.zeros_like(counts), where=mean > 0)
-        chi2: FloatArray = (ratio - 2 * counts + self.table.exposure * mean).sum(axis=(1, 2))
-        return chi2
-
-    def state_pearson(
-        self, genes: slice, log_delta: FloatArray, dispersion: FloatArray
+    def modes(
+        self, log_delta: FloatArray, dispersion: FloatArray, prior_sd: FloatArray, scale: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Squared Pearson residual of each gene, state and batch, and its expectation under the model."""
-        counts = self.table.counts[genes]
-        weight = self._exposure(genes) * np.exp(log_delta)[:, None, :]
-        share = weight / np.maximum(weight.sum(axis=2, keepdims=True), _TINY)
-        expected = counts.sum(axis=2, keepdims=True) * share
-        enough = expected > _ENOUGH_EXPECTED
-        variance = np.maximum(expected * dispersion[:, None, None], _TINY)
-        return np.where(enough, (counts - expected) ** 2 / variance, 0.0), np.where(enough, 1 - share, 0.0)
+        """Find the posterior mode of log delta and its variance, by Newton's method from a start."""
+        modes, variance = log_delta.copy(), np.zeros_like(log_delta)
+        exposure, precision, n = self.table.exposure * scale, 1 / prior_sd**2, len(scale)
 
-    def objective(self, genes: slice, log_delta: FloatArray, dispersion: FloatArray) -> float:
-        """Log-likelihood of the shares, over the dispersion, plus the log-prior."""
-        weight = self._exposure(genes) * np.exp(log_delta)[:, None, :]
-        share = weight / np.maximum(weight.sum(axis=2, keepdims=True), _TINY)
-        likelihood = (self.table.counts[genes] * np.log(np.maximum(share, _TINY))).sum(axis=(1, 2)) / dispersion
-        return float(likelihood.sum() - (log_delta**2 / (2 * self.prior_sd**2)).sum())
+        def some(first: int, stop: int) -> None:
+            genes = slice(first, stop)
+            find_modes(
+                self.by_state[genes],
+                self.by_batch[genes],
+                exposure,
+                self._factor(genes),
+                dispersion[genes],
+                precision,
+                (_NEWTON_STEPS, _MAX_STEP, _NEWTON_TOL),
+                np.empty((5, n)),
+                np.empty((n, n)),
+                np.empty((n, n)),
+                modes[genes],
+                variance[genes],
+            )
 
+        in_ranges(some, self.n_genes, step=_GENES)
+        return modes, variance
 
-def _shares(log_delta: FloatArray, by_state: FloatArray, exposure: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the counts of each batch to be expected from those of the states, and their information matrix."""
-    weight = exposure * np.exp(log_delta)[:, None, :]
-    share = weight / np.maximum(weight.sum(axis=2, keepdims=True), _TINY)
-    expected = by_state[:, :, None] * share
-    information = -np.matmul(expected.transpose(0, 2, 1), share)
-    by_batch = expected.sum(axis=1)
-    own = np.arange(share.shape[2])
-    information[:, own, own] += by_batch
-    return by_batch, information
+    def standard_errors(
+        self, log_delta: FloatArray, dispersion: FloatArray, prior_sd: FloatArray, scale: FloatArray
+    ) -> FloatArray:
+        """Posterior standard deviation of log delta less its mean over the batches that measured the gene."""
+        se, exposure, precision, n = np.zeros_like(log_delta), self.table.exposure * scale, 1 / prior_sd**2, len(scale)
+        share = self.known / np.maximum(self.known.sum(axis=1, keepdims=True), 1)
+
+        def some(first: int, stop: int) -> None:
+            genes = slice(first, stop)
+            find_errors(
+                self.by_state[genes],
+                exposure,
+                self._factor(genes),
+                dispersion[genes],
+                precision,
+                share if len(share) == 1 else share[genes],
+                log_delta[genes],
+                np.empty((5, n)),
+                np.empty((n, n)),
+                np.empty((n, n)),
+                se[genes],
+            )
+
+        in_ranges(some, self.n_genes, step=_GENES)
+        return se
+
+    def dispersion(self, log_delta: FloatArray, scale: FloatArray) -> FloatArray:
+        """Find by how much the scatter of cells around their states exceeds that of Poisson counts, at least 1."""
+        chi2, delta = np.zeros(self.n_genes), np.exp(log_delta)
+
+        def some(first: int, stop: int) -> None:
+            genes = slice(first, stop)
+            chi_squares(
+                self.table.squares[genes],
+                self.by_state[genes],
+                self.table.exposure,
+                scale,
+                self._factor(genes),
+                delta[genes],
+                chi2[genes],
+            )
+
+        in_ranges(some, self.n_genes, step=_GENES)
+        known, cells = self.known.astype(np.float64), self.table.cells
+        n_states = (known @ (cells > 0).T > 0).sum(axis=1)
+        freedom = np.maximum(known @ cells.sum(axis=0) - n_states - known.sum(axis=1) + 1, 1.0)
+        return np.asarray(np.maximum(chi2 / freedom, 1.0))
+
+    def residuals(self, log_delta: FloatArray, dispersion: FloatArray, scale: FloatArray) -> _Residuals:
+        """Find how far states scatter around the model, beyond what cells explain."""
+        chi2, free, delta = np.zeros(self.n_genes), np.zeros(self.n_genes), np.exp(log_delta)
+        exposure = self.table.exposure * scale
+        by_state = np.zeros((-(-self.n_genes // _GENES), 2, *exposure.shape))
+
+        def some(first: int, stop: int) -> None:
+            genes = slice(first, stop)
+            state_chi_squares(
+                self.table.counts[genes],
+                self.by_state[genes],
+                exposure,
+                self._factor(genes),
+                delta[genes],
+                dispersion[genes],
+                _ENOUGH_EXPECTED,
+                chi2[genes],
+                free[genes],
+                by_state[first // _GENES],
+            )
+
+        in_ranges(some, self.n_genes, step=_GENES)
+        free = np.maximum(free - (self.known.sum(axis=1) - 1), 0.0)
+        by_gene: FloatArray = chi2 / np.maximum(free, 1.0)
+        squares, freedom = by_state.sum(axis=0)
+        return _Residuals(
+            of_states=dispersion * np.maximum(squeeze(by_gene, free), 1.0),
+            by_state=squares / np.maximum(freedom, 1.0),
+            by_gene=by_gene,
+        )
+
+    def rates(self, log_delta: FloatArray, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Find the rates of states, (n_genes, n_states), and the log-likelihood of the shares of batches by gene."""
+        rate, likelihood = np.zeros_like(self.by_state), np.zeros(self.n_genes)
+        exposure, delta = self.table.exposure * scale, np.exp(log_delta)
+
+        def some(first: int, stop: int) -> None:
+            genes = slice(first, stop)
+            likelihoods(
+                self.table.counts[genes],
+                self.by_state[genes],
+                exposure,
+                self._factor(genes),
+                delta[genes],
+                rate[genes],
+                likelihood[genes],
+            )
+
+        in_ranges(some, self.n_genes, step=_GENES)
+        return rate, likelihood

@@ -5,7 +5,6 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
@@ -13,10 +12,11 @@ from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_c
 from unbatch.core.effects import Effects
 from unbatch.core.identifiability import Identifiability, judge_batches
 from unbatch.core.linking import link_pseudobulks
+from unbatch.core.log_counts import LogCounts
 from unbatch.core.loglinear import fit_effects
 from unbatch.core.projection import batch_design, regress_out
-from unbatch.core.state_table import StateTable
-from unbatch.core.states import States, adjusted_logs, batch_pseudobulks, common_scale, find_states, state_basis
+from unbatch.core.state_table import StateTable, group_sums
+from unbatch.core.states import States, batch_pseudobulks, find_states, state_basis
 
 StopReason: TypeAlias = Literal["converged", "max_rounds", "nothing shared"]
 
@@ -26,6 +26,8 @@ _COMPOSITION_GENES = 2000
 _CONTROL_DIMS = 5
 _MOST_GAP = 1.5
 _PARTITIONS = 4
+_COUNTS = 4_000_000
+"""Counts added up at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,8 +155,11 @@ class _Rounds:
 
     @cached_property
     def totals(self) -> FloatArray:
-        totals = np.bincount(self.counts.indices, self.counts.data, self.counts.shape[1])
-        return totals.astype(np.float64)
+        totals = np.zeros(self.counts.shape[1])
+        for first in range(0, self.counts.nnz, _COUNTS):
+            part = slice(first, first + _COUNTS)
+            totals += np.bincount(self.counts.indices[part], self.counts.data[part], len(totals))
+        return totals
 
     @cached_property
     def well_measured(self) -> BoolArray:
@@ -175,25 +180,26 @@ class _Rounds:
 
     def run(self) -> MatchedFit:
         nothing = np.zeros((self.counts.shape[1], self.n_batches))
-        logs, size = adjusted_logs(self.counts, nothing, batch=self.batch, genes=self.shared)
+        logs = LogCounts.of(self.counts, nothing, batch=self.batch, genes=self.shared)
         basis = state_basis(
             logs, batch=self.batch, genes=self.shared, n_dims=self.settings.n_dims, n_genes=self.settings.n_genes
         )
         basis = self._without_control(logs, basis)
-        log_delta = self._first_effects(np.asarray(logs @ basis), size, basis)
+        log_delta = self._first_effects(logs.project(basis), logs.size, basis)
         effects: Effects | None = None
         states: States | None = None
         choice, composed = NO_COMPOSITION, False
         trace: dict[str, list[float]] = {"change": [], "matched": [], "states": [], "objective": []}
         stop: StopReason = "max_rounds"
         for _ in range(self.settings.max_rounds):
-            logs, size = adjusted_logs(self.counts, log_delta, batch=self.batch, genes=self.shared)
-            states = self._states(np.asarray(logs @ basis), states)
-            table, support = self._table(states, size)
+            logs = LogCounts.of(self.counts, log_delta, batch=self.batch, genes=self.shared)
+            where = logs.project(basis)
+            states, table = self._states(where, states), None
+            table = self._table(states, logs.size)
             effects = self._fit(table, effects, choice, self.measured)
             change = float(np.sqrt(np.mean((effects.log_delta - log_delta)[self.well_measured] ** 2)))
             log_delta = effects.log_delta
-            takes_part = support[states.code, self.batch].mean()
+            takes_part = _support(table)[states.code, self.batch].mean()
             for name, value in zip(trace, (change, takes_part, states.n_states, effects.objective), strict=True):
                 trace[name].append(float(value))
             if change < self.settings.tol:
@@ -207,8 +213,10 @@ class _Rounds:
                     break
         assert effects is not None
         assert states is not None
+        assert table is not None
+        cells, support = table.cells, _support(table)
         tied = judge_batches(
-            table.cells,
+            cells,
             support,
             batch_sizes=np.bincount(self.batch, minlength=self.n_batches),
             centres=states.centres,
@@ -216,22 +224,25 @@ class _Rounds:
             min_support=self.settings.min_support,
         )
         identifiable = tied.identifiable
-        tables = [table, *self._other_tables(np.asarray(logs @ basis), size)]
-        final = self._final_effects(tables, effects, choice, tied.group)
+        fits = [self._fit_groups(table, effects, choice, tied.group)]
+        for partition in range(1, _PARTITIONS):
+            table = None
+            table = self._table(self._states(where, None, partition=partition), logs.size)
+            fits.append(self._fit_groups(table, effects, choice, tied.group))
         return MatchedFit(
-            effects=final,
+            effects=self._together(fits, effects, tied.group),
             states=states,
             basis=basis,
-            scale=common_scale(size, self.batch),
+            scale=logs.scale,
             tied=tied,
             support=support & identifiable,
-            cells=table.cells,
+            cells=cells,
             composition=choice,
             trace={name: np.array(values) for name, values in trace.items()},
             stop_reason=stop if identifiable.any() else "nothing shared",
         )
 
-    def _without_control(self, logs: Counts, basis: FloatArray) -> FloatArray:
+    def _without_control(self, logs: LogCounts, basis: FloatArray) -> FloatArray:
         """Take out of the axes what the control genes predict: five axes of theirs, by least squares within batches.
 
         Between batches the control genes differ by the batch effect too, which predicts nothing of the other genes.
@@ -239,24 +250,23 @@ class _Rounds:
         if self.control_genes is None:
             return basis
         technical = state_basis(
-            logs, batch=self.batch, genes=self.control_genes & self.shared, n_dims=_CONTROL_DIMS, n_genes=logs.shape[1]
+            logs, batch=self.batch, genes=self.control_genes & self.shared, n_dims=_CONTROL_DIMS, n_genes=logs.n_genes
         )
-        scores, where = np.asarray(logs @ technical), np.asarray(logs @ basis)
+        scores, where = logs.project(technical), logs.project(basis)
         within = batch_design(self.batch, self.n_batches)
         slope = np.linalg.lstsq(regress_out(scores, within), regress_out(where, within), rcond=None)[0]
         return np.asarray(basis - technical @ slope)
 
     def _first_effects(self, where: FloatArray, size: FloatArray, basis: FloatArray) -> FloatArray:
         code, first = batch_pseudobulks(where, batch=self.batch, level=self.level, seed=self.seed)
-        n_cells, n_groups = len(code), len(first)
-        members = sparse.csr_array((np.ones(n_cells), (code, np.arange(n_cells))), shape=(n_groups, n_cells))
         used = np.flatnonzero(np.any(basis != 0, axis=1))
         log_delta = np.zeros((self.counts.shape[1], self.n_batches))
         if not used.size:
             return log_delta
-        sums = np.asarray((members @ self.counts[:, used].astype(np.float64)).todense())
+        sums = group_sums(self.counts, code, n_groups=len(first), genes=used)
+        sizes = np.bincount(code, size).astype(np.float64)
         links = link_pseudobulks(
-            sums, members @ size, batch=self.batch[first], basis=basis[used], level=self.level[first]
+            sums, sizes, batch=self.batch[first], basis=basis[used], level=self.level[first]
         )
         log_delta[used, : links.log_delta.shape[1]] = links.log_delta
         return log_delta
@@ -291,19 +301,16 @@ class _Rounds:
             level=np.repeat(np.unique(self.level), [states.n_states for states in found]),
         )
 
-    def _table(self, states: States, size: FloatArray) -> tuple[StateTable, BoolArray]:
+    def _table(self, states: States, size: FloatArray) -> StateTable:
         """Sum by state and batch, without the cells of batches that lie apart within their state."""
-        counted = ~states.apart[states.code, self.batch]
-        chosen = np.flatnonzero(counted)
-        table = StateTable.of(
-            self.counts if counted.all() else self.counts[chosen],
-            state=states.code[chosen],
-            batch=self.batch[chosen],
-            size=size[chosen],
+        apart = states.apart[states.code, self.batch]
+        return StateTable.of(
+            self.counts,
+            state=np.where(apart, np.int32(-1), states.code),
+            batch=self.batch,
+            size=size,
             shape=(states.n_states, self.n_batches),
         )
-        here = table.cells > 0
-        return table, here & (here.sum(axis=1, keepdims=True) > 1)
 
     def _fit(
         self, table: StateTable, effects: Effects | None, choice: CompositionChoice, measured: BoolArray
@@ -313,24 +320,32 @@ class _Rounds:
         if effects is not None and choice.strength > 0:
             ratio = composition_ratio(table, effects, choice, genes=self.loud, seed=self.seed)
         if not measured.all():
-            ratio = (np.ones_like(table.counts) if ratio is None else ratio) * measured[:, None, :]
+            known = measured[:, None, :].astype(np.float64)
+            ratio = known if ratio is None else np.multiply(ratio, known, out=ratio)
         return fit_effects(table, composition=ratio, start=effects)
 
-    def _other_tables(self, where: FloatArray, size: FloatArray) -> list[StateTable]:
-        """Sum by other partitions of the cells into states, each as good as the first."""
+    def _fit_groups(
+        self, table: StateTable, effects: Effects, choice: CompositionChoice, group: IntArray
+    ) -> list[Effects]:
+        """Fit each group of batches that can be compared by itself."""
+        groups = [group == number for number in range(int(group.max()) + 1)]
         return [
-            self._table(self._states(where, None, partition=partition), size)[0] for partition in range(1, _PARTITIONS)
+            self._fit(table.of_batches(mine), effects.of_batches(mine), choice, self.measured[:, mine])
+            for mine in groups
         ]
 
-    def _final_effects(
-        self, tables: list[StateTable], effects: Effects, choice: CompositionChoice, group: IntArray
-    ) -> Effects:
-        """Fit each group of batches that can be compared by itself, and put the groups together."""
+    def _together(self, fits: list[list[Effects]], effects: Effects, group: IntArray) -> Effects:
+        """Average over partitions, (n_partitions, n_groups), and put the groups together."""
         final = effects.among(np.zeros(self.n_batches, dtype=bool))
         for number in range(int(group.max()) + 1):
             mine = group == number
-            measured, start = self.measured[:, mine], effects.of_batches(mine)
-            found, *others = [self._fit(table.of_batches(mine), start, choice, measured) for table in tables]
+            found, *others = [of_groups[number] for of_groups in fits]
             found = found.averaged(others, genes=self.well_measured)
             final = found if mine.all() else final.joined(found, mine)
         return final
+
+
+def _support(table: StateTable) -> BoolArray:
+    """Tell which batches can be compared in which state, (n_states, n_batches)."""
+    here = table.cells > 0
+    return np.asarray(here & (here.sum(axis=1, keepdims=True) > 1))

@@ -4,9 +4,14 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy import sparse
 
-from unbatch._types import BoolArray, CodeArray, Counts, FloatArray
+from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
+from unbatch.core.kernels.grouping import sum_moments, sum_placed
+from unbatch.core.parallel import in_ranges
+from unbatch.core.rows import rows_of
+
+_GROUPS = 16
+"""Groups summed in one go of a thread."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +46,7 @@ class StateTable:
         counts
             Counts, (n_cells, n_genes).
         state, batch
-            State and batch of each cell, (n_cells,).
+            State and batch of each cell, (n_cells,). Cells of a negative state are left out.
         size
             Size factor of each cell, (n_cells,), positive.
         shape
@@ -51,18 +56,25 @@ class StateTable:
         -------
         StateTable
         """
-        n_cells, n_groups = len(batch), shape[0] * shape[1]
-        group = state.astype(np.int64) * shape[1] + batch
-        members = sparse.csr_array((np.ones(n_cells), (group, np.arange(n_cells))), shape=(n_groups, n_cells))
-        squares = sparse.csr_array(
-            (counts.data.astype(np.float64) ** 2, counts.indices, counts.indptr), shape=counts.shape
-        )
-        over_size = sparse.csr_array((1 / size[members.indices], members.indices, members.indptr), shape=members.shape)
+        (n_states, n_batches), n_genes = shape, counts.shape[1]
+        used = np.flatnonzero(state >= 0)
+        group = state[used].astype(np.int64) * n_batches + batch[used]
+        order = used[np.argsort(group, kind="stable")]
+        ends = np.cumsum(np.bincount(state[used], minlength=n_states))
+        sums, squares = np.zeros((n_genes, *shape)), np.zeros((n_genes, *shape))
+
+        def one(s: int, _: int) -> None:
+            cells = order[ends[s - 1] if s else 0 : ends[s]]
+            here, square = np.zeros((n_batches, n_genes)), np.zeros((n_batches, n_genes))
+            sum_moments(*rows_of(counts, 0, len(state)), cells, batch, size, here, square)
+            sums[:, s], squares[:, s] = here.T, square.T
+
+        in_ranges(one, n_states, step=1)
         return cls(
-            counts=_by_gene(members @ counts.astype(np.float64), shape),
-            squares=_by_gene(over_size @ squares, shape),
-            exposure=np.bincount(group, size, n_groups).reshape(shape).astype(np.float64),
-            cells=np.bincount(group, minlength=n_groups).reshape(shape).astype(np.float64),
+            counts=sums,
+            squares=squares,
+            exposure=np.bincount(group, size[used], n_states * n_batches).reshape(shape).astype(np.float64),
+            cells=np.bincount(group, minlength=n_states * n_batches).reshape(shape).astype(np.float64),
         )
 
     def of_batches(self, chosen: BoolArray) -> Self:
@@ -74,7 +86,32 @@ class StateTable:
         )
 
 
-def _by_gene(sums: Counts, shape: tuple[int, int]) -> FloatArray:
-    dense = np.asarray(sums.todense(), dtype=np.float64)
-    result: FloatArray = np.ascontiguousarray(dense.T).reshape(-1, *shape)
-    return result
+def group_sums(counts: Counts, group: CodeArray, *, n_groups: int, genes: IntArray) -> FloatArray:
+    """Sum the counts of some genes over groups of cells.
+
+    Parameters
+    ----------
+    counts
+        Counts, (n_cells, n_genes).
+    group
+        Group of each cell, (n_cells,).
+    n_groups
+        Number of groups.
+    genes
+        Genes to sum, (n_chosen,).
+
+    Returns
+    -------
+    (n_groups, n_chosen)
+    """
+    place = np.full(counts.shape[1], -1, dtype=np.int32)
+    place[genes] = np.arange(len(genes), dtype=np.int32)
+    order = np.argsort(group, kind="stable")
+    ends = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=n_groups))])
+    sums = np.zeros((n_groups, len(genes)))
+
+    def some(first: int, stop: int) -> None:
+        sum_placed(*rows_of(counts, 0, len(group)), order[ends[first] : ends[stop]], group, place, sums)
+
+    in_ranges(some, n_groups, step=_GROUPS)
+    return sums

@@ -6,11 +6,13 @@ import numpy as np
 from scipy import linalg, sparse
 from scipy.spatial.distance import cdist
 
-from unbatch._types import BoolArray, CodeArray, Counts, FloatArray
+from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
 from unbatch.core.clustering import k_means
+from unbatch.core.log_counts import LogCounts
+from unbatch.core.parallel import in_ranges
 
-_ROWS = 2048
-_SCALE_SHARE, _LEAST_SCALE_SHARE = 0.5, 0.05
+_ROWS, _COLUMNS = 2048, 512
+"""Cells, and genes, of which products are added to the scatter at a time."""
 _CELLS_PER_PSEUDOBULK = 30
 _FEWEST, _MOST = 5, 60
 _SMALLEST_PSEUDOBULK = 4
@@ -18,56 +20,7 @@ _FEW = 3
 _TINY = 1e-12
 
 
-def adjusted_logs(
-    counts: Counts, log_delta: FloatArray, *, batch: CodeArray, genes: BoolArray, scale: float | None = None
-) -> tuple[Counts, FloatArray]:
-    r"""Divide the batch effects out, normalise each cell to the same size, and take logs.
-
-    .. math:: x_{gj} = \log(1 + a\, Y_{gj} / (\delta_{g k(j)} l_j)), \qquad
-              l_j = \sum_{g \in genes} Y_{gj} / \delta_{g k(j)}
-
-    Parameters
-    ----------
-    counts
-        Counts, (n_cells, n_genes).
-    log_delta
-        Log effects, (n_genes, n_batches).
-    batch
-        Batch of each cell, (n_cells,).
-    genes
-        Genes that make up the size factor, (n_genes,).
-    scale
-        Counts a to which each cell is normalised; `common_scale` of these cells by default.
-
-    Returns
-    -------
-    x
-        (n_cells, n_genes), sparse like the counts.
-    size
-        Size factor l of each cell, (n_cells,); 1 for cells without counts.
-    """
-    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-    adjusted = counts.data * np.exp(-log_delta)[counts.indices, batch[rows]]
-    summed: FloatArray = np.bincount(rows, adjusted * genes[counts.indices], counts.shape[0]).astype(np.float64)
-    size = np.where(summed > 0, summed, 1.0)
-    scale = common_scale(size, batch) if scale is None else scale
-    values = np.log1p(adjusted * (scale / size)[rows])
-    logs = sparse.csr_array((values, counts.indices, counts.indptr), shape=counts.shape)
-    return logs, np.asarray(size, dtype=np.float64)
-
-
-def common_scale(size: FloatArray, batch: CodeArray) -> float:
-    """Choose the counts to which cells are normalised before the logarithm: half the median of the shallowest batch.
-
-    The mean of a log count depends on depth, the more so the larger the scale: at the depth of the shallowest batch the
-    logarithm is near enough to linear that deep and shallow cells of one state fall on the same place. A batch that is
-    far shallower than the rest does not lower it below a twentieth of the overall median.
-    """
-    shallowest = min(float(np.median(size[batch == code])) for code in np.unique(batch))
-    return max(_SCALE_SHARE * shallowest, _LEAST_SCALE_SHARE * float(np.median(size)))
-
-
-def state_basis(logs: Counts, *, batch: CodeArray, genes: BoolArray, n_dims: int, n_genes: int) -> FloatArray:
+def state_basis(logs: LogCounts, *, batch: CodeArray, genes: BoolArray, n_dims: int, n_genes: int) -> FloatArray:
     """Directions in which the cells of one batch differ most: pooled within-batch principal axes.
 
     The difference between the batches' means, which holds batch effect and composition alike, is left out.
@@ -75,7 +28,7 @@ def state_basis(logs: Counts, *, batch: CodeArray, genes: BoolArray, n_dims: int
     Parameters
     ----------
     logs
-        Log counts, (n_cells, n_genes).
+        Log counts of the cells.
     batch
         Batch of each cell, (n_cells,).
     genes
@@ -89,26 +42,37 @@ def state_basis(logs: Counts, *, batch: CodeArray, genes: BoolArray, n_dims: int
     -------
     (n_genes, n_dims), orthonormal columns, zero for genes that take no part; all zero if no gene varies within a batch.
     """
-    n_batches = int(batch.max()) + 1
-    members = sparse.csr_array((np.ones(len(batch)), (batch, np.arange(len(batch)))), shape=(n_batches, len(batch)))
-    cells = np.maximum(np.bincount(batch, minlength=n_batches), 1)
-    means = np.asarray((members @ logs).todense()) / cells[:, None]
-    within = np.asarray(logs.power(2).sum(axis=0)).ravel() - cells @ means**2
+    sums, squares = logs.moments(batch)
+    cells = np.maximum(np.bincount(batch), 1)
+    means = sums / cells[:, None]
+    within = squares - cells @ means**2
     ranked = np.argsort(-np.where(genes, within, -1.0), kind="stable")[: min(n_genes, int(genes.sum()))]
     chosen = np.sort(ranked[within[ranked] > 0])
     n_dims = max(1, min(n_dims, len(chosen) // 4, len(batch) - 1))
     if not chosen.size:
-        return np.zeros((logs.shape[1], n_dims))
-    small = logs[:, chosen]
-    covariance = -(means[:, chosen] * cells[:, None]).T @ means[:, chosen]
-    for first in range(0, len(batch), _ROWS):
-        part = small[first : first + _ROWS].toarray()
-        covariance += part.T @ part
+        return np.zeros((logs.n_genes, n_dims))
+    scatter = _products(logs, chosen) - (means[:, chosen] * cells[:, None]).T @ means[:, chosen]
     top = [len(chosen) - n_dims, len(chosen) - 1]
-    _, axes = linalg.eigh(covariance, subset_by_index=top)
-    basis = np.zeros((logs.shape[1], n_dims))
+    _, axes = linalg.eigh(scatter, subset_by_index=top, lower=True, overwrite_a=True)
+    basis = np.zeros((logs.n_genes, n_dims))
     basis[chosen] = axes[:, ::-1]
     return basis
+
+
+def _products(logs: LogCounts, genes: IntArray) -> FloatArray:
+    """Sum the products of the logs of any two genes over cells, (n_chosen, n_chosen); only the lower triangle."""
+    products = np.zeros((len(genes), len(genes)))
+    strips = [slice(first, first + _COLUMNS) for first in range(0, len(genes), _COLUMNS)]
+    pairs = [(mine, theirs) for i, mine in enumerate(strips) for theirs in strips[: i + 1]]
+    for first in range(0, len(logs.batch), _ROWS):
+        part = logs.dense(first, min(first + _ROWS, len(logs.batch)), genes=genes)
+
+        def one(at: int, _: int, part: FloatArray = part) -> None:
+            mine, theirs = pairs[at]
+            products[mine, theirs] += part[:, mine].T @ part[:, theirs]
+
+        in_ranges(one, len(pairs), step=1)
+    return products
 
 
 def batch_pseudobulks(

@@ -1,0 +1,215 @@
+"""Batch effects of each gene by Newton's method, and their variances; one gene after another."""
+
+import math
+
+from unbatch._types import FloatArray
+from unbatch.core.kernels._compile import compiled
+
+_TINY = 1e-300
+_SAME = 1e-9
+"""After a last step below this, the curvature is that of before."""
+
+
+def _curvature(
+    total: FloatArray,
+    exposure: FloatArray,
+    factor: FloatArray,
+    log_delta: FloatArray,
+    dispersion: float,
+    precision: FloatArray,
+    work: FloatArray,
+    by_batch: FloatArray,
+    hessian: FloatArray,
+) -> None:
+    # One gene. total: (n_states,). exposure: (n_states, n_batches). factor: (n_states or 1, n_batches) on the exposure.
+    # work: (3, n_batches). Written: by_batch, the counts to be expected of each batch from those of the states, over
+    # the dispersion, and the curvature of the log-posterior.
+    n_states, n_batches = exposure.shape
+    delta, share, negative = work[0], work[1], work[2]
+    for k in range(n_batches):
+        delta[k] = math.exp(log_delta[k])
+    by_batch[:] = 0.0
+    hessian[:] = 0.0
+    for s in range(n_states):
+        if total[s] > 0:
+            along = factor[s if factor.shape[0] > 1 else 0]
+            weight = 0.0
+            for k in range(n_batches):
+                share[k] = exposure[s, k] * along[k] * delta[k]
+                weight += share[k]
+            per_weight = 1.0 / max(weight, _TINY)
+            for k in range(n_batches):
+                share[k] *= per_weight
+                negative[k] = -total[s] / dispersion * share[k]
+                by_batch[k] -= negative[k]
+            for k in range(n_batches):
+                here, times = hessian[k], negative[k]
+                if times < 0:
+                    for m in range(n_batches):
+                        here[m] += times * share[m]
+    for k in range(n_batches):
+        hessian[k, k] += by_batch[k] + precision[k]
+
+
+_curvature = compiled(_curvature)
+
+
+def _factorise(matrix: FloatArray) -> None:
+    # Cholesky of the upper triangle, in place. The prior keeps its pivots positive.
+    n = matrix.shape[0]
+    for k in range(n):
+        here = matrix[k]
+        pivot = 1.0 / math.sqrt(here[k])
+        for j in range(k, n):
+            here[j] *= pivot
+        for i in range(k + 1, n):
+            times, tail, there = here[i], here[i:], matrix[i, i:]
+            for j in range(tail.size):
+                there[j] -= times * tail[j]
+
+
+_factorise = compiled(_factorise)
+
+
+def _solve(factor: FloatArray, right: FloatArray) -> None:
+    # In place, by the factor from above.
+    n = right.size
+    for k in range(n):
+        right[k] /= factor[k, k]
+        value, here, there = right[k], factor[k, k + 1 :], right[k + 1 :]
+        for j in range(here.size):
+            there[j] -= value * here[j]
+    for k in range(n - 1, -1, -1):
+        here, value = factor[k], right[k]
+        for j in range(k + 1, n):
+            value -= here[j] * right[j]
+        right[k] = value / here[k]
+
+
+_solve = compiled(_solve)
+
+
+def _invert(factor: FloatArray, inverse: FloatArray) -> None:
+    # The inverse of the transposed factor: a lower triangle whose columns, squared and summed, give variances.
+    inverse[:] = 0.0
+    for i in range(factor.shape[0]):
+        here = inverse[i]
+        here[i] = 1.0
+        for j in range(i):
+            times, there = factor[j, i], inverse[j]
+            for k in range(j + 1):
+                here[k] -= times * there[k]
+        for k in range(i + 1):
+            here[k] /= factor[i, i]
+
+
+_invert = compiled(_invert)
+
+
+def _newton(
+    total: FloatArray,
+    observed: FloatArray,
+    exposure: FloatArray,
+    factor: FloatArray,
+    dispersion: float,
+    precision: FloatArray,
+    steps: tuple[int, float, float],
+    work: FloatArray,
+    hessian: FloatArray,
+    log_delta: FloatArray,
+) -> None:
+    # One gene; leaves the factor of the curvature at the end.
+    n_steps, longest, short = steps
+    by_batch, step, moved = work[3], work[4], 0.0
+    for _ in range(n_steps):
+        _curvature(total, exposure, factor, log_delta, dispersion, precision, work, by_batch, hessian)
+        for k in range(step.size):
+            step[k] = observed[k] / dispersion - by_batch[k] - log_delta[k] * precision[k]
+        _factorise(hessian)
+        _solve(hessian, step)
+        moved = 0.0
+        for k in range(step.size):
+            step[k] = min(max(step[k], -longest), longest)
+            log_delta[k] += step[k]
+            moved = max(moved, abs(step[k]))
+        if moved < short:
+            break
+    if moved > _SAME:
+        _curvature(total, exposure, factor, log_delta, dispersion, precision, work, by_batch, hessian)
+        _factorise(hessian)
+
+
+_newton = compiled(_newton)
+
+
+def _find_modes(
+    total: FloatArray,
+    observed: FloatArray,
+    exposure: FloatArray,
+    factor: FloatArray,
+    dispersion: FloatArray,
+    precision: FloatArray,
+    steps: tuple[int, float, float],
+    work: FloatArray,
+    hessian: FloatArray,
+    inverse: FloatArray,
+    log_delta: FloatArray,
+    variance: FloatArray,
+) -> None:
+    # total: (n_genes, n_states). observed: (n_genes, n_batches). exposure: (n_states, n_batches).
+    # factor: (n_genes or 1, n_states or 1, n_batches). steps: how many, the longest, and how short is short enough.
+    # log_delta: (n_genes, n_batches), moved. variance: (n_genes, n_batches), written.
+    n_genes, n_batches = log_delta.shape
+    for g in range(n_genes):
+        if total[g].max() <= 0:
+            log_delta[g] = 0.0
+            variance[g] = 1.0 / precision
+            continue
+        along = factor[g if factor.shape[0] > 1 else 0]
+        _newton(total[g], observed[g], exposure, along, dispersion[g], precision, steps, work, hessian, log_delta[g])
+        _invert(hessian, inverse)
+        variance[g] = 0.0
+        for i in range(n_batches):
+            for k in range(i + 1):
+                variance[g, k] += inverse[i, k] * inverse[i, k]
+
+
+find_modes = compiled(_find_modes)
+"""Find the posterior mode of log delta and its variance."""
+
+
+def _find_errors(
+    total: FloatArray,
+    exposure: FloatArray,
+    factor: FloatArray,
+    dispersion: FloatArray,
+    precision: FloatArray,
+    share: FloatArray,
+    log_delta: FloatArray,
+    work: FloatArray,
+    hessian: FloatArray,
+    inverse: FloatArray,
+    se: FloatArray,
+) -> None:
+    # As above. share: (n_genes or 1, n_batches) weight of each batch in the mean that is taken off.
+    n_genes, n_batches = log_delta.shape
+    by_batch = work[3]
+    for g in range(n_genes):
+        along, weights = factor[g if factor.shape[0] > 1 else 0], share[g if share.shape[0] > 1 else 0]
+        _curvature(total[g], exposure, along, log_delta[g], dispersion[g], precision, work, by_batch, hessian)
+        _factorise(hessian)
+        _invert(hessian, inverse)
+        for k in range(n_batches):
+            se[g, k] = 0.0
+        for i in range(n_batches):
+            mean = 0.0
+            for k in range(i + 1):
+                mean += inverse[i, k] * weights[k]
+            for k in range(n_batches):
+                se[g, k] += (inverse[i, k] - mean) ** 2
+        for k in range(n_batches):
+            se[g, k] = math.sqrt(se[g, k])
+
+
+find_errors = compiled(_find_errors)
+"""Find the posterior standard deviation of log delta less its mean over batches."""
