@@ -58,22 +58,55 @@ def test_ranges_outside_the_matrix_are_refused(adata, cells):
         open_counts(adata).blocks(cells=cells)
 
 
-def test_a_range_reads_only_the_blocks_it_touches(tmp_path, monkeypatch, adata):
-    adata.write_h5ad(tmp_path / "a.h5ad")
-    source = open_counts(tmp_path / "a.h5ad")
-    expected = example_counts().indptr[[8, 13]]
-    read = []
-    original = h5py.Dataset.__getitem__
+@pytest.fixture
+def read_values(monkeypatch):
+    """How many values are read from each array of an HDF5 file."""
+    sizes = {}
+    by_key, into = h5py.Dataset.__getitem__, h5py.Dataset.read_direct
 
-    def note(dataset, key, **options):
-        values = original(dataset, key, **options)
-        if dataset.name == "/X/data":
-            read.append(values.size)
+    def get(dataset, key, **options):
+        values = by_key(dataset, key, **options)
+        sizes.setdefault(dataset.name, []).append(np.size(values))
         return values
 
-    monkeypatch.setattr(h5py.Dataset, "__getitem__", note)
+    def read_direct(dataset, dest, *selections):
+        into(dataset, dest, *selections)
+        sizes.setdefault(dataset.name, []).append(dest.size)
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", get)
+    monkeypatch.setattr(h5py.Dataset, "read_direct", read_direct)
+    return sizes
+
+
+def _with_chunks(adata, path, chunk):
+    """Write with so many values a chunk; None for no chunks."""
+    adata.write_h5ad(path)
+    with h5py.File(path, "a") as file:
+        for name in ("data", "indices", "indptr"):
+            values = file["X"][name][:]
+            del file["X"][name]
+            file["X"].create_dataset(name, data=values, chunks=None if chunk is None else (chunk,))
+    return path
+
+
+def test_a_range_reads_only_the_blocks_it_touches(tmp_path, adata, read_values):
+    source = open_counts(_with_chunks(adata, tmp_path / "a.h5ad", None))
+    expected = example_counts().indptr[[8, 13]]
+    read_values.clear()
     assert [block.start for block in source.blocks(5, cells=(8, 13))] == [8, 10]
-    assert sum(read) == expected[1] - expected[0]
+    assert sum(read_values["/X/data"]) == expected[1] - expected[0]
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 30, 1000])
+@pytest.mark.parametrize("block_size", [1, 2, 7, None])
+def test_no_chunk_is_read_twice_on_a_walk(tmp_path, adata, read_values, chunk, block_size):
+    source = open_counts(_with_chunks(adata, tmp_path / "a.h5ad", min(chunk, N_CELLS)))
+    source.bounds()
+    read_values.clear()
+    walked = sparse.vstack([block.counts for block in source.blocks(block_size)], format="csr")
+    _same(walked, example_counts())
+    assert sum(read_values["/X/data"]) == sum(read_values["/X/indices"]) == example_counts().nnz
+    assert sum(read_values["/X/indptr"]) <= 2 * N_CELLS
 
 
 def test_every_format_gives_the_same_rows(any_format):
@@ -92,34 +125,38 @@ def test_rows_far_apart_are_read_in_runs(tmp_path, monkeypatch, adata):
     _same(source.rows(rows), example_counts()[rows])
 
 
+def test_default_blocks_are_cut_by_the_sizes_of_rows(tmp_path, monkeypatch, adata):
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    sizes = np.diff(example_counts().indptr)
+    for largest in (1, 7, 20, 10**6):
+        monkeypatch.setattr("unbatch.io.matrix_source.BLOCK_BYTES", 8 * largest)
+        for pointers in (1, 3, 100):
+            monkeypatch.setattr("unbatch.io.readers._POINTERS", pointers)
+            bounds = open_counts(tmp_path / "a.h5ad").bounds()
+            assert [bounds[0][0], *(stop for _, stop in bounds)] == [*(start for start, _ in bounds), N_CELLS]
+            for (start, stop), follower in zip(bounds, [*bounds[1:], (N_CELLS, N_CELLS)], strict=True):
+                assert stop == start + 1 or sizes[start:stop].sum() <= largest
+                # one row more would not have fitted
+                assert stop == N_CELLS or sizes[start : follower[0] + 1].sum() > largest
+
+
 def test_default_blocks_follow_bytes_and_chunks(tmp_path, monkeypatch, adata):
     adata.X = adata.X.toarray()
     adata.write_h5ad(tmp_path / "a.h5ad", compression="gzip")
-    source = open_counts(tmp_path / "a.h5ad")
-    chunk = source.reader.row_chunk
+    reader = open_counts(tmp_path / "a.h5ad").reader
+    chunk = reader.row_chunk
     assert chunk > 1
-    monkeypatch.setattr("unbatch.io.matrix_source.BLOCK_BYTES", (chunk + 1) * source.reader.row_bytes)
-    assert next(source.blocks()).stop == min(chunk, N_CELLS)
-    monkeypatch.setattr("unbatch.io.matrix_source.BLOCK_BYTES", 1)
-    assert next(source.blocks()).stop == 1
+    for n_bytes, rows in (((chunk + 1) * reader.row_bytes, chunk), (1, 1)):
+        monkeypatch.setattr("unbatch.io.matrix_source.BLOCK_BYTES", n_bytes)
+        assert next(open_counts(tmp_path / "a.h5ad").blocks()).stop == min(rows, N_CELLS)
 
 
-def test_a_csr_file_is_never_read_whole(tmp_path, monkeypatch, adata):
-    adata.write_h5ad(tmp_path / "a.h5ad")
-    source = open_counts(tmp_path / "a.h5ad")
+def test_a_csr_file_is_never_read_whole(tmp_path, adata, read_values):
+    source = open_counts(_with_chunks(adata, tmp_path / "a.h5ad", None))
+    read_values.clear()
     largest = max(block.counts.nnz for block in source.blocks(2))
-    read = []
-    original = h5py.Dataset.__getitem__
-
-    def watch(self, key, **options):
-        values = original(self, key, **options)
-        read.append(np.size(values))
-        return values
-
-    monkeypatch.setattr(h5py.Dataset, "__getitem__", watch)
-    for _ in source.blocks(2):
-        pass
-    assert 0 < max(read) <= largest
+    for name in ("data", "indices", "indptr"):
+        assert 0 < max(read_values[f"/X/{name}"]) <= largest
 
 
 def test_integers_stay_exact(adata):

@@ -7,6 +7,8 @@ from scipy import sparse
 
 from unbatch._check import InputError
 from unbatch._types import Counts
+from unbatch.core.kernels.sparsify import count_filled, sparsify
+from unbatch.core.kernels.structure import structure
 
 _EXACT_IN_FLOAT32 = 2  # bytes: integers of 16 bits or fewer fit the 24-bit significand of a float32
 
@@ -65,19 +67,69 @@ def as_counts(matrix: Any, dtype: np.dtype[Any]) -> Counts:  # noqa: ANN401
         If the sparse structure is damaged (an index past the last gene, row pointers that fall).
     """
     if not sparse.issparse(matrix):
-        return sparse.csr_array(np.asarray(matrix, dtype=dtype))
+        return _from_dense(np.asarray(matrix), dtype)
     counts = sparse.csr_array(matrix)
-    counts.check_format(full_check=True)
-    # csr_array() shares its arrays with what it was given, so that everything that writes in place works on a copy
-    if counts.data.dtype != dtype:
-        counts = counts.astype(dtype)
-    if counts.indices.dtype != np.int32 and max(counts.nnz, *counts.shape) <= _LARGEST_INT32:
-        narrow = (counts.data, counts.indices.astype(np.int32), counts.indptr.astype(np.int32))
-        counts = sparse.csr_array(narrow, shape=counts.shape)
-    if not counts.has_canonical_format:
+    return assemble(counts.data, counts.indices, counts.indptr, dtype=dtype, n_genes=int(counts.shape[1]))
+
+
+def assemble(data: Any, indices: Any, indptr: Any, *, dtype: np.dtype[Any], n_genes: int) -> Counts:  # noqa: ANN401
+    """Make counts, as `as_counts` gives them, of the three arrays of a CSR matrix.
+
+    Arrays that are as they should be are not copied; those that are not are copied and stay as they are.
+
+    Parameters
+    ----------
+    data, indices : (n_values,)
+        Values and their columns.
+    indptr : (n_cells + 1,)
+        Where in them each row begins and the last one ends.
+    dtype
+        What `count_dtype` gave for the whole matrix.
+    n_genes
+        Number of columns.
+
+    Raises
+    ------
+    ValueError
+        If the sparse structure is damaged.
+    """
+    data, indices, indptr = np.asarray(data), np.asarray(indices), np.asarray(indptr)
+    if indptr[0] != 0 or indptr[-1] > min(data.size, indices.size) or (indptr[1:] < indptr[:-1]).any():
+        raise ValueError("indptr, the row pointers, fall or reach past the last value")
+    n_values = int(indptr[-1])
+    data, indices = data[:n_values].astype(dtype, copy=False), indices[:n_values]
+    inside, ascending, full = structure(data, indices, indptr, n_genes)
+    if not inside:
+        raise ValueError(f"indices reach out of the {n_genes} genes")
+    index_type = _index_type(n_values, n_genes)
+    arrays = (data, indices.astype(index_type, copy=False), indptr.astype(index_type, copy=False))
+    counts = sparse.csr_array(arrays, shape=(indptr.size - 1, n_genes))
+    if not ascending:
         counts = counts.copy()
+        # sums up duplicates, which may make zeros
         counts.sum_duplicates()
-    if not counts.data.all():
+        full = bool(counts.data.all())
+    if not full:
         counts = counts.copy()
         counts.eliminate_zeros()
+    # looked through already, so that nobody does it again
+    counts.has_sorted_indices = counts.has_canonical_format = True
     return counts
+
+
+def _from_dense(dense: Any, dtype: np.dtype[Any]) -> Counts:  # noqa: ANN401
+    if dense.dtype == np.float16 or not dense.dtype.isnative:  # compiled code knows neither
+        dense = dense.astype(dtype)
+    indptr = np.zeros(dense.shape[0] + 1, dtype=np.int64)
+    count_filled(dense, indptr[1:])
+    np.cumsum(indptr, out=indptr)
+    index_type = _index_type(int(indptr[-1]), dense.shape[1])
+    data, indices = np.empty(indptr[-1], dtype=dtype), np.empty(indptr[-1], dtype=index_type)
+    sparsify(dense, data, indices)
+    counts = sparse.csr_array((data, indices, indptr.astype(index_type)), shape=dense.shape)
+    counts.has_sorted_indices = counts.has_canonical_format = True
+    return counts
+
+
+def _index_type(*sizes: int) -> Any:  # noqa: ANN401
+    return np.int32 if max(sizes) <= _LARGEST_INT32 else np.int64

@@ -1,7 +1,9 @@
 """One matrix with its names as a CountSource: block size, random rows, and errors that name the input."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from unbatch._check import InputError
-from unbatch._types import BoolArray, CodeArray, Counts
+from unbatch._types import BoolArray, CodeArray, Counts, IntArray
 from unbatch.io.failures import reading
 from unbatch.io.readers import ReadRows, RowReader
 from unbatch.io.source import Block, check_block_size, check_range, check_rows, cut
@@ -96,17 +98,16 @@ class MatrixSource:
         with reading(self.description):
             return self.find_alternatives()
 
-    def _default_block_size(self) -> int:
-        rows = int(min(max(BLOCK_BYTES / max(self.reader.row_bytes, 1.0), 1), self.n_cells))
-        chunk = self.reader.row_chunk
-        return rows - rows % chunk if rows > chunk else rows
+    @cached_property
+    def _cuts(self) -> IntArray:
+        with reading(self.description):
+            return self.reader.cuts(BLOCK_BYTES)
 
     def bounds(self, block_size: int | None = None) -> list[tuple[int, int]]:
         """Give (start, stop) of each block, at most `block_size` cells each."""
         check_block_size(block_size)
-        with reading(self.description):
-            step = self._default_block_size() if block_size is None else block_size
-        return [(start, min(start + step, self.n_cells)) for start in range(0, self.n_cells, step)]
+        cuts = self._cuts if block_size is None else np.append(np.arange(0, self.n_cells, block_size), self.n_cells)
+        return list(itertools.pairwise(cuts.tolist()))
 
     def blocks(self, block_size: int | None = None, *, cells: tuple[int, int] | None = None) -> Iterator[Block]:
         """Read cells in order, at most `block_size` at a time."""
@@ -137,13 +138,13 @@ class MatrixSource:
         if not wanted.size:
             return read(0, 0)
         gap = max(int(_GAP_BYTES / max(self.reader.row_bytes, 1.0)), self.reader.row_chunk)
-        longest = self._default_block_size()
         pieces = []
         for run in np.split(wanted, np.flatnonzero(np.diff(wanted) > gap) + 1):
             first = 0
             while first < run.size:
                 start = int(run[first])
-                last = int(np.searchsorted(run, start + longest))
+                end = self._cuts[np.searchsorted(self._cuts, start, side="right")]  # of the block that has it
+                last = int(np.searchsorted(run, end))
                 span = read(start, int(run[last - 1]) + 1)
                 pieces.append(span[run[first:last] - start])
                 first = last

@@ -11,8 +11,13 @@ import h5py
 import numpy as np
 from scipy import sparse
 
-from unbatch._types import Counts
-from unbatch.io.canonical import as_counts
+from unbatch._types import Counts, IntArray
+from unbatch.io.canonical import as_counts, assemble
+from unbatch.io.spans import Spans
+
+_INDEX_BYTES = 4
+_POINTERS = 2**20
+"""So many row pointers are looked at at once."""
 
 ReadRows: TypeAlias = Callable[[int, int], Counts]
 """(start, stop) -> counts of those cells."""
@@ -76,7 +81,7 @@ class RowReader(Protocol):
     shape
         (n_cells, n_genes).
     row_bytes
-        Bytes that a row takes in memory while it is read, on average.
+        Bytes that a row takes in memory, on average.
     row_chunk
         How many rows are stored together, 1 where rows are not what is chunked.
     """
@@ -88,9 +93,39 @@ class RowReader(Protocol):
     @property
     def row_chunk(self) -> int: ...  # noqa: D102
 
+    def cuts(self, n_bytes: int) -> IntArray:
+        """Give where to cut the rows into blocks of about `n_bytes` in memory, from 0 to n_cells."""
+        ...
+
     def open(self) -> AbstractContextManager[ReadRows]:
         """Give a function that reads rows, for as long as the context lasts."""
         ...
+
+
+def mean_row_bytes(n_values: int, dtype: np.dtype[Any], n_cells: int) -> float:
+    """Give the bytes of a row of a sparse matrix in memory, on average."""
+    return n_values * (dtype.itemsize + _INDEX_BYTES) / max(n_cells, 1)
+
+
+def even_cuts(n_cells: int, row_bytes: float, n_bytes: int, *units: int) -> IntArray:
+    """Cut rows of one size into blocks of at most `n_bytes`, and of whole chunks if those are smaller.
+
+    Parameters
+    ----------
+    n_cells
+        Number of rows.
+    row_bytes
+        Bytes of a row.
+    n_bytes
+        Bytes of a block.
+    units
+        Numbers of rows that are stored together, the most desirable first: blocks are multiples of the first that is
+        not larger than a block.
+    """
+    rows = int(min(max(n_bytes / max(row_bytes, 1.0), 1), max(n_cells, 1)))
+    fitting = next((unit for unit in units if 0 < unit <= rows), 1)
+    step = rows - rows % fitting
+    return np.append(np.arange(0, n_cells, step), n_cells)
 
 
 @dataclass(frozen=True)
@@ -104,27 +139,44 @@ class CsrReader:
     row_bytes: float
     row_chunk: int = 1
 
+    def cuts(self, n_bytes: int) -> IntArray:
+        """Cut by the row pointers, as rows may differ much in size."""
+        largest = max(n_bytes // (self.dtype.itemsize + _INDEX_BYTES), 1)
+        cuts, before = [0], 0  # where to cut, and the row pointer there
+        with self.place.open() as root:
+            indptr = Spans(root[self.key]["indptr"], np.int64)
+            for start in range(0, self.shape[0], _POINTERS):
+                pointers = indptr.read(start, min(start + _POINTERS, self.shape[0]) + 1)
+                if (pointers[1:] < pointers[:-1]).any():
+                    raise ValueError("indptr, the row pointers, fall")
+                while pointers[-1] - before > largest:
+                    # after the last row that fits, and at least one row further
+                    fitting = start + int(np.searchsorted(pointers, before + largest, side="right")) - 1
+                    cuts.append(max(fitting, cuts[-1] + 1))
+                    before = int(pointers[cuts[-1] - start])
+        return np.array(cuts if cuts[-1] == self.shape[0] else [*cuts, self.shape[0]], dtype=np.int64)
+
     @contextmanager
     def open(self) -> Iterator[ReadRows]:
         """Give a function that reads rows."""
         with self.place.open() as root:
             group = root[self.key]
-            data, indices, indptr = group["data"], group["indices"], group["indptr"]
+            # scipy computes with neither float16 nor swapped bytes, and small integers could overflow in a sum
+            data, indptr = Spans(group["data"], self.dtype), Spans(group["indptr"], np.int64)
+            indices = Spans(group["indices"], np.int32 if self.shape[1] < 2**31 else np.int64)
 
             def read(start: int, stop: int) -> Counts:
-                pointers = np.asarray(indptr[start : stop + 1], dtype=np.int64)
+                pointers = indptr.read(start, stop + 1)
                 first, last = int(pointers[0]), int(pointers[-1])
-                # scipy computes with neither float16 nor swapped bytes, and small integers could overflow in a sum
-                values = np.asarray(data[first:last], dtype=self.dtype)
-                stored = (values, indices[first:last], pointers - first)
-                return as_counts(sparse.csr_array(stored, shape=(stop - start, self.shape[1])), self.dtype)
+                stored = (data.read(first, last), indices.read(first, last), pointers - first)
+                return assemble(*stored, dtype=self.dtype, n_genes=self.shape[1])
 
             yield read
 
 
 @dataclass(frozen=True)
 class DenseReader:
-    """A dense matrix on disk, of which only the rows asked for are read."""
+    """A dense matrix on disk, of which only the rows asked for are read; `shard` is of rows, as `row_chunk` is."""
 
     place: Place
     key: str
@@ -132,6 +184,11 @@ class DenseReader:
     dtype: np.dtype[Any]
     row_bytes: float
     row_chunk: int = 1
+    shard: int = 1
+
+    def cuts(self, n_bytes: int) -> IntArray:
+        """Cut into whole shards, or whole chunks where shards are larger than a block."""
+        return even_cuts(self.shape[0], self.row_bytes, n_bytes, self.shard, self.row_chunk)
 
     @contextmanager
     def open(self) -> Iterator[ReadRows]:
@@ -160,9 +217,11 @@ class WholeReader:
     @property
     def row_bytes(self) -> float:
         """Bytes of a row in memory, on average."""
-        counts = self._counts
-        value_bytes = int(counts.data.itemsize) + int(counts.indices.itemsize)
-        return float(counts.nnz * value_bytes / max(self.shape[0], 1))
+        return mean_row_bytes(int(self._counts.nnz), self.dtype, self.shape[0])
+
+    def cuts(self, n_bytes: int) -> IntArray:
+        """Cut into blocks of as many rows."""
+        return even_cuts(self.shape[0], self.row_bytes, n_bytes)
 
     @contextmanager
     def open(self) -> Iterator[ReadRows]:
@@ -180,6 +239,10 @@ class SliceReader:
     dtype: np.dtype[Any]
     row_bytes: float
     row_chunk: int = 1
+
+    def cuts(self, n_bytes: int) -> IntArray:
+        """Cut into blocks of as many rows."""
+        return even_cuts(self.shape[0], self.row_bytes, n_bytes)
 
     @contextmanager
     def open(self) -> Iterator[ReadRows]:
@@ -209,14 +272,18 @@ class GeneSubset:
         """As in the reader underneath."""
         return self.reader.row_chunk
 
+    def cuts(self, n_bytes: int) -> IntArray:
+        """As in the reader underneath."""
+        return self.reader.cuts(n_bytes)
+
     @contextmanager
     def open(self) -> Iterator[ReadRows]:
         """Give a function that reads rows."""
         with self.reader.open() as read:
 
             def read_kept(start: int, stop: int) -> Counts:
-                kept = read(start, stop)[:, self.genes]
-                kept.sort_indices()
-                return kept
+                counts = read(start, stop)
+                kept = counts[:, self.genes]
+                return assemble(kept.data, kept.indices, kept.indptr, dtype=counts.dtype, n_genes=self.genes.size)
 
             yield read_kept

@@ -9,7 +9,7 @@ import numpy as np
 from unbatch._check import InputError, InputWarning
 from unbatch.io.canonical import count_dtype
 from unbatch.io.layers import PEEK_VALUES
-from unbatch.io.readers import CsrReader, DenseReader, Place, RowReader, WholeReader
+from unbatch.io.readers import CsrReader, DenseReader, Place, RowReader, WholeReader, mean_row_bytes
 
 
 def is_group(element: Any) -> bool:  # noqa: ANN401
@@ -47,9 +47,8 @@ def open_stored(place: Place, key: str, where: str) -> RowReader:
             raise InputError(f"{where} has {len(element.shape)} dimensions, not cells x genes: store it as a matrix")
         shape = (int(element.shape[0]), int(element.shape[1]))
         dtype = count_dtype(element.dtype, where)
-        # a shard of zarr is read as one, so it is the unit to align to where there is one
-        chunks = getattr(element, "shards", None) or element.chunks
-        return DenseReader(place, key, shape, dtype, float(shape[1] * dtype.itemsize), int(chunks[0]) if chunks else 1)
+        chunk, shard = (int(rows[0]) if rows else 1 for rows in (element.chunks, getattr(element, "shards", None)))
+        return DenseReader(place, key, shape, dtype, float(shape[1] * dtype.itemsize), chunk, shard)
 
 
 def _open_sparse(place: Place, key: str, group: Any, where: str) -> RowReader:  # noqa: ANN401
@@ -66,8 +65,7 @@ def _open_sparse(place: Place, key: str, group: Any, where: str) -> RowReader:  
     dtype = count_dtype(group["data"].dtype, where)
     if matrix.format == "csc":
         return WholeReader(partial(_load, place, key), (n_cells, n_genes), dtype)
-    value_bytes = group["data"].dtype.itemsize + group["indices"].dtype.itemsize
-    row_bytes = float(group["data"].shape[0]) * value_bytes / max(n_cells, 1)
+    row_bytes = mean_row_bytes(int(group["data"].shape[0]), dtype, n_cells)
     return CsrReader(place, key, (n_cells, n_genes), dtype, row_bytes)
 
 

@@ -15,7 +15,7 @@ from unbatch._check import InputError, InputWarning
 from unbatch.io.canonical import count_dtype
 from unbatch.io.matrix_source import MatrixSource
 from unbatch.io.names import check_cell_names, check_gene_names
-from unbatch.io.readers import CsrReader, GeneSubset, Hdf5File, RowReader, WholeReader
+from unbatch.io.readers import CsrReader, GeneSubset, Hdf5File, RowReader, WholeReader, mean_row_bytes
 
 GENE_EXPRESSION = "Gene Expression"
 _MATRIX_NAMES = ("matrix.mtx", "matrix.mtx.gz")
@@ -60,8 +60,7 @@ def open_tenx_h5(path: Path, *, layer: str | None = None) -> MatrixSource:
             var["genome"] = _text(genes["genome"])
         obs = pd.DataFrame(index=pd.Index(_text(group["barcodes"]), dtype=object))
         dtype = count_dtype(group["data"].dtype, description)
-        value_bytes = group["data"].dtype.itemsize + group["indices"].dtype.itemsize
-        row_bytes = float(group["data"].shape[0]) * value_bytes / max(n_cells, 1)
+        row_bytes = mean_row_bytes(int(group["data"].shape[0]), dtype, n_cells)
     reader = CsrReader(place, genome, (n_cells, n_features), dtype, row_bytes)
     return _finish(reader, obs, var, path, description)
 
