@@ -21,7 +21,7 @@ LAYERS = [
     ["io"],
     ["core"],
     ["_progress"],
-    ["_types", "_check"],
+    ["_types", "_check", "_memory"],
 ]
 """Top to bottom. A new module of the package finds its place here."""
 

@@ -8,6 +8,7 @@ from importlib.metadata import version
 import numpy as np
 
 from unbatch._check import InputWarning
+from unbatch._memory import peak_bytes
 from unbatch._types import BoolArray, FloatArray
 from unbatch.core.contrasts import centred_errors, difference_errors
 from unbatch.core.convention import centre_log_delta, relate_log_delta
@@ -109,6 +110,7 @@ def assemble(
         layer=layer,
         versions={"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
         timings=timings,
+        peak_bytes=peak_bytes(),
         obs=source.obs,
         var=source.var,
         reference=reference,

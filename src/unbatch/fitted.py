@@ -71,6 +71,8 @@ class BatchFit:
     """Versions of the software that computed this."""
     timings: Mapping[str, float]
     """Seconds per stage."""
+    peak_bytes: float
+    """Most memory that the process held up to the end of the fit; nan where the system does not tell."""
     obs: pd.DataFrame
     """Annotation of the cells, (n_cells, ...)."""
     var: pd.DataFrame

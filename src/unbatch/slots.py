@@ -90,6 +90,7 @@ def write_slots(adata: AnnData, fit: BatchFit) -> None:
         "basis": fit.basis,
         "versions": dict(fit.versions),
         "timings": dict(fit.timings),
+        "peak_bytes": fit.peak_bytes,
         **({} if fit.centred_se is None else {_CENTRED: fit.centred_se}),
     }
 
@@ -157,6 +158,7 @@ def read_slots(adata: AnnData, *, where: str = "this AnnData") -> BatchFit:
         layer=None if record["layer"] == _X else str(record["layer"]),
         versions={str(name): str(value) for name, value in record["versions"].items()},
         timings={str(name): float(value) for name, value in record["timings"].items()},
+        peak_bytes=float(record.get("peak_bytes", np.nan)),
         obs=adata.obs.drop(columns=[SAMPLE, OVERLAP]) if placed else adata.obs.copy(),
         var=adata.var.copy(),
         reference=str(record["reference"]) if record.get("reference", _NO_REFERENCE) else None,

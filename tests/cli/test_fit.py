@@ -316,3 +316,23 @@ def test_a_design_that_cannot_be_is_refused_in_one_line(run, h5ad, tmp_path, oth
     refused(run("fit", h5ad, "-b", "batch", *method, *arguments, "-o", tmp_path / "fit.h5ad"), *words)
     assert not list(tmp_path.iterdir())
     assert other == {}
+
+
+def test_effects_only_are_the_same_effects(run, h5ad, tmp_path):
+    for name, more in (("whole", ()), ("only", ("--effects-only",))):
+        assert run("fit", h5ad, "-b", "batch", "-o", tmp_path / f"{name}.h5ad", *more).exit_code == 0
+    whole, only = (ub.BatchModel.load(tmp_path / f"{name}.h5ad").result for name in ("whole", "only"))
+    np.testing.assert_array_equal(only.log_delta, whole.log_delta)
+    np.testing.assert_array_equal(only.se, whole.se)
+    assert only.embedding is None
+    assert only.overlap is None
+    assert only.sample is None
+    adjusted = run("adjust", h5ad, "--model", tmp_path / "only.h5ad", "-o", tmp_path / "adjusted.h5ad")
+    assert adjusted.exit_code == 0
+
+
+def test_effects_only_are_not_for_the_published_method(run, h5ad, tmp_path):
+    done = run("fit", h5ad, "-b", "batch", "-o", tmp_path / "fit.h5ad", "--method", "concept", "--effects-only")
+    assert done.exit_code == 2
+    assert "method 'concept' knows no effects_only" in done.stderr
+    assert not (tmp_path / "fit.h5ad").exists()

@@ -1,6 +1,7 @@
 """``unbatch inspect``: everything that is wrong at once, and what a fit would cost."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -124,3 +125,37 @@ def test_a_large_table_is_cut_short(run, toy, tmp_path):
     assert "Cells per batch and stim (first 8 of 20 levels):" in done.stdout
     assert max(len(line) for line in done.stdout.splitlines() if line.startswith("  batch_1 ")) < 250
     assert "x..." in done.stdout
+
+
+def test_of_a_large_input_a_part_is_looked_at(run, h5ad, monkeypatch):
+    from unbatch.io import matrix_source
+
+    monkeypatch.setattr(matrix_source, "BLOCK_BYTES", 2000)
+    monkeypatch.setattr(sys.modules["unbatch.cli.inspect"], "_PROBE_SECONDS", 0.0)
+    done = run("inspect", h5ad, "-b", "batch")
+    assert done.exit_code == 0
+    found = re.search(r"Nothing is wrong with it, as far as (\d+) of 150 cells show \(--every-cell checks", done.stdout)
+    assert 0 < int(found[1]) < 100
+    assert re.search(r"about [\d,]+ non-zero counts", done.stdout)
+    assert "Nothing is wrong with it." in run("inspect", h5ad, "-b", "batch", "--every-cell").stdout
+
+
+def test_of_a_fit_it_shows_what_it_took_and_found(run, h5ad, tmp_path):
+    run("fit", h5ad, "-b", "batch", "-o", tmp_path / "fit.h5ad")
+    done = run("inspect", tmp_path / "fit.h5ad")
+    assert done.exit_code == 0
+    assert "fit.h5ad: batch effects by method matched" in done.stdout
+    assert "150 cells x 25 genes in 2 batches" in done.stdout
+    for stage in ("reading counts", "fitting effects", "placing cells", "in all"):
+        assert re.search(rf"{stage} +\d+\.\d s +[\d,]+ cells/s", done.stdout)
+    assert re.search(r"Memory: \d\.\d\d GB at most", done.stdout)
+    assert "Next:" not in done.stdout
+
+
+def test_of_a_fit_of_effects_only(run, h5ad, tmp_path):
+    done = run("fit", h5ad, "-b", "batch", "-o", tmp_path / "fit.h5ad", "--effects-only")
+    assert done.exit_code == 0
+    assert "counterparts" not in done.stdout
+    shown = run("inspect", tmp_path / "fit.h5ad")
+    assert "placing cells" not in shown.stdout
+    assert "counterparts" not in shown.stdout

@@ -23,6 +23,7 @@ from unbatch.cli._console import (
 )
 from unbatch.fitted import BatchFit
 
+_GIGA = 1e9
 _UNSURE = 0.5
 _OPTIONS = "Options of the method (default: its own)"
 _DESIGN = "Design"
@@ -230,6 +231,8 @@ def _report(result: BatchFit, inputs: list[Path], output: Path, effects: Path | 
         say(f"  {thousands(unknown)} of {thousands(result.se.size)} effects are unknown: log effect 0, error inf")
     if result.overlap is not None:
         say(f"  cells have counterparts in {result.overlap.mean():.0%} of the other batches on average")
+    memory = f" and {result.peak_bytes / _GIGA:.2f} GB of memory" if np.isfinite(result.peak_bytes) else ""
+    say(f"  took {sum(result.timings.values()):.1f} s{memory}")
     say(f"Wrote {output}")
     if effects:
         say(f"Wrote {effects} (one row per gene and batch, against the {result.expressed_in})")

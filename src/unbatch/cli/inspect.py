@@ -1,29 +1,32 @@
 """``unbatch inspect``."""
 
+import math
 import shlex
-import sys
-import time
 import warnings
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
 
 from unbatch._check import InputError, InputWarning
+from unbatch._memory import peak_bytes
 from unbatch._progress import Progress, progress_for
 from unbatch.cli._console import USER_ERROR, BatchKey, Inputs, Layer, Quiet, Verbose, open_inputs, paths, say, thousands
-from unbatch.core.confounding import Crossing
-from unbatch.io.batches import Batches
-from unbatch.io.door import DoorReport
-from unbatch.io.source import CountSource
 
 if TYPE_CHECKING:
+    from unbatch.core.confounding import Crossing
+    from unbatch.fitted import BatchFit
+    from unbatch.io.batches import Batches
+    from unbatch.io.peek import Peek
+    from unbatch.io.source import CountSource
     from unbatch.methods import MethodOptions
 
 _MOST_BATCHES = 30
 _MOST_LEVELS = 8
 _WIDEST = 24
+_PROBE_SECONDS = 1.0
 _USUAL_BYTES = 5e8
 _GIGA = 1e9
 _MINUTE = 60.0
@@ -34,12 +37,11 @@ _HOUR = 3600.0
 class _Findings:
     """Everything that could be found out, and what is wrong."""
 
-    source: CountSource | None = None
-    batches: Batches | None = None
-    condition: Batches | None = None
-    crossing: Crossing | None = None
-    door: DoorReport | None = None
-    pass_seconds: float = 0.0
+    source: "CountSource | None" = None
+    batches: "Batches | None" = None
+    condition: "Batches | None" = None
+    crossing: "Crossing | None" = None
+    peek: "Peek | None" = None
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -63,27 +65,38 @@ def inspect(
             help="Estimator whose time and memory to tell: matched (the default) or concept.", show_default=False
         ),
     ] = None,
+    every_cell: Annotated[
+        bool, typer.Option("--every-cell", help="Check the counts of every cell, however long it takes.")
+    ] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Look at an input before fitting: what is in it, what is wrong with it, what a fit would cost.
 
-    Reads all counts once and writes nothing. The exit code is 0 if `unbatch fit` would accept the input and 2 if not.
+    Takes about a second whatever the size: counts are read and checked in blocks spread over the input until that time
+    is up. Writes nothing. The exit code is 0 if `unbatch fit` would accept what was seen and 2 if not.
 
     --condition tabulates batch x condition: batches that share no level cannot be told from the condition.
+
+    Of a file that `unbatch fit` wrote, shows what the fit took and found.
 
     Examples
     --------
       unbatch inspect cells.h5ad --batch-key donor
       unbatch inspect cells.h5ad --batch-key donor --condition stim
       unbatch inspect run1.h5 run2.h5 run3.h5
+      unbatch inspect fit.h5ad
     """
     from unbatch.methods import DEFAULT_METHOD, options_for
 
+    fitted = _read_fit(inputs) if not batch_key else None
+    if fitted is not None:
+        _describe_fit(fitted, inputs[0])
+        return
     options = options_for(method or DEFAULT_METHOD)
-    findings = _look(
-        inputs, batch_key, condition=condition, layer=layer, progress=progress_for(quiet=quiet, verbose=verbose)
-    )
+    progress = progress_for(quiet=quiet, verbose=verbose)
+    seconds = math.inf if every_cell else _PROBE_SECONDS
+    findings = _look(inputs, batch_key, condition=condition, layer=layer, seconds=seconds, progress=progress)
     _describe(findings)
     for problem in findings.errors:
         say(f"Error: {problem}")
@@ -91,7 +104,7 @@ def inspect(
         say(f"Warning: {remark}")
     if findings.errors:
         raise typer.Exit(USER_ERROR)
-    say("Nothing stands in the way of a fit." if findings.warnings else "Nothing is wrong with it.")
+    say(_verdict(findings))
     _expect(findings, options)
     keys = "".join(f" --batch-key {shlex.quote(key)}" for key in batch_key or [])
     chosen = f" --layer {shlex.quote(layer)}" if layer else ""
@@ -100,12 +113,17 @@ def inspect(
 
 
 def _look(
-    inputs: Inputs, batch_key: BatchKey, *, condition: list[str] | None, layer: Layer, progress: Progress
+    inputs: Inputs,
+    batch_key: BatchKey,
+    *,
+    condition: list[str] | None,
+    layer: Layer,
+    seconds: float,
+    progress: Progress,
 ) -> _Findings:
     """Find out as much as possible: an error in one step does not keep the next from being taken."""
     from unbatch.io.batches import label_cells, read_batches
-    from unbatch.io.door import DoorCheck
-    from unbatch.io.reduce import reduce_blocks
+    from unbatch.io.peek import peek
     from unbatch.methods.design import check_within
     from unbatch.methods.survey import shared_genes
 
@@ -129,11 +147,8 @@ def _look(
         except InputError as error:
             found.errors.append(str(error))
         try:
-            start = time.perf_counter()
-            with progress.stage("reading counts", total=found.source.n_cells) as advance:
-                check = reduce_blocks(found.source, DoorCheck(found.source), progress=advance)
-            found.pass_seconds = time.perf_counter() - start
-            found.door = check.finish()
+            with progress.stage("reading counts"):
+                found.peek = peek(found.source, seconds=seconds)
         except InputError as error:
             found.errors.append(str(error))
     found.warnings = [str(warning.message) for warning in caught if issubclass(warning.category, InputWarning)]
@@ -146,32 +161,33 @@ def _describe(found: _Findings) -> None:
     n_cells, n_genes = found.source.n_cells, found.source.n_genes
     say(found.source.description)
     say(f"  {thousands(n_cells)} cells x {thousands(n_genes)} genes")
-    if found.door:
-        share = found.door.n_nonzero / (n_cells * n_genes)
-        say(f"  {thousands(found.door.n_nonzero)} non-zero counts ({share:.1%})")
-        say(f"  median counts per cell: {thousands(np.median(found.door.counts_per_cell))}")
+    if found.peek:
+        share = found.peek.n_nonzero / (found.peek.cells.size * n_genes)
+        about = "" if found.peek.report else "about "
+        n_nonzero = found.peek.n_nonzero * found.peek.whole(n_cells)
+        say(f"  {about}{thousands(n_nonzero)} non-zero counts ({share:.1%})")
+        say(f"  median counts per cell: {thousands(np.median(found.peek.counts_per_cell))}")
     shared = found.source.measured.all(axis=1).sum()
     if shared < n_genes:
         say(f"  {thousands(shared)} genes are in all inputs; the others are not measured in some")
     if found.batches:
-        _describe_batches(found.batches, found.door)
+        _describe_batches(found.batches, found.peek)
     if found.batches and found.condition and found.crossing:
         _describe_crossing(found.crossing, found.batches, found.condition)
 
 
-def _describe_batches(batches: Batches, door: DoorReport | None) -> None:
+def _describe_batches(batches: "Batches", peek: "Peek | None") -> None:
     say(f"{len(batches.levels)} batches ({' x '.join(batches.key) or 'one per input'}):")
     width = max(len(level) for level in batches.levels[:_MOST_BATCHES])
     for code, level in enumerate(batches.levels[:_MOST_BATCHES]):
-        depth = ""
-        if door:
-            depth = f", median counts {thousands(np.median(door.counts_per_cell[batches.codes == code]))}"
+        own = peek.counts_per_cell[batches.codes[peek.cells] == code] if peek else np.zeros(0)
+        depth = f", median counts {thousands(np.median(own))}" if own.size else ""
         say(f"  {level:<{width}}  {thousands(batches.sizes[code]):>10} cells{depth}")
     if len(batches.levels) > _MOST_BATCHES:
         say(f"  ... and {len(batches.levels) - _MOST_BATCHES} more")
 
 
-def _describe_crossing(crossing: Crossing, batches: Batches, condition: Batches) -> None:
+def _describe_crossing(crossing: "Crossing", batches: "Batches", condition: "Batches") -> None:
     """Print cells per batch and level; of many, the first."""
     levels = condition.levels[:_MOST_LEVELS]
     cut_to = f" (first {len(levels)} of {len(condition.levels)} levels)" if condition.levels != levels else ""
@@ -188,32 +204,70 @@ def _describe_crossing(crossing: Crossing, batches: Batches, condition: Batches)
         say(f"  ... and {len(batches.levels) - _MOST_BATCHES} more")
 
 
+def _verdict(found: _Findings) -> str:
+    text = "Nothing stands in the way of a fit." if found.warnings else "Nothing is wrong with it."
+    if found.source is None or found.peek is None or found.peek.report is not None:
+        return text
+    seen, of = thousands(found.peek.cells.size), thousands(found.source.n_cells)
+    return f"{text[:-1]}, as far as {seen} of {of} cells show (--every-cell checks all of them)."
+
+
 def _expect(found: _Findings, options: "MethodOptions") -> None:
     from unbatch.methods.cost import expected_cost
 
-    if found.source is None or found.batches is None or found.door is None:
+    if found.source is None or found.batches is None or found.peek is None:
         return
+    times = found.peek.whole(found.source.n_cells)
+    taken = peak_bytes()
     cost = expected_cost(
         found.batches.sizes,
         found.source.n_genes,
         options=options,
-        n_nonzero=found.door.n_nonzero,
-        pass_seconds=found.pass_seconds,
-        base_bytes=_peak_bytes(),
+        n_nonzero=round(found.peek.n_nonzero * times),
+        pass_seconds=found.peek.seconds * times,
+        base_bytes=taken if math.isfinite(taken) else _USUAL_BYTES,
     )
     say(f"A fit would take about {_duration(cost.seconds)} and {cost.n_bytes / _GIGA:.1f} GB of memory here.")
-
-
-def _peak_bytes() -> float:
-    """Most memory that this process has taken so far, in bytes; a usual value where the system does not tell."""
-    try:
-        from resource import RUSAGE_SELF, getrusage
-    except ImportError:  # Windows
-        return _USUAL_BYTES
-    return float(getrusage(RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
 
 
 def _duration(seconds: float) -> str:
     if seconds < _MINUTE:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / _MINUTE:.0f} min" if seconds < _HOUR else f"{seconds / _HOUR:.1f} h"
+
+
+def _read_fit(inputs: Inputs) -> "BatchFit | None":
+    """Give the fit, if the input is a file that holds one and no counts."""
+    import h5py
+
+    from unbatch.model import BatchModel
+    from unbatch.slots import RECORD
+
+    if len(inputs) != 1 or not Path(inputs[0]).is_file() or not h5py.is_hdf5(inputs[0]):
+        return None
+    with h5py.File(inputs[0], "r") as file:
+        if "X" in file or RECORD not in file.get("uns", ()):
+            return None
+    return BatchModel.load(inputs[0]).result
+
+
+def _describe_fit(fit: "BatchFit", path: Path) -> None:
+    """Print what a fit took and found."""
+    n_cells = len(fit.obs)
+    say(f"{path}: batch effects by method {fit.method}, unbatch {fit.versions.get('unbatch', '?')}")
+    say(f"  {thousands(n_cells)} cells x {thousands(len(fit.var))} genes in {len(fit.batches)} batches")
+    say(f"  stopped after {len(next(iter(fit.trace.values()), ()))} rounds: {fit.stop_reason}")
+    unknown = int((~fit.estimated).sum())
+    say(f"  {thousands(fit.se.size - unknown)} effects estimated, {thousands(unknown)} not known")
+    say(f"  relative to the {fit.expressed_in}")
+    if fit.overlap is not None:
+        say(f"  cells have counterparts in {fit.overlap.mean():.0%} of the other batches on average")
+    say("Time:")
+    total = sum(fit.timings.values())
+    for name, seconds in {**fit.timings, "in all": total}.items():
+        say(f"  {name:<20} {seconds:>9.1f} s  {thousands(n_cells / max(seconds, 1e-9)):>14} cells/s")
+    if math.isfinite(fit.peak_bytes):
+        say(f"Memory: {fit.peak_bytes / _GIGA:.2f} GB at most")
+    options = ", ".join(f"{name} {value}" for name, value in fit.parameters.items())
+    say(f"Options: {options}")
+    say("Versions: " + ", ".join(f"{name} {number}" for name, number in fit.versions.items()))
