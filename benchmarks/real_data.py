@@ -53,15 +53,7 @@ HARDLY = 0.25
 FEW = 5
 """A cell type with fewer cells in a batch is left as it is there where effects are taken per known type."""
 
-_CAUTIOUS = (
-    "the published method moves the cells farther (*concept*). The default compares only the cells that it takes for "
-    "shared, of which `unbatch fit` prints the share, and takes a part of what is left for composition. On the embryo "
-    "`--caliper 6` leaves 0.471, and 12 states without a caliper 0.398: the default is too careful there."
-)
-
 REMARKS: dict[str, str] = {
-    "embryo_milode_4samples": _CAUTIOUS,
-    "kang_muscat_4samples": _CAUTIOUS,
     "mesc_scmerge_2batches": (
         "full-length read counts without UMIs, about two million per cell. The batches differ in which of the less "
         "frequent genes are seen in a cell, and no factor changes that: zeros stay zeros. By `concept`, on the 1,450 "
