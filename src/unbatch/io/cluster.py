@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numba
 from threadpoolctl import threadpool_limits
@@ -13,7 +13,7 @@ from unbatch._check import InputError, InputWarning
 from unbatch.io.heard import Told, heard, tell
 from unbatch.io.known import Packer, PerCell
 from unbatch.io.portable import portable
-from unbatch.io.reduce import AnyAccumulator, Driver, LocalDriver
+from unbatch.io.reduce import Accumulator, AnyAccumulator, Driver, LocalDriver
 from unbatch.io.source import CountSource
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ _MOST_BLOCKS = 8
 _ARITY = 8
 """Sums that are merged at a time."""
 _PATIENCE = 10.0  # seconds for the scheduler to answer
+_NOT_HERE = "a worker of the cluster failed where this process does not"
+_SHARED_DISK = "Workers read the files themselves: put them where all workers see them under the same path"
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,10 @@ class DaskDriver:
         with _clear_errors():
             counted = self._run(plan, tasks, progress or _ignore)
             if isinstance(counted, _Failed):
-                _raise_again(counted, source, packer.unpack(template), block_size)
+                if isinstance(counted.error, InputError):
+                    _add_again(source, packer.unpack(template), counted.task, block_size=block_size)
+                    raise InputError(f"{_NOT_HERE}: {counted.error}. {_SHARED_DISK}") from counted.error
+                raise counted.error
         tell(counted.told)
         accumulator.merge(packer.unpack(counted.packed))
         return accumulator
@@ -255,16 +260,10 @@ def _merge(counted: Sequence[_Counted], *, plan: _Plan) -> _Counted:
     return _Counted(packer.pack(merged), tuple(told))
 
 
-def _raise_again(failed: _Failed, source: CountSource, accumulator: Any, block_size: int | None) -> NoReturn:  # noqa: ANN401
-    """Raise what a task raised, as it reads here: a worker knows no names of cells and genes."""
-    if not isinstance(failed.error, InputError):
-        raise failed.error
-    for block in source.blocks(block_size, cells=(failed.task.start, failed.task.stop)):
+def _add_again(source: CountSource, accumulator: Accumulator, task: _Task, *, block_size: int | None) -> None:
+    """Do here what a worker refused to do: what is raised here has the names of cells and genes in it."""
+    for block in source.blocks(block_size, cells=(task.start, task.stop)):
         accumulator.add(block)
-    raise InputError(
-        f"a worker of the cluster failed where this process does not: {failed.error}. Workers read the files "
-        "themselves: put them where all workers see them under the same path"
-    ) from failed.error
 
 
 @contextmanager

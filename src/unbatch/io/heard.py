@@ -35,10 +35,10 @@ def heard() -> Iterator[list[Told]]:
                 _installed.close()
 
 
-def tell(told: Sequence[Told], *, stacklevel: int = 2) -> None:
+def tell(told: Sequence[Told]) -> None:
     """Give warnings that were collected, each once."""
     for text, kind in dict.fromkeys(told):
-        warnings.warn(text, kind, stacklevel=stacklevel + 1)
+        warnings.warn(text, kind, stacklevel=2)
 
 
 def _install() -> None:

@@ -40,7 +40,7 @@ def portable(source: CountSource) -> CountSource:
             assert isinstance(nameless, MatrixSource)  # a part is one input
             parts.append(replace(nameless, var=pd.DataFrame(index=pd.Index(genes))))
         return UnionSource(tuple(parts), source.parts)
-    reader = _elsewhere(source.reader) if isinstance(source, MatrixSource) else None
+    reader = _elsewhere(source.reader, source.path) if isinstance(source, MatrixSource) else None
     if not isinstance(source, MatrixSource) or reader is None:
         raise InputError(f"{source.description} cannot be read by other processes: {_CURE}")
     return MatrixSource(
@@ -53,19 +53,22 @@ def portable(source: CountSource) -> CountSource:
     )
 
 
-def _elsewhere(reader: RowReader) -> RowReader | None:
-    """Give a reader that opens its file anew, wherever the working directory is; None if there is no file to open."""
+def _elsewhere(reader: RowReader, path: Path | None) -> RowReader | None:
+    """Give a reader that opens its file anew, wherever the working directory is.
+
+    None if there is no file to open, or another one than the user gave: others do not see what this process has made.
+    """
     if isinstance(reader, GeneSubset):
-        inner = _elsewhere(reader.reader)
+        inner = _elsewhere(reader.reader, path)
         return None if inner is None else GeneSubset(inner, reader.genes)
     if not isinstance(reader, CsrReader | DenseReader):
         return None
     place = reader.place
-    if isinstance(place, Hdf5File):
-        return replace(reader, place=Hdf5File(place.path.absolute()))
-    if isinstance(place, ZarrFolder):
-        return replace(reader, place=ZarrFolder(place.path.absolute()))
-    return _closed(reader, place.element) if isinstance(place, OpenElement) else None
+    if isinstance(place, OpenElement):
+        return _closed(reader, place.element)
+    if not isinstance(place, Hdf5File | ZarrFolder) or place.path != path:
+        return None
+    return replace(reader, place=replace(place, path=place.path.absolute()))
 
 
 def _closed(reader: CsrReader | DenseReader, element: Any) -> RowReader | None:  # noqa: ANN401
