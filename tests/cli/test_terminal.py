@@ -179,3 +179,8 @@ def test_warnings_are_one_line_each_every_time(capsys):
         for _ in range(2):
             warnings.warn("two\nlines", InputWarning, stacklevel=1)
     assert capsys.readouterr().err == "Warning: two lines\n" * 2
+
+
+def test_the_module_is_the_command_line():
+    done = subprocess.run([sys.executable, "-m", "unbatch", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("unbatch ")
