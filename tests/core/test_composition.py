@@ -154,7 +154,8 @@ def test_chunks_of_genes_change_nothing(graded, monkeypatch):
     choice = CompositionChoice(n_factors=4, strength=1.0, gain=1.0)
     options = {"genes": graded.genes, "seed": 0}
     whole = composition_ratio(graded.table, graded.effects, choice, **options)
-    monkeypatch.setattr("unbatch.core.composition._CHUNK", 1000)
+    monkeypatch.setattr("unbatch.core.composition._GENES", 7)
+    monkeypatch.setattr("unbatch.core.composition._COUNTS", 50)
     np.testing.assert_allclose(composition_ratio(graded.table, graded.effects, choice, **options), whole, rtol=1e-9)
 
 

@@ -36,7 +36,7 @@ def size(rng):
 
 
 @pytest.mark.parametrize(("dtype", "index"), [(np.float64, np.int32), (np.float32, np.int64)])
-def test_sums_equal_a_loop_over_cells(counts, state, batch, size, dtype, index):
+def test_sums_equal_a_loop_over_cells(counts, state, batch, size, dtype, index):  # noqa: PLR0917
     given = sparse.csr_array(
         (counts.data.astype(dtype), counts.indices.astype(index), counts.indptr.astype(index)), shape=counts.shape
     )

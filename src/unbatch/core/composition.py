@@ -4,17 +4,25 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from scipy import sparse
 
-from unbatch._types import FloatArray, IntArray
+from unbatch._types import Counts, FloatArray, IntArray
 from unbatch.core.clustering import k_means
 from unbatch.core.effects import Effects
+from unbatch.core.kernels.factors import fit_loadings, held_out, ratios, update
+from unbatch.core.parallel import in_ranges
+from unbatch.core.rows import rows_of
 from unbatch.core.state_table import StateTable
 
 _FACTORS = (3, 4, 5, 6, 8, 12)
 _STRENGTHS = (0.5, 1.0)
 _TRAIN = 0.7
 _UPDATES, _TRIAL_UPDATES, _LOADING_UPDATES = 150, 80, 50
-_CHUNK = 2_000_000
+_HELD_OUT_UPDATES, _PRIOR_COUNTS = 5, 5.0
+_GENES = 128
+"""Genes treated in one go of a thread."""
+_COUNTS = 20_000
+"""Counts above 0 visited in one go of a thread."""
 _MOST_RATIO = 20.0
 _TINY = 1e-12
 _LEAST_SD = 1e-2
@@ -84,14 +92,9 @@ def composition_ratio(
         n_factors=choice.n_factors,
         updates=_UPDATES,
     )
-    n_genes, n_states, n_batches = table.counts.shape
-    ratio = np.ones_like(table.counts)
-    step = max(1, _CHUNK // (n_states * n_batches))
-    for first in range(0, n_genes, step):
-        chunk = slice(first, min(first + step, n_genes))
-        mean = _loadings(table.counts[chunk], table.exposure, effects.log_delta[chunk], theta)
-        ratio[chunk] = _ratio(mean, table.exposure, effects.log_delta[chunk]) ** choice.strength
-    return ratio
+    delta = np.exp(effects.log_delta)
+    beta = _loadings(table.counts, table.exposure, delta, theta)
+    return _ratio(beta, theta, table.exposure, delta, strength=choice.strength)
 
 
 def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, seed: int) -> CompositionChoice:
@@ -117,11 +120,11 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
     CompositionChoice
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7,)))
-    counts, log_delta = table.counts[genes], effects.log_delta[genes]
+    counts, delta = table.counts[genes], np.exp(effects.log_delta[genes])
     seen = rng.binomial(np.rint(counts).astype(np.int64), _TRAIN).astype(np.float64)
     held = counts - seen
     exposure = table.exposure
-    plain = _held_out(seen, held, exposure[None] * np.ones_like(counts), log_delta)
+    plain = _held_out(seen, held, exposure, delta, factor=np.ones((1, 1, len(delta.T))))
     best, worse = NO_COMPOSITION, 0
     start = _Start.of(effects, genes, seed=seed)
     n_pseudobulks = int((exposure > 0).sum())
@@ -129,10 +132,10 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
         if 2 * n_factors > n_pseudobulks or n_factors > len(exposure):
             break
         theta, beta = _fit_factors(seen, exposure * _TRAIN, start, n_factors=n_factors, updates=_TRIAL_UPDATES)
-        ratio = _ratio(_mean(beta, theta, exposure.shape), exposure, log_delta)
+        ratio = _ratio(beta, theta, exposure, delta, strength=1.0)
         improved = False
         for strength in _STRENGTHS:
-            gains = _held_out(seen, held, exposure[None] * ratio**strength, log_delta) - plain
+            gains = _held_out(seen, held, exposure, delta, factor=ratio**strength) - plain
             gain = float(gains.sum())
             clear = gain > _CLEAR * float(np.std(gains)) * np.sqrt(len(gains))
             if clear and gain > best.gain:
@@ -143,30 +146,44 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
     return best
 
 
-def _held_out(seen: FloatArray, held: FloatArray, exposure: FloatArray, log_delta: FloatArray) -> FloatArray:
+def _held_out(
+    seen: FloatArray, held: FloatArray, exposure: FloatArray, delta: FloatArray, *, factor: FloatArray
+) -> FloatArray:
     """Log-likelihood of the held-out counts of each gene, given the seen total of each state: shares of batches."""
-    by_batch = seen.sum(axis=1)
-    for _ in range(5):
-        weight = exposure * np.exp(log_delta)[:, None, :]
-        expected = (weight * (seen.sum(axis=2) / np.maximum(weight.sum(axis=2), _TINY))[:, :, None]).sum(axis=1)
-        log_delta = log_delta + np.log((by_batch + 5) / (expected + 5))
-    weight = exposure * np.exp(log_delta)[:, None, :]
-    share = weight / np.maximum(weight.sum(axis=2, keepdims=True), _TINY)
-    result: FloatArray = (held * np.log(np.maximum(share, _TINY))).sum(axis=(1, 2))
-    return result
+    likelihood, moved, n_batches = np.zeros(len(seen)), delta.copy(), exposure.shape[1]
+
+    def some(first: int, stop: int) -> None:
+        mine = slice(first, stop)
+        held_out(
+            seen[mine],
+            held[mine],
+            exposure,
+            factor if len(factor) == 1 else factor[mine],
+            _PRIOR_COUNTS,
+            _HELD_OUT_UPDATES,
+            moved[mine],
+            np.empty(exposure.shape),
+            np.empty(n_batches),
+            np.empty(n_batches),
+            likelihood[mine],
+        )
+
+    in_ranges(some, len(seen), step=_GENES)
+    return likelihood
 
 
-def _mean(beta: FloatArray, theta: FloatArray, shape: tuple[int, ...]) -> FloatArray:
-    mean: FloatArray = (beta @ theta.T).reshape(len(beta), *shape)
-    return mean
+def _ratio(
+    beta: FloatArray, theta: FloatArray, exposure: FloatArray, delta: FloatArray, *, strength: float
+) -> FloatArray:
+    """Divide the mean in each batch of a state by that of the state, to a power, (n_genes, n_states, n_batches)."""
+    ratio, activity = np.empty((len(beta), *exposure.shape)), theta.reshape(*exposure.shape, -1)
 
+    def some(first: int, stop: int) -> None:
+        mine = slice(first, stop)
+        ratios(beta[mine], activity, exposure, delta[mine], _MOST_RATIO, strength, ratio[mine])
 
-def _ratio(mean: FloatArray, exposure: FloatArray, log_delta: FloatArray) -> FloatArray:
-    weight = exposure[None] * np.exp(log_delta)[:, None, :]
-    pooled = (mean * weight).sum(axis=2) / np.maximum(weight.sum(axis=2), _TINY)
-    known = (pooled[:, :, None] > 0) & (mean > 0)
-    ratio = np.divide(mean, pooled[:, :, None], out=np.ones_like(mean), where=known)
-    return np.asarray(np.clip(ratio, 1 / _MOST_RATIO, _MOST_RATIO))
+    in_ranges(some, len(beta), step=_GENES)
+    return ratio
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,57 +208,79 @@ def _fit_factors(
     Return the activities (n_states * n_batches, n_factors), 0 where a batch has no cell, and the loadings
     (n_genes, n_factors).
     """
-    n_genes, n_states, n_batches = counts.shape
-    there = exposure.ravel() > 0
-    batch, state = np.tile(np.arange(n_batches), n_states)[there], np.repeat(np.arange(n_states), n_batches)[there]
-    sums, size = counts.reshape(n_genes, -1).T[there], exposure.ravel()[there]
-    delta = np.exp(start.log_delta).T
-    profile = counts.sum(axis=2) / np.maximum((exposure[None] * delta.T[:, None, :]).sum(axis=2), _TINY)
+    n_genes, _, n_batches = counts.shape
+    there = np.flatnonzero(exposure)
+    state, batch = np.divmod(there, n_batches)
+    by_gene = sparse.csr_array(counts.reshape(n_genes, -1)[:, there])
+    by_pair, size = by_gene.T.tocsr(), exposure.ravel()[there]
+    delta = np.exp(start.log_delta)
+    profile = counts.sum(axis=2) / np.maximum(delta @ exposure.T, _TINY)
     share = np.sqrt(profile / np.maximum(profile.sum(axis=0), _TINY)).T
     weight = exposure.sum(axis=1) + _TINY
     found = k_means(share, n_factors, weight=weight, n_starts=3, seed=start.seed)
     names, group = np.unique(found, return_inverse=True)
     n_factors = len(names)
-    beta = np.stack([np.average(profile[:, group == t], axis=1, weights=weight[group == t]) for t in range(n_factors)])
-    beta = beta + 1e-3 * profile.mean(axis=1)
+    beta = np.stack(
+        [np.average(profile[:, group == t], axis=1, weights=weight[group == t]) for t in range(n_factors)], axis=1
+    )
+    beta = beta + 1e-3 * profile.mean(axis=1, keepdims=True)
     theta = np.full((len(size), n_factors), 0.2 / n_factors)
     theta[np.arange(len(size)), group[state]] += 0.8
     in_batch = np.zeros((n_batches, len(size)))
     in_batch[batch, np.arange(len(size))] = 1
-    observed = in_batch @ sums
-    offset = size[:, None] * delta[batch]
+    observed = (in_batch @ by_pair).T
+    genes, alike = np.arange(n_genes), np.ones(n_genes)
     for _ in range(updates):
-        ratio = sums / np.maximum(theta @ beta, _TINY)
-        theta = theta * (ratio @ beta.T) / np.maximum(offset @ beta.T, _TINY)
-        ratio = sums / np.maximum(theta @ beta, _TINY)
-        beta = beta * (theta.T @ ratio) / np.maximum(theta.T @ offset, _TINY)
-        expected = in_batch @ (size[:, None] * (theta @ beta))
-        delta = (observed + start.prior_counts) / (expected + start.prior_counts)
-        delta = delta / np.exp(np.log(delta).mean(axis=0))
-        offset = size[:, None] * delta[batch]
-    everywhere = np.zeros((len(there), n_factors))
+        theta = _updated(by_pair, theta, beta, delta.T @ beta, group=batch, size=size)
+        of_batch = in_batch @ (size[:, None] * theta)
+        beta = _updated(by_gene, beta, theta, delta @ of_batch, group=genes, size=alike)
+        delta = (observed + start.prior_counts) / (beta @ of_batch.T + start.prior_counts)
+        delta = delta / np.exp(np.log(delta).mean(axis=1, keepdims=True))
+    everywhere = np.zeros((exposure.size, n_factors))
     everywhere[there] = theta
-    return everywhere, beta.T
+    return everywhere, beta
 
 
-def _loadings(counts: FloatArray, exposure: FloatArray, log_delta: FloatArray, theta: FloatArray) -> FloatArray:
-    """Given the activities, fit the loadings of some genes and return their mean (n_genes, n_states, n_batches)."""
-    there = exposure.ravel() > 0
-    active, size = theta[there], exposure.ravel()[there]
-    n_states, n_batches = exposure.shape
-    batch = np.tile(np.arange(n_batches), n_states)[there]
-    sums = counts.reshape(len(counts), -1)[:, there]
-    in_batch = np.zeros((len(size), n_batches))
-    in_batch[np.arange(len(size)), batch] = 1
-    observed = sums @ in_batch
-    delta = np.exp(log_delta)
-    offset = size * delta[:, batch]
-    level = sums.sum(axis=1) / np.maximum((offset * active.sum(axis=1)).sum(axis=1), _TINY)
-    beta = np.repeat(level[:, None], active.shape[1], axis=1)
-    for _ in range(_LOADING_UPDATES):
-        ratio = sums / np.maximum(beta @ active.T, _TINY)
-        beta = beta * (ratio @ active) / np.maximum(offset @ active, _TINY)
-        expected = (size * (beta @ active.T)) @ in_batch
-        delta = (observed + 5) / (expected + 5)
-        offset = size * delta[:, batch]
-    return _mean(beta, theta, exposure.shape)
+def _updated(
+    counts: Counts, rows: FloatArray, columns: FloatArray, expected: FloatArray, *, group: IntArray, size: FloatArray
+) -> FloatArray:
+    """Update the factors of the rows of a table, given those of its columns and what a row of each group expects."""
+    updated = np.empty_like(rows)
+
+    def some(first: int, stop: int) -> None:
+        mine = slice(first, stop)
+        update(*rows_of(counts, first, stop), rows[mine], columns, expected, group[mine], size[mine], updated[mine])
+
+    in_ranges(some, len(rows), step=max(1, _COUNTS * len(rows) // max(counts.nnz, 1)))
+    return updated
+
+
+def _loadings(counts: FloatArray, exposure: FloatArray, delta: FloatArray, theta: FloatArray) -> FloatArray:
+    """Given the activities, fit the loadings of all genes, (n_genes, n_factors)."""
+    n_genes, _, n_batches = counts.shape
+    there = np.flatnonzero(exposure)
+    batch, activity = there % n_batches, theta[there]
+    of_batch = np.zeros((n_batches, activity.shape[1]))
+    np.add.at(of_batch, batch, exposure.ravel()[there, None] * activity)
+    beta, moved, flat = np.empty((n_genes, activity.shape[1])), delta.copy(), counts.reshape(n_genes, -1)
+
+    def some(first: int, stop: int) -> None:
+        mine = slice(first, stop)
+        fit_loadings(
+            flat[mine],
+            batch,
+            activity,
+            of_batch,
+            _PRIOR_COUNTS,
+            _LOADING_UPDATES,
+            there,
+            moved[mine],
+            np.empty(len(there)),
+            np.empty(len(there), dtype=np.int64),
+            np.empty(n_batches),
+            np.empty(activity.shape[1]),
+            beta[mine],
+        )
+
+    in_ranges(some, n_genes, step=_GENES)
+    return beta
