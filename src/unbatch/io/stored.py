@@ -1,6 +1,7 @@
 """A matrix in AnnData's on-disk encoding, in HDF5 or zarr: find out what it is and give the reader for it."""
 
 import warnings
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,8 @@ from unbatch._check import InputError, InputWarning
 from unbatch.io.canonical import count_dtype
 from unbatch.io.layers import PEEK_VALUES
 from unbatch.io.readers import CsrReader, DenseReader, Place, RowReader, WholeReader, mean_row_bytes
+from unbatch.io.spans import Spans
+from unbatch.io.turning import TURN_IN_MEMORY, Entries, TurnedReader
 
 
 def is_group(element: Any) -> bool:  # noqa: ANN401
@@ -32,7 +35,7 @@ def open_stored(place: Place, key: str, where: str) -> RowReader:
     Returns
     -------
     RowReader
-        By row for CSR and dense, as a whole for CSC.
+        By row for CSR and dense; for CSC one that turns it, in memory if it is small and on disk if it is not.
 
     Raises
     ------
@@ -63,9 +66,12 @@ def _open_sparse(place: Place, key: str, group: Any, where: str) -> RowReader:  
     matrix = sparse_dataset(group)
     n_cells, n_genes = matrix.shape
     dtype = count_dtype(group["data"].dtype, where)
-    if matrix.format == "csc":
+    n_values = int(group["data"].shape[0])
+    row_bytes = mean_row_bytes(n_values, dtype, n_cells)
+    if matrix.format == "csc" and row_bytes * n_cells <= TURN_IN_MEMORY:
         return WholeReader(partial(_load, place, key), (n_cells, n_genes), dtype)
-    row_bytes = mean_row_bytes(int(group["data"].shape[0]), dtype, n_cells)
+    if matrix.format == "csc":
+        return TurnedReader(partial(_by_column, place, key, dtype), n_values, (n_cells, n_genes), dtype, where)
     return CsrReader(place, key, (n_cells, n_genes), dtype, row_bytes)
 
 
@@ -91,6 +97,21 @@ def _load(place: Place, key: str) -> Any:  # noqa: ANN401
 
     with place.open() as root:
         return sparse_dataset(root[key]).to_memory()
+
+
+def _by_column(place: Place, key: str, dtype: np.dtype[Any], number: int) -> Iterator[Entries]:
+    """Give the entries of a CSC matrix, about `number` at a time."""
+    with place.open() as root:
+        group = root[key]
+        pointers = np.asarray(group["indptr"][:], dtype=np.int64)
+        if pointers[0] != 0 or (pointers[1:] < pointers[:-1]).any():
+            raise ValueError("indptr, the column pointers, fall")
+        data, rows = Spans(group["data"], dtype), Spans(group["indices"], np.int64)
+        for start in range(0, int(pointers[-1]), number):
+            stop = min(start + number, int(pointers[-1]))
+            per_column = np.diff(pointers.clip(start, stop))
+            columns = np.repeat(np.arange(per_column.size, dtype=np.int32), per_column)
+            yield Entries(rows.read(start, stop), columns, data.read(start, stop))
 
 
 def peek(element: Any) -> Any:  # noqa: ANN401

@@ -13,9 +13,11 @@ from scipy import io, sparse
 
 from unbatch._check import InputError, InputWarning
 from unbatch.io.canonical import count_dtype
+from unbatch.io.matrix_market import read_entries
 from unbatch.io.matrix_source import MatrixSource
 from unbatch.io.names import check_cell_names, check_gene_names
 from unbatch.io.readers import CsrReader, GeneSubset, Hdf5File, RowReader, WholeReader, mean_row_bytes
+from unbatch.io.turning import TURN_IN_MEMORY, TurnedReader
 
 GENE_EXPRESSION = "Gene Expression"
 _MATRIX_NAMES = ("matrix.mtx", "matrix.mtx.gz")
@@ -113,7 +115,7 @@ def find_mtx(folder: Path, *, prefix: str | None = None) -> MtxFiles | None:
 
 
 def open_tenx_mtx(files: MtxFiles, path: Path) -> MatrixSource:
-    """Open a 10x folder. Text cannot be read by row, so the matrix is loaded at the first use.
+    """Open a 10x folder. Text cannot be read by row: the matrix is turned at the first use, see `unbatch.io.turning`.
 
     Parameters
     ----------
@@ -128,7 +130,7 @@ def open_tenx_mtx(files: MtxFiles, path: Path) -> MatrixSource:
         If the matrix does not fit its barcodes and features, or no feature is a gene.
     """
     description = f"the 10x matrix of {path}"
-    n_rows, n_columns, _, _, field, _ = io.mminfo(files.matrix)
+    n_rows, n_columns, n_values, layout, field, symmetry = io.mminfo(files.matrix)
     features = _table(files.features)
     barcodes = _table(files.barcodes)[0]
     by_cell = (n_rows, n_columns) == (len(barcodes), len(features))
@@ -142,7 +144,13 @@ def open_tenx_mtx(files: MtxFiles, path: Path) -> MatrixSource:
     columns = [features[column].tolist() for column in features.columns[:3]]
     var = gene_table(columns[0], columns[min(1, len(columns) - 1)], columns[2] if len(columns) > 2 else None)  # noqa: PLR2004
     dtype = count_dtype({"integer": np.int64, "complex": np.complex128}.get(field, np.float64), description)
-    reader = WholeReader(partial(_load, files.matrix, by_cell=by_cell), (len(barcodes), len(features)), dtype)
+    shape = (len(barcodes), len(features))
+    reader: RowReader = WholeReader(partial(_load, files.matrix, by_cell=by_cell), shape, dtype)
+    # what a market file may hold besides, dense or one half of a symmetric matrix, is no count matrix of any size
+    plain = layout == "coordinate" and symmetry == "general"
+    if plain and mean_row_bytes(n_values, dtype, shape[0]) * shape[0] > TURN_IN_MEMORY:
+        entries = partial(read_entries, files.matrix, dtype, by_cell=by_cell)
+        reader = TurnedReader(entries, n_values, shape, dtype, description)
     obs = pd.DataFrame(index=pd.Index(barcodes.tolist(), dtype=object))
     return _finish(reader, obs, var, path, description)
 
