@@ -1,6 +1,7 @@
 """``unbatch adjust``: refuses what does not belong to the model, takes new cells of known batches."""
 
 import anndata as ad
+import h5py
 import numpy as np
 import pytest
 
@@ -91,3 +92,12 @@ def test_normalised_values_are_refused_and_leave_no_output(run, toy, model, tmp_
     other.write_h5ad(tmp_path / "in.h5ad")
     refused(run("adjust", tmp_path / "in.h5ad", "-m", model, "-o", tmp_path / "out.h5ad"), "not counts")
     assert [path.name for path in tmp_path.iterdir()] == ["in.h5ad"]
+
+
+@pytest.mark.parametrize("name", ["lzf", "none", "auto"])
+def test_compression_may_be_chosen(run, h5ad, model, tmp_path, name):
+    path = tmp_path / "out.h5ad"
+    assert run("adjust", h5ad, "-m", model, "-o", path, "--compression", name).exit_code == 0
+    with h5py.File(path) as file:
+        assert file["X/data"].compression == {"lzf": "lzf", "none": None, "auto": "gzip"}[name]
+    refused(run("adjust", h5ad, "-m", model, "-o", path, "--compression", "zip"), "'zip'", "'gzip', 'lzf', or none")

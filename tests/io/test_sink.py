@@ -1,10 +1,15 @@
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
 import anndata
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 
 from unbatch._check import InputError
+from unbatch.io.growing import COMPRESSIONS, GrowingArray
 from unbatch.io.sink import CountSink, write_h5ad
 from unbatch.io.source import Block, open_counts
 
@@ -23,15 +28,17 @@ def _write(path, source, *, block_size=4, **options):
             sink.append(block)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(
+    ("suffix", "compression"),
+    [(suffix, name) for suffix, names in COMPRESSIONS.items() for name in (*names, "auto", None)],
+)
 @pytest.mark.parametrize("block_size", [2, None])
-@pytest.mark.parametrize("compress", [True, False])
-def test_what_is_written_is_read_by_anndata_and_by_us(tmp_path, adata, suffix, block_size, compress):
+def test_what_is_written_is_read_by_anndata_and_by_us(tmp_path, adata, suffix, block_size, compression):
     source = open_counts(adata)
     path = tmp_path / f"out{suffix}"
     slots = {"obsm": {"X_q": np.arange(2.0 * N_CELLS).reshape(-1, 2)}, "varm": {"effects": np.ones((N_GENES, 3))}}
     uns = {"unbatch": {"batches": ["a/b", "c"], "none": None, "deep": {"x": 1.5}}}
-    _write(path, source, block_size=block_size, obs=source.obs, uns=uns, compress=compress, **slots)
+    _write(path, source, block_size=block_size, obs=source.obs, uns=uns, compression=compression, **slots)
     read = _read(path)
     np.testing.assert_array_equal(read.X.toarray(), example_counts().toarray())
     assert read.X.dtype == np.float32
@@ -63,19 +70,90 @@ def test_without_obs_cells_are_numbered(tmp_path, adata):
     assert anndata.read_h5ad(tmp_path / "out.h5ad").obs_names.tolist() == [str(cell) for cell in range(N_CELLS)]
 
 
+def _group(path):
+    return zarr.open_group(path, mode="r")["X"] if path.suffix == ".zarr" else h5py.File(path)["X"]
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_row_pointers_are_64_bit_and_values_as_asked(tmp_path, adata, suffix):
+def test_row_pointers_are_as_narrow_as_they_may_be_and_values_as_asked(tmp_path, adata, suffix):
     path = tmp_path / f"out{suffix}"
     _write(path, open_counts(adata), dtype=np.int32)
-    if suffix == ".h5ad":
-        with h5py.File(path) as file:
-            kinds = [file["X"][name].dtype for name in ("data", "indices", "indptr")]
-    else:
-        import zarr
+    assert [_group(path)[name].dtype for name in ("data", "indices", "indptr")] == [np.int32, np.int32, np.int32]
 
-        group = zarr.open_group(path, mode="r")["X"]
-        kinds = [group[name].dtype for name in ("data", "indices", "indptr")]
-    assert kinds == [np.int32, np.int32, np.int64]
+
+def test_row_pointers_past_2_to_the_31(tmp_path, adata):
+    with CountSink(tmp_path / "out.h5ad", var=adata.var) as sink:
+        sink.append(Block(0, example_counts()))
+        # as if much had been written before
+        sink._lengths.insert(0, np.array([2**31 - 1, 5], dtype=np.int32))
+        sink.n_stored += 2**31 + 4
+        sink.n_cells += 2
+    with h5py.File(tmp_path / "out.h5ad") as file:
+        pointers = file["X/indptr"][:]
+    assert pointers.dtype == np.int64
+    assert pointers[:3].tolist() == [0, 2**31 - 1, 2**31 + 4]
+    assert pointers[2:].tolist() == (example_counts().indptr.astype(np.int64) + 2**31 + 4).tolist()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_scikit_learn_takes_what_is_read_back(tmp_path, adata, suffix):
+    from sklearn.decomposition import PCA
+
+    path = tmp_path / f"out{suffix}"
+    _write(path, open_counts(adata))
+    assert PCA(2, svd_solver="arpack", random_state=0).fit_transform(_read(path).X).shape == (N_CELLS, 2)
+
+
+def _codec(compressor):
+    return compressor and getattr(compressor, "cname", compressor.codec_id)
+
+
+def test_compression_is_what_was_chosen(tmp_path, adata):
+    found = {}
+    for suffix, names in COMPRESSIONS.items():
+        for name in (*names, None):
+            path = tmp_path / f"{name}{suffix}"
+            _write(path, open_counts(adata), compression=name)
+            array = _group(path)["data"]
+            found[name, suffix] = (
+                (array.compression, array.shuffle) if suffix == ".h5ad" else _codec(array.metadata.compressor)
+            )
+    assert found == {
+        ("gzip", ".h5ad"): ("gzip", True),
+        ("lzf", ".h5ad"): ("lzf", True),
+        (None, ".h5ad"): (None, False),
+        ("lz4", ".zarr"): "lz4",
+        ("zstd", ".zarr"): "zstd",
+        ("gzip", ".zarr"): "gzip",
+        (None, ".zarr"): None,
+    }
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("lzf", ".zarr"), ("zstd", ".h5ad"), ("best", ".h5ad")])
+def test_another_compression_is_refused_with_the_choices(tmp_path, adata, name, suffix):
+    choices = ", ".join(repr(choice) for choice in COMPRESSIONS[suffix])
+    with pytest.raises(
+        InputError, match=f"{suffix} cannot be compressed by '{name}': choose one of {choices}, or none"
+    ):
+        CountSink(tmp_path / f"out{suffix}", var=adata.var, compression=name)
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8", "i2"])
+def test_helpers_write_what_hdf5_would(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("unbatch.io.growing._HDF5_CHUNK", 8)
+    values = np.random.default_rng(0).poisson(2, 100).astype(kind)
+    chunks = []
+    for helpers in (None, ThreadPoolExecutor(2)):
+        with h5py.File(tmp_path / f"{helpers is None}.h5", "w") as file:
+            array = GrowingArray(file, "a", np.dtype(kind), compression="gzip", helpers=helpers)
+            for start in range(0, 100, 30):
+                array.append(values[start : start + 30])
+            array.flush()
+            assert file["a"][:].tolist() == values.tolist()
+            chunks.append([file["a"].id.read_direct_chunk((start,)) for start in range(0, 100, 8)])
+    assert [mask for mask, _ in chunks[1]] == [0] * 13
+    unpacked = [[zlib.decompress(chunk) for _, chunk in each] for each in chunks]
+    assert unpacked[0] == unpacked[1]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -23,6 +23,13 @@ def adjust(
         str | None,
         typer.Option(help="Where the raw counts are. (default: where the fit found them)", show_default=False),
     ] = None,
+    compression: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="gzip, lzf or none for .h5ad; lz4, zstd, gzip or none for .zarr; auto is the first.",
+        ),
+    ] = "auto",
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -41,11 +48,12 @@ def adjust(
       unbatch adjust run1.h5 run2.h5 --model fit.h5ad --output adjusted.zarr
     """
     from unbatch.adjusting import adjusted_blocks
-    from unbatch.io.sink import CountSink
+    from unbatch.io.sink import CountSink, choose_compression
     from unbatch.model import BatchModel
     from unbatch.slots import writable
 
     check_output(output, [*inputs, model], suffixes=(".h5ad", ".zarr"))
+    chosen = choose_compression(compression, output.suffix)
     fit = BatchModel.load(model).result
     source = open_inputs(inputs, layer or fit.layer)
     blocks = adjusted_blocks(source, fit, progress=progress_for(quiet=quiet, verbose=verbose))
@@ -61,6 +69,7 @@ def adjust(
         obs=writable(source.obs),
         var=writable(source.var),
         uns={"unbatch_adjusted": record},
+        compression=chosen,
         inputs=[*source.paths, model],
     ) as sink:
         for block in blocks:

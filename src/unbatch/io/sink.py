@@ -1,11 +1,12 @@
 """Where results go: whole AnnData, or counts block by block, as .h5ad or .zarr that AnnData reads."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import h5py
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import DTypeLike
 
 from unbatch._check import InputError
 from unbatch.io.atomic import replacing
-from unbatch.io.growing import GZIP, GrowingArray
+from unbatch.io.growing import COMPRESSIONS, GZIP, Compression, GrowingArray
 from unbatch.io.source import Block
 
 if TYPE_CHECKING:
@@ -71,8 +72,9 @@ class CountSink:
         Further slots.
     dtype
         Type of the stored values.
-    compress
-        Whether to compress: gzip in HDF5, which every reader has, zarr's own default in zarr (format 2).
+    compression
+        "gzip" or "lzf" in .h5ad; "lz4", "zstd" or "gzip" in .zarr; None for none. "auto" is the first of them. lzf is
+        faster than gzip and larger, and not every reader of HDF5 has it; zstd is slower than lz4 and smaller.
     inputs
         Files that must not be overwritten.
 
@@ -87,8 +89,9 @@ class CountSink:
 
     Notes
     -----
-    The number of cells and of non-zero values need not be known before. Row pointers are stored as int64, so there is
-    no limit of 2^31 values.
+    The number of cells and of non-zero values need not be known before. Row pointers are stored as int32, which
+    scikit-learn asks for, or as int64 from 2^31 values on. Blocks are compressed by as many threads as there are cores,
+    while the next is worked out.
     """
 
     def __init__(
@@ -101,7 +104,7 @@ class CountSink:
         obsm: Mapping[str, Any] | None = None,
         varm: Mapping[str, Any] | None = None,
         dtype: DTypeLike = np.float32,
-        compress: bool = True,
+        compression: Compression | Literal["auto"] | None = "auto",
         inputs: Sequence[Path | str] = (),
     ) -> None:
         self.path = Path(path)
@@ -109,7 +112,7 @@ class CountSink:
         self.uns, self.obsm, self.varm = dict(uns or {}), dict(obsm or {}), dict(varm or {})
         self.n_cells, self.n_stored = 0, 0
         self._dtype = np.dtype(dtype)
-        self._compress = compress
+        self._lengths: list[Any] = []
         self._inputs = tuple(inputs)
         self._stack = ExitStack()
         self._root: Any = None
@@ -118,6 +121,7 @@ class CountSink:
         self._writing: Future[None] | None = None
         if self.path.suffix not in {".h5ad", ".zarr"}:
             raise InputError(f"{path} has no ending that says how to write it: use .h5ad or .zarr")
+        self._compression = choose_compression(compression, self.path.suffix)
 
     def __enter__(self) -> Self:
         is_zarr = self.path.suffix == ".zarr"
@@ -126,9 +130,11 @@ class CountSink:
             self._root = _open_zarr(temporary) if is_zarr else stack.enter_context(h5py.File(temporary, "w"))
             index_type = np.int32 if len(self.var) < 2**31 else np.int64
             group = self._root.create_group("X")
-            for name, dtype in (("data", self._dtype), ("indices", index_type), ("indptr", np.int64)):
-                self._arrays[name] = GrowingArray(group, name, np.dtype(dtype), compress=self._compress)
-            self._arrays["indptr"].append(np.zeros(1, dtype=np.int64))
+            helpers = stack.enter_context(ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="unbatch-packer"))
+            for name, dtype in (("data", self._dtype), ("indices", index_type)):
+                self._arrays[name] = GrowingArray(
+                    group, name, np.dtype(dtype), compression=self._compression, helpers=helpers
+                )
             self._writer = stack.enter_context(_writer_thread())
             stack.push(self._finish)
             self._stack = stack.pop_all()
@@ -145,7 +151,7 @@ class CountSink:
         if self._dtype.kind in "iu" and (values != counts.data).any():
             raise ValueError(f"the block holds values that {self._dtype} cannot: choose a floating-point dtype")
         stored = {"data": values, "indices": counts.indices}
-        stored["indptr"] = counts.indptr[1:].astype(np.int64) + self.n_stored
+        self._lengths.append(np.diff(counts.indptr).astype(np.int32))
         self._wait()
         assert self._writer is not None  # set on entry
         self._writing = self._writer.submit(self._write, stored)
@@ -190,7 +196,11 @@ class CountSink:
     def _write_rest(self, obs: pd.DataFrame) -> None:
         from anndata.io import write_elem
 
-        for array in self._arrays.values():
+        lengths = np.concatenate([np.zeros(1, dtype=np.int32), *self._lengths])
+        index_type = np.dtype(np.int32 if self.n_stored < 2**31 else np.int64)
+        pointers = GrowingArray(self._root["X"], "indptr", index_type, compression=self._compression)
+        pointers.append(np.cumsum(lengths, dtype=index_type))
+        for array in (*self._arrays.values(), pointers):
             array.flush()
         _describe(self._root, "anndata")
         _describe(self._root["X"], "csr_matrix")
@@ -203,6 +213,33 @@ class CountSink:
             import zarr
 
             zarr.consolidate_metadata(self._root.store)
+
+
+def choose_compression(wanted: str | None, suffix: str) -> Compression | None:
+    """Give how an output is compressed.
+
+    Parameters
+    ----------
+    wanted
+        One of `COMPRESSIONS`, "auto" for the first of them, None or "none" for none.
+    suffix
+        Of the output.
+
+    Raises
+    ------
+    InputError
+        If the format has no such compression.
+    """
+    choices = COMPRESSIONS[suffix]
+    if wanted in (None, "none"):
+        return None
+    if wanted == "auto":
+        return choices[0]
+    for choice in choices:
+        if choice == wanted:
+            return choice
+    listed = ", ".join(repr(choice) for choice in choices)
+    raise InputError(f"{suffix} cannot be compressed by {wanted!r}: choose one of {listed}, or none")
 
 
 def _writer_thread() -> ThreadPoolExecutor:

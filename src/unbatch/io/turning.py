@@ -191,7 +191,7 @@ class _Spill:
 
 def _write_rows(spill: _Spill, group: Any, window: int) -> None:  # noqa: ANN401
     kinds = {"data": spill.dtype, "indices": np.dtype(np.int32), "indptr": np.dtype(np.int64)}
-    arrays = {name: GrowingArray(group, name, dtype, compress=False) for name, dtype in kinds.items()}
+    arrays = {name: GrowingArray(group, name, dtype, compression=None) for name, dtype in kinds.items()}
     arrays["indptr"].append(np.zeros(1, dtype=np.int64))
     written = 0
     for bucket in range(spill.n_buckets):

@@ -211,7 +211,13 @@ def simulate_to_file(
     truth = make_truth(scheme)
     with (
         CountSink(
-            path, var=truth.var, obs=truth.obs, uns=truth.uns, obsm=truth.obsm, varm=truth.varm, compress=compress
+            path,
+            var=truth.var,
+            obs=truth.obs,
+            uns=truth.uns,
+            obsm=truth.obsm,
+            varm=truth.varm,
+            compression="auto" if compress else None,
         ) as sink,
         (progress or Silent()).stage("simulating counts", total=n_cells) as advance,
     ):
