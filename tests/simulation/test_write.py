@@ -20,7 +20,7 @@ def test_keywords_are_the_options_and_the_seed(function: Callable[..., object]) 
     expected = {field.name: field.default for field in fields(SimulationOptions)} | {"seed": 0}
     found = {name: p.default for name, p in signature(function).parameters.items()}
     assert {name: found.pop(name) for name in expected} == expected
-    assert set(found) <= {"path", "compress", "progress"}
+    assert set(found) <= {"path", "compression", "progress"}
 
 
 @pytest.mark.parametrize("function", [simulate, simulate_to_file])
@@ -94,11 +94,11 @@ OPTIONS = {"n_genes": 40, "n_cells": 2 * CHUNK + 7, "n_types": 2, "composition":
 
 
 @pytest.mark.parametrize("name", ["sim.h5ad", "sim.zarr"])
-@pytest.mark.parametrize("compress", [True, False])
-def test_a_file_holds_what_memory_holds_bit_by_bit(tmp_path: Path, name: str, *, compress: bool) -> None:
+@pytest.mark.parametrize("compression", ["auto", None])
+def test_a_file_holds_what_memory_holds_bit_by_bit(tmp_path: Path, name: str, *, compression: str | None) -> None:
     expected = simulate(**OPTIONS, batch_depth=(1, 2), seed=4)
     path = tmp_path / name
-    simulate_to_file(path, **OPTIONS, batch_depth=(1, 2), seed=4, compress=compress)
+    simulate_to_file(path, **OPTIONS, batch_depth=(1, 2), seed=4, compression=compression)
     found = anndata.read_h5ad(path) if path.suffix == ".h5ad" else anndata.read_zarr(path)
     for part in ("data", "indices", "indptr"):
         np.testing.assert_array_equal(getattr(found.X, part), getattr(expected.X, part))

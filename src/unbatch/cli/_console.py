@@ -40,6 +40,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bar
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Print a line per stage with its time, instead of bars; also in a pipe.")
 ]
+CompressionName = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="gzip, lzf or none for .h5ad; lz4, zstd, gzip or none for .zarr; auto is the first."
+    ),
+]
 
 USER_ERROR = 2
 _MOST_PATHS = 5

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from unbatch._progress import progress_for
-from unbatch.cli._console import Inputs, Quiet, Verbose, check_output, open_inputs, say, thousands
+from unbatch.cli._console import CompressionName, Inputs, Quiet, Verbose, check_output, open_inputs, say, thousands
 
 
 def adjust(
@@ -23,13 +23,7 @@ def adjust(
         str | None,
         typer.Option(help="Where the raw counts are. (default: where the fit found them)", show_default=False),
     ] = None,
-    compression: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="gzip, lzf or none for .h5ad; lz4, zstd, gzip or none for .zarr; auto is the first.",
-        ),
-    ] = "auto",
+    compression: CompressionName = "auto",
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:

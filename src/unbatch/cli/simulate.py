@@ -7,7 +7,7 @@ import typer
 
 from unbatch._check import InputError
 from unbatch._progress import progress_for
-from unbatch.cli._console import Quiet, Verbose, check_output, paths, say, thousands
+from unbatch.cli._console import CompressionName, Quiet, Verbose, check_output, paths, say, thousands
 
 _TYPES = "Discrete cell types"
 _BATCHES = "Batches"
@@ -77,6 +77,7 @@ def simulate(
     median_depth: Annotated[
         float | None, typer.Option(help="Counts of the median cell. (default: natural)", rich_help_panel=_NOISE)
     ] = None,
+    compression: CompressionName = "auto",
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -116,6 +117,7 @@ def simulate(
         dispersion=dispersion,
         median_depth=median_depth,
         seed=seed,
+        compression=compression,
         progress=progress_for(quiet=quiet, verbose=verbose),
     )
     say(f"Simulated {thousands(n_cells)} cells x {thousands(n_genes)} genes in {n_batches} batches")

@@ -9,7 +9,7 @@ from scipy import sparse
 from unbatch._progress import Progress, Silent
 from unbatch._types import FloatArray
 from unbatch.io.reduce import read_ahead
-from unbatch.io.sink import CountSink
+from unbatch.io.sink import CountSink, choose_compression
 from unbatch.simulation.options import SimulationOptions
 from unbatch.simulation.sampling import count_blocks
 from unbatch.simulation.scheme import draw_scheme
@@ -161,7 +161,7 @@ def simulate_to_file(
     dispersion: float = 0.0,
     median_depth: float | None = None,
     seed: int = 0,
-    compress: bool = True,
+    compression: str | None = "auto",
     progress: Progress | None = None,
 ) -> None:
     """Write what `simulate` returns to .h5ad or .zarr, without ever holding the counts of more than a few blocks.
@@ -177,8 +177,9 @@ def simulate_to_file(
     abundance_sd, variation, composition, private_types, batch_proportions, size_factor_sd, batch_depth, dispersion, \
     median_depth, seed
         See `simulate`; the bits are the same.
-    compress
-        Whether to compress: slower, and several times smaller.
+    compression
+        "gzip", "lzf" (.h5ad), "lz4", "zstd" (.zarr) or None; "auto" is the usual one of the format. None is faster, and
+        several times larger.
     progress
         Told about each block of cells; None is silent.
 
@@ -217,7 +218,7 @@ def simulate_to_file(
             uns=truth.uns,
             obsm=truth.obsm,
             varm=truth.varm,
-            compression="auto" if compress else None,
+            compression=choose_compression(compression, Path(path).suffix),
         ) as sink,
         (progress or Silent()).stage("simulating counts", total=n_cells) as advance,
     ):
