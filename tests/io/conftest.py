@@ -157,6 +157,22 @@ def _lazy(path, *, in_layer):
     return adata
 
 
+def _dask(kind, chunks):
+    """The example with an X of Dask, of chunks of the given kind."""
+    import dask.array as da
+
+    adata = example_adata()
+    dense = da.from_array(example_counts().toarray(), chunks=chunks)
+    adata.X = dense if kind is np.asarray else dense.map_blocks(kind, meta=kind(np.zeros((0, 0), dtype=np.float32)))
+    return adata
+
+
+def _in_layer(adata):
+    adata.layers["counts"] = adata.X
+    adata.X = np.zeros(adata.shape, dtype=np.float32)
+    return adata
+
+
 def _view(adata):
     """The example as a view of something larger in another order."""
     twice = anndata.concat([adata, adata], index_unique="-", merge="same")
@@ -180,6 +196,13 @@ FORMATS = {
     "memory-view-layer": (lambda _: _view(with_layer()), "counts"),
     "lazy-dense": (lambda tmp: _lazy(tmp / "a.zarr", in_layer=False), None),
     "lazy-csr-layer": (lambda tmp: _lazy(tmp / "a.zarr", in_layer=True), "counts"),
+    "dask-csr": (lambda _: _dask(sparse.csr_matrix, (4, N_GENES)), None),
+    "dask-csr-array": (lambda _: _dask(sparse.csr_array, (30, N_GENES)), None),
+    "dask-csr-grid": (lambda _: _dask(sparse.csr_matrix, (5, 4)), None),
+    "dask-csc": (lambda _: _dask(sparse.csc_matrix, (7, N_GENES)), None),
+    "dask-dense": (lambda _: _dask(np.asarray, (4, 3)), None),
+    "dask-view": (lambda _: _view(_dask(sparse.csr_matrix, (4, N_GENES))), None),
+    "dask-layer": (lambda _: _in_layer(_dask(sparse.csr_matrix, (1, N_GENES))), "counts"),
     "backed-csr": (lambda tmp: _backed(example_adata(), tmp / "a.h5ad"), None),
     "backed-csc": (lambda tmp: _backed(example_adata(sparse.csc_matrix), tmp / "a.h5ad"), None),
     "backed-dense": (lambda tmp: _backed(example_adata(np.asarray), tmp / "a.h5ad"), None),

@@ -11,13 +11,15 @@ from .conftest import example_counts, with_raw
 
 def test_a_matrix_that_is_neither_numpy_nor_scipy_is_refused(adata, monkeypatch):
     class Lazy:
-        """Stands for a Dask array, which cannot be put into an AnnData without Dask."""
+        """Stands for an array of a library that is not known."""
 
         def compute(self):
             raise AssertionError
 
     monkeypatch.setattr(anndata_source, "_matrix", lambda *_: Lazy())
-    with pytest.raises(InputError, match=r"X of the AnnData is a .*Lazy: give a numpy array or a scipy sparse matrix"):
+    with pytest.raises(
+        InputError, match=r"X of the AnnData is a .*Lazy: give a numpy array, a scipy sparse matrix or a Dask array"
+    ):
         open_counts(adata)
 
 
