@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import h5py
 import numpy as np
@@ -104,7 +104,7 @@ class CountSink:
         obsm: Mapping[str, Any] | None = None,
         varm: Mapping[str, Any] | None = None,
         dtype: DTypeLike = np.float32,
-        compression: Compression | Literal["auto"] | None = "auto",
+        compression: str | None = "auto",
         inputs: Sequence[Path | str] = (),
     ) -> None:
         self.path = Path(path)

@@ -9,7 +9,7 @@ from scipy import sparse
 from unbatch._progress import Progress, Silent
 from unbatch._types import FloatArray
 from unbatch.io.reduce import read_ahead
-from unbatch.io.sink import CountSink, choose_compression
+from unbatch.io.sink import CountSink
 from unbatch.simulation.options import SimulationOptions
 from unbatch.simulation.sampling import count_blocks
 from unbatch.simulation.scheme import draw_scheme
@@ -218,7 +218,7 @@ def simulate_to_file(
             uns=truth.uns,
             obsm=truth.obsm,
             varm=truth.varm,
-            compression=choose_compression(compression, Path(path).suffix),
+            compression=compression,
         ) as sink,
         (progress or Silent()).stage("simulating counts", total=n_cells) as advance,
     ):
