@@ -32,7 +32,7 @@ def test_boxes_and_named_objects_travel_as_references():
     packer = Packer([source], collect=True)
     template = packer.pack([Counter(source, shared, numbers), Counter(source, shared, numbers)])
     assert packer.known == [source, shared, numbers]
-    assert len(template) < 1000
+    assert template.n_bytes < 1000
 
     mine, there = object(), PerCell(np.arange(2), 7)
     abroad = Packer([mine, shared, there])
@@ -43,7 +43,7 @@ def test_boxes_and_named_objects_travel_as_references():
     assert first.numbers is there
     first.total = 12
     packed = abroad.pack(first)
-    assert len(packed) < 1000
+    assert packed.n_bytes < 1000
 
     back = packer.unpack(packed)
     assert back.total == 12
@@ -60,3 +60,22 @@ def test_boxes_that_nobody_else_knows_are_written_in_full():
 def test_boxes_pickle_as_usual():
     assert pickle.loads(pickle.dumps(Shared(5))).value == 5  # noqa: S301
     assert pickle.loads(pickle.dumps(PerCell(np.arange(3), 4))).of(5, 6).tolist() == [1]  # noqa: S301
+
+
+def test_arrays_are_shared_read_only_where_asked():
+    values = {"some": np.arange(10**4), "none": np.zeros((0, 3)), "sparse": sparse.csr_array(np.eye(3))}
+    packer = Packer([])
+    packed = packer.pack(values, share=True)
+    assert len(packed.content) < 1000 < 8 * 10**4 <= packed.n_bytes
+    found = packer.unpack(packed)
+    assert np.shares_memory(found["some"], values["some"])
+    with pytest.raises(ValueError, match="read-only"):
+        found["some"] += 1
+    assert found["none"].shape == (0, 3)
+    assert (found["sparse"] != values["sparse"]).nnz == 0
+    sent = packer.unpack(pickle.loads(pickle.dumps(packed, protocol=5)))  # noqa: S301
+    np.testing.assert_array_equal(sent["some"], values["some"])
+
+    own = packer.unpack(packer.pack(values))
+    own["some"] += 1
+    assert values["some"][0] == 0

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from unbatch._check import InputError, InputWarning
 from unbatch.io.heard import Told, heard, tell
-from unbatch.io.known import Packer, PerCell
+from unbatch.io.known import Packed, Packer, PerCell
 from unbatch.io.portable import portable
 from unbatch.io.reduce import Accumulator, AnyAccumulator, Driver, LocalDriver
 from unbatch.io.source import CountSource
@@ -186,7 +186,7 @@ class _Plan:
     """What all tasks need: the source and the boxes that the accumulator refers to, and the empty accumulator."""
 
     known: tuple[Any, ...]
-    template: bytes
+    template: Packed
     block_size: int | None
 
 
@@ -203,8 +203,12 @@ class _Task:
 class _Counted:
     """What an accumulator counted, and the warnings that were given meanwhile."""
 
-    packed: bytes
+    packed: Packed
     told: tuple[Told, ...]
+
+    def __sizeof__(self) -> int:
+        """Give the bytes that Dask accounts it with."""
+        return self.packed.n_bytes
 
 
 @dataclass(frozen=True)
@@ -236,7 +240,7 @@ def _count(task: _Task, *, plan: _Plan) -> _Counted:
         accumulator = packer.unpack(plan.template)
         for block in source.blocks(plan.block_size, cells=(task.start, task.stop)):
             accumulator.add(block)
-    return _Counted(packer.pack(accumulator), tuple(told))
+    return _Counted(packer.pack(accumulator, share=True), tuple(told))
 
 
 @contextmanager
@@ -253,11 +257,12 @@ def _one_thread() -> Iterator[None]:
 
 def _merge(counted: Sequence[_Counted], *, plan: _Plan) -> _Counted:
     packer = Packer(plan.known)
-    merged = packer.unpack(counted[0].packed)
-    for other in counted[1:]:
-        merged.merge(packer.unpack(other.packed))
+    # none of them is changed: should this have to be done again elsewhere, they are still there
+    merged = packer.unpack(plan.template)
+    for some in counted:
+        merged.merge(packer.unpack(some.packed))
     told = dict.fromkeys(one for some in counted for one in some.told)
-    return _Counted(packer.pack(merged), tuple(told))
+    return _Counted(packer.pack(merged, share=True), tuple(told))
 
 
 def _add_again(source: CountSource, accumulator: Accumulator, task: _Task, *, block_size: int | None) -> None:

@@ -8,7 +8,11 @@ import io
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
+
+import numpy as np
+
+Bytes: TypeAlias = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
 AnyValue = TypeVar("AnyValue")
 
@@ -56,15 +60,28 @@ class PerCell(Generic[AnyRows]):
         return type(self)(self.of(start, stop), start)
 
 
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """An object as bytes, and the memory of its arrays beside them, which may be shared with the object."""
+
+    content: bytes
+    arrays: tuple[Bytes, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all of it."""
+        return len(self.content) + sum(array.nbytes for array in self.arrays)
+
+
 class Packer:
-    """Writes objects as bytes that refer to some other objects by their number only, and reads them again.
+    """Packs objects so that they refer to some other objects by their number only, and unpacks them again.
 
     Parameters
     ----------
     known
-        Objects to refer to. Whoever reads gives its own in the same order.
+        Objects to refer to. Whoever unpacks gives its own in the same order.
     collect
-        Put boxes that are met while writing at the end of `known`.
+        Put boxes that are met while packing at the end of `known`.
     """
 
     def __init__(self, known: Sequence[Any], *, collect: bool = False) -> None:
@@ -72,23 +89,35 @@ class Packer:
         self._number = {id(value): number for number, value in enumerate(self.known)}
         self._collect = collect
 
-    def pack(self, value: Any) -> bytes:  # noqa: ANN401
-        """Write an object.
+    def pack(self, value: Any, *, share: bool = False) -> Packed:  # noqa: ANN401
+        """Pack an object.
+
+        Parameters
+        ----------
+        value
+            What to pack.
+        share
+            Do not copy its arrays, which then must not be changed any more; what is unpacked has them read-only.
 
         Raises
         ------
         Exception
             Whatever pickling raises.
         """
-        stream = io.BytesIO()
-        pickler = pickle.Pickler(stream, protocol=5)
+        stream, arrays = io.BytesIO(), list[Bytes]()
+
+        def beside(array: pickle.PickleBuffer) -> None:
+            arrays.append(np.frombuffer(array.raw(), dtype=np.uint8))
+
+        pickler = pickle.Pickler(stream, protocol=5, buffer_callback=beside if share else None)
         pickler.persistent_id = self._refer  # type: ignore[method-assign]
         pickler.dump(value)
-        return stream.getvalue()
+        return Packed(stream.getvalue(), tuple(arrays))
 
-    def unpack(self, packed: bytes) -> Any:  # noqa: ANN401
-        """Read an object that this process or one it trusts has written."""
-        unpickler = pickle.Unpickler(io.BytesIO(packed))  # noqa: S301
+    def unpack(self, packed: Packed) -> Any:  # noqa: ANN401
+        """Give an object that this process or one it trusts has packed."""
+        arrays = [array.data.toreadonly() for array in packed.arrays]
+        unpickler = pickle.Unpickler(io.BytesIO(packed.content), buffers=arrays)  # noqa: S301
         unpickler.persistent_load = self.known.__getitem__  # type: ignore[method-assign]
         return unpickler.load()
 
