@@ -122,7 +122,7 @@ def open_counts(data: Input, *, layer: str | None = None) -> CountSource:
     data
         One of
 
-        - an AnnData, in memory or backed;
+        - an AnnData, in memory, backed, lazily read or of Dask arrays;
         - the path of an ``.h5ad`` file, a ``.zarr`` folder written by AnnData, a 10x Genomics ``.h5`` file, or a
           folder with ``matrix.mtx``, ``barcodes.tsv`` and ``features.tsv`` or ``genes.tsv``, each plain or gzipped;
         - a list of these, or a dictionary from names to these: they are read one after another, their genes are
@@ -143,9 +143,9 @@ def open_counts(data: Input, *, layer: str | None = None) -> CountSource:
 
     Notes
     -----
-    CSR and dense matrices are read block by block. A matrix that is stored by column (CSC) or as text (mtx) cannot be:
-    it is read whole and turned once, which takes the memory of the whole sparse matrix about twice over while it is
-    turned.
+    CSR and dense matrices are read block by block, Dask arrays chunk by chunk. A matrix that is stored by column (CSC)
+    or as text (mtx) cannot be: it is turned to rows at the first use, up to 128 MB in memory, a larger one once into a
+    scratch file in the folder for temporary files, in at most a few hundred MB of memory, which a message tells.
     """
     from anndata import AnnData
 
