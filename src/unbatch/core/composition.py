@@ -21,7 +21,7 @@ _UPDATES, _TRIAL_UPDATES, _LOADING_UPDATES = 150, 80, 50
 _HELD_OUT_UPDATES, _PRIOR_COUNTS = 5, 5.0
 _GENES = 128
 """Genes treated in one go of a thread."""
-_COUNTS = 20_000
+_COUNTS = 50_000
 """Counts above 0 visited in one go of a thread."""
 _MOST_RATIO = 20.0
 _TINY = 1e-12

@@ -188,13 +188,15 @@ class _Rounds:
         log_delta = self._first_effects(logs.project(basis), logs.size, basis)
         effects: Effects | None = None
         states: States | None = None
+        table: StateTable | None = None
         choice, composed = NO_COMPOSITION, False
         trace: dict[str, list[float]] = {"change": [], "matched": [], "states": [], "objective": []}
         stop: StopReason = "max_rounds"
         for _ in range(self.settings.max_rounds):
             logs = LogCounts.of(self.counts, log_delta, batch=self.batch, genes=self.shared)
             where = logs.project(basis)
-            states, table = self._states(where, states), None
+            states = self._states(where, states)
+            table = None  # tables are the largest things here: one at a time
             table = self._table(states, logs.size)
             effects = self._fit(table, effects, choice, self.measured)
             change = float(np.sqrt(np.mean((effects.log_delta - log_delta)[self.well_measured] ** 2)))
@@ -265,9 +267,7 @@ class _Rounds:
             return log_delta
         sums = group_sums(self.counts, code, n_groups=len(first), genes=used)
         sizes = np.bincount(code, size).astype(np.float64)
-        links = link_pseudobulks(
-            sums, sizes, batch=self.batch[first], basis=basis[used], level=self.level[first]
-        )
+        links = link_pseudobulks(sums, sizes, batch=self.batch[first], basis=basis[used], level=self.level[first])
         log_delta[used, : links.log_delta.shape[1]] = links.log_delta
         return log_delta
 
