@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 METHOD ?= matched
 
-.PHONY: help demo test lint types docs bench bench-accuracy bench-ablation bench-real-data clean
+.PHONY: help demo test lint types docs bench bench-accuracy bench-ablation bench-real-data bench-scale clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -41,6 +41,9 @@ bench-accuracy: $(VENV)/.installed  ## error of the estimates on counts with kno
 
 bench-ablation: $(VENV)/.installed  ## the same with one part of the default method taken out at a time
 	$(BIN)/python benchmarks/ablation.py
+
+bench-scale: $(VENV)/.installed  ## time and memory up to a million cells; PEERS=PYTHON with scanpy and harmonypy
+	$(BIN)/python benchmarks/scale.py $(if $(PEERS),--peers-python "$(PEERS)")
 
 bench-real-data: $(VENV)/.installed  ## mixing of the batches of the .h5ad files in DATA
 	$(BIN)/python benchmarks/real_data.py --data "$(DATA)" --method $(METHOD)
