@@ -1,0 +1,70 @@
+"""Modes and errors of genes equal what dense algebra over all genes at once gives."""
+
+import numpy as np
+import pytest
+
+from unbatch.core.kernels.newton import find_errors, find_modes
+
+N_GENES, N_STATES, N_BATCHES = 30, 6, 4
+
+
+@pytest.fixture(params=["one for all", "by state", "by gene and state"])
+def problem(request):
+    rng = np.random.default_rng(0)
+    exposure = rng.uniform(5, 50, (N_STATES, N_BATCHES)) * (rng.random((N_STATES, N_BATCHES)) < 0.8)
+    shape = {"one for all": (1, 1), "by state": (1, N_STATES), "by gene and state": (N_GENES, N_STATES)}[request.param]
+    factor = np.exp(0.3 * rng.standard_normal((*shape, N_BATCHES)))
+    mean = exposure * factor * np.exp(0.5 * rng.standard_normal((N_GENES, 1, N_BATCHES)))
+    counts = rng.poisson(mean * np.exp(rng.standard_normal((N_GENES, N_STATES, 1)))).astype(float)
+    counts[3] = 0
+    return counts, exposure, factor, rng.uniform(1, 3, N_GENES), rng.uniform(1, 9, N_BATCHES)
+
+
+def derivatives(problem, log_delta):
+    """Gradient and curvature of the log-posterior of all genes."""
+    counts, exposure, factor, dispersion, precision = problem
+    weight = exposure * factor * np.exp(log_delta)[:, None, :]
+    share = weight / np.maximum(weight.sum(axis=2, keepdims=True), 1e-300)
+    total = counts.sum(axis=2)
+    expected = np.einsum("gs,gsk->gk", total, share)
+    information = np.einsum("gk,km->gkm", expected, np.eye(N_BATCHES)) - np.einsum(
+        "gs,gsk,gsm->gkm", total, share, share
+    )
+    gradient = (counts.sum(axis=1) - expected) / dispersion[:, None] - precision * log_delta
+    return gradient, information / dispersion[:, None, None] + np.diag(precision)
+
+
+def scratch():
+    return np.empty((5, N_BATCHES)), np.empty((N_BATCHES, N_BATCHES)), np.empty((N_BATCHES, N_BATCHES))
+
+
+def modes(problem):
+    counts, exposure, factor, dispersion, precision = problem
+    work, hessian, inverse = scratch()
+    found, variance = np.full((2, N_GENES, N_BATCHES), 0.1)
+    steps = (50, 1.0, 1e-6)
+    sums = (counts.sum(axis=2), counts.sum(axis=1))
+    find_modes(*sums, exposure, factor, dispersion, precision, steps, work, hessian, inverse, found, variance)
+    return found, variance
+
+
+def test_at_the_mode_the_gradient_is_zero_and_variances_are_those_of_the_curvature(problem):
+    found, variance = modes(problem)
+    gradient, curvature = derivatives(problem, found)
+    np.testing.assert_allclose(gradient, 0, atol=1e-8)
+    np.testing.assert_allclose(variance, np.linalg.inv(curvature).diagonal(axis1=1, axis2=2), rtol=1e-8)
+    np.testing.assert_array_equal(found[3], 0)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_errors_are_those_of_what_is_left_without_the_mean(problem, alike):
+    counts, exposure, factor, dispersion, precision = problem
+    share = np.random.default_rng(1).dirichlet(np.ones(N_BATCHES), 1 if alike else N_GENES)
+    found, _ = modes(problem)
+    se, (work, hessian, inverse) = np.zeros((N_GENES, N_BATCHES)), scratch()
+    sums = counts.sum(axis=2)
+    find_errors(sums, exposure, factor, dispersion, precision, share, found, work, hessian, inverse, se)
+    covariance = np.linalg.inv(derivatives(problem, found)[1])
+    off = np.eye(N_BATCHES) - np.broadcast_to(share, found.shape)[:, None, :]
+    expected = np.einsum("gik,gkm,gim->gi", off, covariance, off)
+    np.testing.assert_allclose(se, np.sqrt(expected), rtol=1e-9)

@@ -1,0 +1,73 @@
+"""Residuals, rates and likelihoods equal their formulas over dense arrays."""
+
+import numpy as np
+import pytest
+
+from unbatch.core.kernels.residuals import chi_squares, likelihoods, state_chi_squares
+
+N_GENES, N_STATES, N_BATCHES, N_CELLS = 20, 5, 3, 200
+
+
+@pytest.fixture(params=[(1, 1), (1, N_STATES), (N_GENES, 1), (N_GENES, N_STATES)])
+def problem(request):
+    """Cells of states and batches, one of the pairs empty, and their sums."""
+    rng = np.random.default_rng(0)
+    state, batch = rng.integers(0, N_STATES, N_CELLS), rng.integers(0, N_BATCHES, N_CELLS)
+    batch[(state == 1) & (batch == 1)] = 0
+    size, factor = rng.uniform(0.5, 2, N_CELLS), rng.uniform(0.5, 2, (*request.param, N_BATCHES))
+    counts = rng.poisson(3.0, (N_CELLS, N_GENES))
+    sums, squares = np.zeros((2, N_GENES, N_STATES, N_BATCHES))
+    exposure = np.zeros((N_STATES, N_BATCHES))
+    np.add.at(sums.transpose(1, 2, 0), (state, batch), counts)
+    np.add.at(squares.transpose(1, 2, 0), (state, batch), counts**2 / size[:, None])
+    np.add.at(exposure, (state, batch), size)
+    delta, scale = rng.uniform(0.5, 2, (N_GENES, N_BATCHES)), rng.uniform(0.5, 2, N_BATCHES)
+    weight = exposure * scale * factor * delta[:, None, :]
+    return {
+        "cells": (counts, state, batch, size),
+        "sums": sums,
+        "squares": squares,
+        "exposure": exposure,
+        "factor": factor,
+        "delta": delta,
+        "scale": scale,
+        "rate": sums.sum(axis=2) / weight.sum(axis=2),
+        "share": weight / weight.sum(axis=2, keepdims=True),
+    }
+
+
+def test_the_scatter_of_cells_needs_their_sums_only(problem):
+    counts, state, batch, size = problem["cells"]
+    per_size = problem["scale"] * problem["factor"] * problem["delta"][:, None, :]
+    per_size = np.broadcast_to(per_size, problem["sums"].shape)
+    mean = (problem["rate"][:, state] * per_size[:, state, batch]).T * size[:, None]
+    expected = ((counts - mean) ** 2 / mean).sum(axis=0)
+    chi2 = np.zeros(N_GENES)
+    sums, factors = problem["sums"].sum(axis=2), (problem["scale"], problem["factor"], problem["delta"])
+    chi_squares(problem["squares"], sums, problem["exposure"], *factors, chi2)
+    np.testing.assert_allclose(chi2, expected, rtol=1e-9)
+
+
+def test_the_scatter_of_states_counts_where_enough_is_expected(problem):
+    dispersion, enough = np.random.default_rng(1).uniform(1, 3, N_GENES), 20.0
+    expected = problem["sums"].sum(axis=2, keepdims=True) * problem["share"]
+    used = expected > enough
+    assert 0.1 < used.mean() < 0.95
+    ratio = (problem["sums"] - expected) ** 2 / np.where(used, expected, 1) / dispersion[:, None, None]
+    squares, freedoms = np.where(used, ratio, 0), np.where(used, 1 - problem["share"], 0)
+    (chi2, freedom), by_state = np.zeros((2, N_GENES)), np.zeros((2, N_STATES, N_BATCHES))
+    sums, exposure = problem["sums"].sum(axis=2), problem["exposure"] * problem["scale"]
+    model = (exposure, problem["factor"], problem["delta"], dispersion)
+    state_chi_squares(problem["sums"], sums, *model, enough, chi2, freedom, by_state)
+    np.testing.assert_allclose(chi2, squares.sum(axis=(1, 2)), rtol=1e-9)
+    np.testing.assert_allclose(freedom, freedoms.sum(axis=(1, 2)), rtol=1e-9)
+    np.testing.assert_allclose(by_state, [squares.sum(axis=0), freedoms.sum(axis=0)], rtol=1e-9)
+
+
+def test_rates_and_likelihoods_equal_their_formulas(problem):
+    rate, likelihood = np.zeros((N_GENES, N_STATES)), np.zeros(N_GENES)
+    sums, exposure = problem["sums"].sum(axis=2), problem["exposure"] * problem["scale"]
+    likelihoods(problem["sums"], sums, exposure, problem["factor"], problem["delta"], rate, likelihood)
+    np.testing.assert_allclose(rate, problem["rate"], rtol=1e-9)
+    logs = np.log(np.where(problem["share"] > 0, problem["share"], 1))
+    np.testing.assert_allclose(likelihood, (problem["sums"] * logs).sum(axis=(1, 2)), rtol=1e-9)
