@@ -109,7 +109,8 @@ class GrowingArray:
 
 def _pack(values: np.ndarray[Any, Any]) -> bytes:
     """Shuffle a chunk (all first bytes, then all second bytes, ...) and compress it as HDF5 does."""
-    return zlib.compress(values.view(np.uint8).reshape(-1, values.itemsize).T.tobytes(), _LEVEL)
+    shuffled = np.ascontiguousarray(values.view(np.uint8).reshape(-1, values.itemsize).T)
+    return zlib.compress(shuffled.data, _LEVEL)
 
 
 def _zarr_compressor(compression: Compression | None) -> Any:  # noqa: ANN401
