@@ -1,4 +1,4 @@
-"""A sketch holds small batches whole and shares the rest evenly, however the blocks come."""
+"""A sketch holds small batches whole, shares most rows evenly and gives some to novel cells, however blocks come."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from unbatch.io.sketch import KeptRows, choose_rows
+from unbatch.io.sketch import KeptRows, choose_rows, pilot_rows, plan_sketch
 from unbatch.io.source import Block
 
 
@@ -76,16 +76,104 @@ def test_cells_of_one_batch_do_not_depend_on_the_order_of_the_others():
     np.testing.assert_array_equal(choose_rows(batch, 90, seed=0)[:100], choose_rows(swapped, 90, seed=0)[:100])
 
 
-@pytest.mark.parametrize("size", [1, 7, 50, 100])
-@pytest.mark.parametrize("reverse", [False, True])
-def test_kept_rows_come_in_the_order_of_the_source(size, reverse):
-    rng = np.random.default_rng(0)
-    counts = sparse.csr_array(rng.poisson(0.5, (50, 9)).astype(np.float32))
-    chosen = rng.random(50) < 0.4
-    blocks = [Block(start, counts[start : start + size]) for start in range(0, 50, size)]
-    rows = KeptRows(chosen)
-    for block in reversed(blocks) if reverse else blocks:
-        rows.add(block)
-    found = rows.counts()
-    np.testing.assert_array_equal(found.toarray(), counts.toarray()[chosen])
-    assert found.has_sorted_indices
+def test_the_plan_of_a_sketch_is_even_but_for_some_rows():
+    batch = codes((1000, 4000, 20), excluded=50)
+    plan = plan_sketch(batch, 500, seed=0)
+    assert np.bincount(batch[plan.even], minlength=3).tolist() == [190, 190, 20]
+    assert plan.novel.tolist() == [50, 50, 0]
+
+
+def test_the_plan_keeps_all_cells_if_they_fit():
+    batch = codes((20, 30), excluded=7)
+    plan = plan_sketch(batch, 50, seed=0)
+    np.testing.assert_array_equal(plan.even, batch >= 0)
+    assert not plan.novel.any()
+
+
+@given(
+    sizes=st.lists(st.integers(0, 60), min_size=1, max_size=6).filter(any),
+    excluded=st.integers(0, 20),
+    n_rows=st.integers(1, 200),
+)
+def test_plans_of_any_batches(sizes, excluded, n_rows):
+    batch = codes(sizes, excluded)
+    plan = plan_sketch(batch, n_rows, seed=1)
+    even = np.bincount(batch[plan.even], minlength=len(sizes))[: len(sizes)]
+    novel = np.pad(plan.novel, (0, len(sizes) - len(plan.novel)))
+    assert (even + novel <= sizes).all()
+    assert (even + novel).sum() == min(n_rows, sum(sizes))
+
+
+@pytest.mark.parametrize("sizes", [(9000, 9000, 40), (30,) * 300, (50_000,), (0, 3, 0, 7)])
+def test_the_pilot_is_some_stretches_of_every_batch(sizes):
+    mixed, in_order = codes(sizes, excluded=10), np.repeat(np.arange(len(sizes)), sizes).astype(np.int32)
+    for batch in (mixed, in_order):
+        rows = pilot_rows(batch, seed=3)
+        assert (np.diff(rows) > 0).all()
+        assert len(rows) <= 4096
+        assert len(rows) > 0.5 * min(4096, sum(sizes))
+        assert set(batch[rows]) == {code for code, size in enumerate(sizes) if size}
+        assert (np.diff(rows) > 1).sum() < max(64, len(sizes)) + 10 * 64
+        np.testing.assert_array_equal(rows, pilot_rows(batch, seed=3))
+
+
+N_CELLS, N_GENES = 500, 9
+RNG = np.random.default_rng(0)
+COUNTS = sparse.csr_array(RNG.poisson(0.5, (N_CELLS, N_GENES)).astype(np.float32))
+BATCH = RNG.integers(-1, 3, N_CELLS).astype(np.int32)
+
+
+def novelty(counts, batch):
+    """Half whole numbers, so that many cells are equally novel."""
+    return np.asarray(counts.sum(axis=1)) / 2 + batch
+
+
+def expected_cells(plan):
+    score = novelty(COUNTS, BATCH)
+    kept = plan.even.copy()
+    for code, most in enumerate(plan.novel):
+        rest = np.flatnonzero((code == BATCH) & ~plan.even)
+        kept[rest[np.argsort(-score[rest], kind="stable")[:most]]] = True
+    return np.flatnonzero(kept)
+
+
+@pytest.mark.parametrize("size", [1, 7, 60, 500])
+@pytest.mark.parametrize("order", ["forward", "backward", "tree"])
+def test_the_most_novel_are_kept_whatever_the_blocks_and_their_order(size, order):
+    plan = plan_sketch(BATCH, 150, seed=0)
+    blocks = [Block(start, COUNTS[start : start + size]) for start in range(0, N_CELLS, size)]
+    rows = [KeptRows(plan, BATCH, novelty=novelty) for _ in range(4 if order == "tree" else 1)]
+    for place, block in enumerate(reversed(blocks) if order == "backward" else blocks):
+        rows[place % len(rows)].add(block)
+    if order == "tree":
+        rows[3].merge(rows[1])
+        rows[0].merge(rows[2])
+        rows[3].merge(rows[0])
+    cells, found = rows[-1].finish()
+    np.testing.assert_array_equal(cells, expected_cells(plan))
+    assert len(cells) == 150
+    np.testing.assert_array_equal(found.toarray(), COUNTS.toarray()[cells])
+    assert found.has_canonical_format
+    assert found.indices.dtype == found.indptr.dtype == np.int32
+
+
+def test_meanwhile_no_more_than_a_few_cells_too_many_are_held():
+    plan = plan_sketch(BATCH, 150, seed=0)
+    rows = KeptRows(plan, BATCH, novelty=novelty)
+    for start in range(N_CELLS):
+        rows.add(Block(start, COUNTS[start : start + 1]))
+        assert sum(part.counts.shape[0] for part in rows.parts.values()) <= 1.3 * 150
+
+
+def test_without_novelty_the_even_ones_are_kept():
+    plan = plan_sketch(BATCH, 150, seed=0)
+    rows = KeptRows(plan, BATCH)
+    rows.add(Block(0, COUNTS))
+    np.testing.assert_array_equal(rows.finish()[0], np.flatnonzero(plan.even))
+
+
+def test_cells_that_cannot_be_novel_are_not_kept_for_it():
+    plan = plan_sketch(BATCH, 150, seed=0)
+    rows = KeptRows(plan, BATCH, novelty=lambda counts, _: np.full(counts.shape[0], -np.inf))
+    rows.add(Block(0, COUNTS))
+    np.testing.assert_array_equal(rows.finish()[0], np.flatnonzero(plan.even))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from unbatch._check import InputError, InputWarning
-from unbatch._types import FloatArray, IntArray
+from unbatch._types import BoolArray, Counts, FloatArray, IntArray
 from unbatch.core.kernels.totals import totals
 from unbatch.core.parallel import in_ranges
 from unbatch.core.rows import rows_of
@@ -115,9 +115,7 @@ class DoorCheck:
         return DoorReport(counts_per_cell, self.counts_per_gene.copy(), self.n_nonzero, tuple(texts))
 
     def _refusal(self, block: Block) -> str:
-        data = block.counts.data
-        # comparisons with NaN are false, so NaN is caught here too
-        good = (data >= 0) & (data < LARGEST_COUNT) & (data == np.trunc(data))
+        data, good = block.counts.data, _good(block.counts.data)
         first = int(np.flatnonzero(~good)[0])
         cell = int(np.searchsorted(block.counts.indptr, first, side="right")) - 1
         cell_name = self._source.obs.index[block.start + cell]
@@ -144,6 +142,16 @@ class DoorCheck:
             return f"all {n_cells} cells{of_file}"
         span = f"{block.start - offset + 1} to {block.stop - offset}"
         return f"cells number {span} of {n_cells}{of_file} (the check stopped there)"
+
+
+def are_counts(counts: Counts) -> bool:
+    """Tell whether all values could pass the door."""
+    return bool(_good(counts.data).all())
+
+
+def _good(data: FloatArray) -> BoolArray:
+    # comparisons with NaN are false, so NaN is caught here too
+    return np.asarray((data >= 0) & (data < LARGEST_COUNT) & (data == np.trunc(data)))
 
 
 def _name_empty(totals: IntArray, names: pd.Index, what: str, consequence: str) -> list[str]:

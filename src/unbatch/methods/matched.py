@@ -10,10 +10,11 @@ from unbatch._progress import Progress
 from unbatch._types import BoolArray, CodeArray, IntArray
 from unbatch.core.diagnostics import Overlap
 from unbatch.core.matched import MatchedFit, Settings, fit_matched
+from unbatch.core.novelty import learn_landscape
 from unbatch.io.batches import Batches, measured_by_batch
-from unbatch.io.door import DoorCheck
+from unbatch.io.door import DoorCheck, are_counts
 from unbatch.io.reduce import Driver, Together, reduce_blocks
-from unbatch.io.sketch import KeptRows, choose_rows
+from unbatch.io.sketch import KeptRows, Novelty, SketchPlan, pilot_rows, plan_sketch
 from unbatch.io.source import CountSource
 from unbatch.methods.placing import Placed, Placing, overlap_of_fitted, spread_out
 from unbatch.methods.result import MethodResult
@@ -22,6 +23,7 @@ from unbatch.methods.survey import MeasuredOnly, active_codes, shared_genes
 _MIN_BATCHES = 2
 _MOST_NAMES = 5
 _CELLS_OF_BATCH = 50
+_FEWEST_PILOT_CELLS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,17 +131,19 @@ def fit(
     """
     shared = shared_genes(source, batches)
     codes = active_codes(batches)
-    chosen = choose_rows(codes, options.sketch_size, seed=seed)
-    _check_sketch(codes, chosen, options)
-    door, kept = DoorCheck(source), KeptRows(chosen)
+    plan = plan_sketch(codes, options.sketch_size, seed=seed)
+    _check_sketch(codes, plan.even, options)
+    door = DoorCheck(source)
     with progress.stage("reading counts", total=source.n_cells) as advance:
+        kept = KeptRows(plan, codes, novelty=_novelty(source, batches, plan, codes=codes, genes=shared, seed=seed))
         first = Together(door, MeasuredOnly(kept, source, batches))
         reduce_blocks(source, first, progress=advance, driver=driver)
     report = door.finish()
     codes = np.where(report.counts_per_cell > 0, codes, np.int32(-1)).astype(np.int32)
     level = np.zeros_like(codes) if within is None else within
-    counts, cells = kept.counts(), np.flatnonzero(chosen)
-    counts, cells = counts[np.flatnonzero(codes[cells] >= 0)], cells[codes[cells] >= 0]
+    cells, counts = kept.finish()
+    if (codes[cells] < 0).any():
+        counts, cells = counts[np.flatnonzero(codes[cells] >= 0)], cells[codes[cells] >= 0]
     used, inverse = np.unique(codes[cells].astype(np.int64), return_inverse=True)
     compact: CodeArray = np.asarray(inverse, dtype=np.int32)
     if len(used) < _MIN_BATCHES:
@@ -177,6 +181,24 @@ def fit(
         used=used,
         totals=report.counts_per_gene,
     )
+
+
+def _novelty(
+    source: CountSource, batches: Batches, plan: SketchPlan, *, codes: CodeArray, genes: BoolArray, seed: int
+) -> Novelty | None:
+    """Look at a few thousand cells, to tell what is common; None if no novel cells are wanted, or nothing is seen."""
+    if not plan.novel.any():
+        return None
+    rows = pilot_rows(codes, seed=seed)
+    counts = source.rows(rows)
+    if not are_counts(counts):
+        return None  # the pass that follows says what is wrong
+    seen = np.flatnonzero(counts[:, np.flatnonzero(genes)].sum(axis=1) > 0)
+    if len(seen) < _FEWEST_PILOT_CELLS:
+        return None
+    return learn_landscape(
+        counts[seen], codes[rows[seen]], genes=genes, n_batches=len(batches.levels), seed=seed
+    ).novelty
 
 
 def _check_sketch(codes: CodeArray, chosen: BoolArray, options: MatchedOptions) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unbatch._types import CodeArray, FloatArray, IntArray
+from unbatch._types import CodeArray, Float32Array, FloatArray, IntArray
 from unbatch.core.kernels._compile import compiled
 
 
@@ -54,6 +54,26 @@ _C4, _C5, _C6 = 2.222219843214978396e-01, 1.818357216161805012e-01, 1.5313837699
 _C7 = 1.479819860511658591e-01
 
 
+@compiled
+def _take_logs(values: FloatArray, exponents: FloatArray) -> None:
+    # Values, all 1 or more, become their logarithms; exponents is scratch of the same size.
+    # The formula is fdlibm's (Sun Microsystems 1993), written without branches so that it works on many values at once,
+    # several times faster than calls of log1p. Of 1 + x it is exact to 1e-16, which is all that a sum needs.
+    value_bits, exponent_bits = values.view(np.int64), exponents.view(np.int64)
+    for i in range(values.size):
+        bits = value_bits[i] + (_ONE_BITS - _LEAST_BITS)
+        exponent_bits[i] = (bits >> 52) | _WHOLE_BITS
+        value_bits[i] = (bits & _MANTISSA) + _LEAST_BITS  # from sqrt(1/2) to sqrt(2)
+    for i in range(values.size):
+        k, f = exponents[i] - _WHOLE, values[i] - 1.0
+        s = f / (2.0 + f)
+        z = s * s
+        w = z * z
+        r = w * (_C2 + w * (_C4 + w * _C6)) + z * (_C1 + w * (_C3 + w * (_C5 + w * _C7)))
+        half = 0.5 * f * f
+        values[i] = k * _LN2_HIGH - ((half - (s * (half + r) + k * _LN2_LOW)) - f)
+
+
 def _project_logs(
     data: FloatArray,
     indices: IntArray,
@@ -71,8 +91,6 @@ def _project_logs(
     # factor: (n_batches, n_genes), what counts are multiplied by. place: (n_genes,), the gene's row of basis or -1.
     # scaling: (n_cells,), scale over size factor. values, exponents, places: scratch for the values of one cell.
     # out: (n_cells, n_dims).
-    # The logarithm is fdlibm's (Sun Microsystems 1993), written without branches so that it works on many values at
-    # once, several times faster than calls of log1p. Of 1 + x it is exact to 1e-16, which is all that a sum needs.
     first, n_dims = indptr[0], basis.shape[1]
     for row in range(out.shape[0]):
         here, factors, times = out[row], factor[batch[row]], scaling[row]
@@ -82,26 +100,100 @@ def _project_logs(
             values[n] = 1.0 + data[at] * factors[gene] * times
             places[n] = place[gene]
             n += place[gene] >= 0  # the next gene overwrites one that is not in the basis
-        value, exponent = values[:n], exponents[:n]
-        value_bits, exponent_bits = value.view(np.int64), exponent.view(np.int64)
-        for i in range(n):
-            bits = value_bits[i] + (_ONE_BITS - _LEAST_BITS)
-            exponent_bits[i] = (bits >> 52) | _WHOLE_BITS
-            value_bits[i] = (bits & _MANTISSA) + _LEAST_BITS  # from sqrt(1/2) to sqrt(2)
-        for i in range(n):
-            k, f = exponent[i] - _WHOLE, value[i] - 1.0
-            s = f / (2.0 + f)
-            z = s * s
-            w = z * z
-            r = w * (_C2 + w * (_C4 + w * _C6)) + z * (_C1 + w * (_C3 + w * (_C5 + w * _C7)))
-            half = 0.5 * f * f
-            value[i] = k * _LN2_HIGH - ((half - (s * (half + r) + k * _LN2_LOW)) - f)
+        _take_logs(values[:n], exponents[:n])
         here[:] = 0.0
         for i in range(n):
-            log, axes = value[i], basis[places[i]]
+            log, axes = values[i], basis[places[i]]
             for d in range(n_dims):
                 here[d] += log * axes[d]
 
 
 project_logs = compiled(_project_logs)
 """Sum ``log(1 + a Y / (delta l))`` times the rows of the basis; genes outside the basis cost no logarithm."""
+
+
+@compiled
+def _nearest(where: FloatArray, centres: FloatArray, squared: FloatArray) -> int:
+    # centres: (n_dims, n_centres). squared: (n_centres,) scratch.
+    squared[:] = 0.0
+    for d in range(where.size):
+        for centre in range(squared.size):
+            step = where[d] - centres[d, centre]
+            squared[centre] += step * step
+    nearest = 0
+    for centre in range(1, squared.size):
+        if squared[centre] < squared[nearest]:
+            nearest = centre
+    return nearest
+
+
+@compiled
+def _add_products(
+    values: FloatArray, genes: CodeArray, place: CodeArray, basis: FloatArray, chosen: CodeArray, where: FloatArray
+) -> None:
+    n = 0
+    for i in range(values.size):
+        chosen[n] = i
+        n += place[genes[i]] >= 0
+    where[:] = 0.0
+    for i in range(n):
+        log, axes = values[chosen[i]], basis[place[genes[chosen[i]]]]
+        for d in range(where.size):
+            where[d] += log * axes[d]
+
+
+def _novelty(
+    data: FloatArray,
+    indices: IntArray,
+    indptr: IntArray,
+    batch: CodeArray,
+    factor: FloatArray,
+    inside: FloatArray,
+    place: CodeArray,
+    basis: FloatArray,
+    across: FloatArray,
+    scaling: FloatArray,
+    centres: FloatArray,
+    expected: Float32Array,
+    values: FloatArray,
+    exponents: FloatArray,
+    genes: CodeArray,
+    chosen: CodeArray,
+    where: FloatArray,
+    squared: FloatArray,
+    explained: FloatArray,
+    out: FloatArray,
+) -> None:
+    # As above. inside: (n_genes,), 1 for genes that are looked at, else 0. across: the basis turned, (n_dims, n_used).
+    # centres: (n_dims, n_centres). expected: (n_centres, n_genes), mean logs less what the axes explain of them.
+    # Scratch: values to chosen for the values of one cell, where (n_dims,), squared (n_centres,), explained
+    # (n_used + 1,), whose last stays 0. out: (n_cells,).
+    first, n_used = indptr[0], across.shape[1]
+    explained[n_used] = 0.0
+    for row in range(out.size):
+        factors, times = factor[batch[row]], scaling[row]
+        n = 0
+        for at in range(indptr[row] - first, indptr[row + 1] - first):
+            gene = indices[at]
+            values[n] = 1.0 + data[at] * factors[gene] * times
+            genes[n] = gene
+            n += inside[gene] > 0
+        _take_logs(values[:n], exponents[:n])
+        _add_products(values[:n], genes, place, basis, chosen, where)
+        here = expected[_nearest(where, centres, squared)]
+        explained[:n_used] = 0.0
+        for d in range(where.size):
+            axis, along = across[d], where[d]
+            for used in range(n_used):
+                explained[used] += along * axis[used]
+        total = 0.0
+        for i in range(n):
+            used = place[genes[i]]
+            excess = max(values[i] - here[genes[i]] - explained[used if used >= 0 else n_used], 0.0)
+            square = excess * excess
+            total += square * square * square
+        out[row] = total
+
+
+novelty = compiled(_novelty)
+"""Sum the sixth powers of what a cell's logs exceed those expected from its coordinates by."""

@@ -1,0 +1,119 @@
+"""A fit of a sketch: how blocks come and how many threads work changes no bit; a rare state stays; effects only."""
+
+import numba
+import numpy as np
+import pytest
+from anndata import AnnData
+from scipy import sparse
+
+import unbatch as ub
+from unbatch._progress import Silent
+from unbatch.io.batches import read_batches
+from unbatch.io.reduce import reduce_blocks
+from unbatch.io.sketch import KeptRows, plan_sketch
+from unbatch.io.source import open_counts
+from unbatch.methods import matched
+from unbatch.methods.matched import MatchedOptions, fit
+
+ARRAYS = ("log_delta", "se", "mu", "basis", "embedding", "sample", "expression", "informative")
+
+
+class InBlocksOf:
+    """A source that hands out its cells some at a time."""
+
+    def __init__(self, source, size):
+        self._source, self._size = source, size
+
+    def __getattr__(self, name):
+        return getattr(self._source, name)
+
+    def blocks(self, block_size=None, *, cells=None):
+        return self._source.blocks(block_size or self._size, cells=cells)
+
+
+@pytest.fixture(scope="module")
+def adata():
+    return simulated(12_000)
+
+
+def simulated(n_cells):
+    options = {"n_types": 5, "n_factors": 3, "composition": 0.5, "median_depth": 800, "log_delta_sd": 0.4}
+    return ub.simulate(n_batches=3, n_genes=200, n_cells=n_cells, size_factor_sd=0.3, seed=0, **options)
+
+
+def with_rare_state(adata, batches, seed):
+    """Plant 50 cells of a state of its own in some batches; counts, and which cells."""
+    rng = np.random.default_rng(seed)
+    profile = adata.varm["beta_true"][:, 0] * np.where(rng.random(200) < 0.3, rng.lognormal(0, 1.5, 200), 1)
+    codes = np.array(adata.obs["batch"].cat.codes)
+    cells = np.sort(rng.choice(np.flatnonzero(np.isin(codes, batches)), 50, replace=False))
+    rates = profile[:, None] * np.exp(adata.varm["log_delta_true"][:, codes[cells]])
+    planted = sparse.csr_array(rng.poisson(800 * rates / rates.sum(axis=0)).T.astype(np.float32))
+    order = np.arange(adata.n_obs)
+    order[cells] = adata.n_obs + np.arange(50)
+    both = sparse.vstack([sparse.csr_array(adata.X), planted], format="csr")
+    return AnnData(sparse.csr_array(both[order]), obs=adata.obs), cells
+
+
+def run(adata, *, size=None, seed=0, sketch_size=1200, effects_only=False):
+    source = open_counts(adata)
+    given = InBlocksOf(source, size) if size else source
+    options = MatchedOptions(sketch_size=sketch_size)
+    batches = read_batches(source, "batch")
+    return fit(given, batches, options, seed=seed, progress=Silent(), effects_only=effects_only)
+
+
+@pytest.fixture(scope="module")
+def found(adata):
+    return run(adata)
+
+
+def same(one, other):
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    np.testing.assert_array_equal(one.overlap.cell, other.overlap.cell)
+    np.testing.assert_array_equal(one.overlap.support, other.overlap.support)
+
+
+@pytest.mark.parametrize(("size", "n_threads"), [(1000, 1), (10_000, 2), (12_000, 4)])
+def test_blocks_and_threads_change_no_bit(adata, found, size, n_threads, monkeypatch):
+    monkeypatch.setattr(numba, "get_num_threads", lambda: n_threads)
+    same(run(adata, size=size), found)
+
+
+def test_effects_alone_are_those_of_the_whole_fit(adata, found):
+    alone = run(adata, effects_only=True)
+    assert alone.embedding is None
+    assert alone.sample is None
+    for name in ("log_delta", "se", "mu", "basis"):
+        np.testing.assert_array_equal(getattr(alone, name), getattr(found, name))
+    assert alone.overlap.cell.shape == (1200,)
+    np.testing.assert_allclose(alone.overlap.support, found.overlap.support, atol=0.1)
+
+
+@pytest.fixture(scope="module")
+def large():
+    return simulated(200_000)
+
+
+@pytest.mark.parametrize(("batches", "seed"), [([0, 1, 2], 1), ([1], 2), ([2], 3)])
+def test_fifty_of_many_cells_are_kept(large, batches, seed):
+    """As many to the cells and to the sketch as 50 to a million and to 50,000."""
+    data, rare = with_rare_state(large, batches, seed)
+    source = open_counts(data)
+    labels, codes = read_batches(source, "batch"), np.array(data.obs["batch"].cat.codes, dtype=np.int32)
+    plan = plan_sketch(codes, 10_000, seed=seed)
+    genes = np.ones(200, dtype=bool)
+    rows = KeptRows(plan, codes, novelty=matched._novelty(source, labels, plan, codes=codes, genes=genes, seed=seed))
+    reduce_blocks(source, rows)
+    cells, _ = rows.finish()
+    assert len(cells) == 10_000
+    assert np.isin(rare, cells).mean() > 0.8
+    assert plan.even[rare].mean() < 0.2
+
+
+def test_wrong_values_are_named_by_the_pass_even_if_the_pilot_meets_them_first(adata):
+    wrong = adata.copy()
+    wrong.X.data[:] = wrong.X.data + 0.5
+    with pytest.raises(ub.InputError, match=r"are not counts: .* fractional"):
+        run(wrong)
