@@ -8,12 +8,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
-from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_composition, composition_ratio
+from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_composition
 from unbatch.core.effects import Effects
+from unbatch.core.group_fit import GroupFit, Refit, fit_table
 from unbatch.core.identifiability import Identifiability, judge_batches
 from unbatch.core.linking import link_pseudobulks
 from unbatch.core.log_counts import LogCounts
-from unbatch.core.loglinear import fit_effects
 from unbatch.core.projection import batch_design, regress_out
 from unbatch.core.state_table import StateTable, group_sums
 from unbatch.core.states import States, batch_pseudobulks, find_states, state_basis
@@ -52,6 +52,8 @@ class MatchedFit:
     ----------
     effects
         Log effects, their standard errors, what was learned, and the rates of the states.
+    refit
+        The same fit for sums over more cells.
     states
         The states of the cells.
     basis
@@ -74,6 +76,7 @@ class MatchedFit:
     """
 
     effects: Effects
+    refit: Refit
     states: States
     basis: FloatArray
     scale: float
@@ -198,7 +201,7 @@ class _Rounds:
             states = self._states(where, states)
             table = None  # tables are the largest things here: one at a time
             table = self._table(states, logs.size)
-            effects = self._fit(table, effects, choice, self.measured)
+            effects = fit_table(table, effects, choice=choice, measured=self.measured, loud=self.loud, seed=self.seed)
             change = float(np.sqrt(np.mean((effects.log_delta - log_delta)[self.well_measured] ** 2)))
             log_delta = effects.log_delta
             takes_part = _support(table)[states.code, self.batch].mean()
@@ -226,13 +229,22 @@ class _Rounds:
             min_support=self.settings.min_support,
         )
         identifiable = tied.identifiable
-        fits = [self._fit_groups(table, effects, choice, tied.group)]
+        how = GroupFit(
+            measured=self.measured,
+            group=tied.group,
+            choice=choice,
+            loud=self.loud,
+            genes=self.well_measured,
+            seed=self.seed,
+        )
+        fits = [how.fit(table, effects)]
         for partition in range(1, _PARTITIONS):
             table = None
             table = self._table(self._states(where, None, partition=partition), logs.size)
-            fits.append(self._fit_groups(table, effects, choice, tied.group))
+            fits.append(how.fit(table, effects))
         return MatchedFit(
-            effects=self._together(fits, effects, tied.group),
+            effects=how.together(fits, effects),
+            refit=Refit(how, effects, fits),
             states=states,
             basis=basis,
             scale=logs.scale,
@@ -311,38 +323,6 @@ class _Rounds:
             size=size,
             shape=(states.n_states, self.n_batches),
         )
-
-    def _fit(
-        self, table: StateTable, effects: Effects | None, choice: CompositionChoice, measured: BoolArray
-    ) -> Effects:
-        """Fit effects, with the factor on exposure that the factor model and unmeasured genes call for."""
-        ratio: FloatArray | None = None
-        if effects is not None and choice.strength > 0:
-            ratio = composition_ratio(table, effects, choice, genes=self.loud, seed=self.seed)
-        if not measured.all():
-            known = measured[:, None, :].astype(np.float64)
-            ratio = known if ratio is None else np.multiply(ratio, known, out=ratio)
-        return fit_effects(table, composition=ratio, start=effects)
-
-    def _fit_groups(
-        self, table: StateTable, effects: Effects, choice: CompositionChoice, group: IntArray
-    ) -> list[Effects]:
-        """Fit each group of batches that can be compared by itself."""
-        groups = [group == number for number in range(int(group.max()) + 1)]
-        return [
-            self._fit(table.of_batches(mine), effects.of_batches(mine), choice, self.measured[:, mine])
-            for mine in groups
-        ]
-
-    def _together(self, fits: list[list[Effects]], effects: Effects, group: IntArray) -> Effects:
-        """Average over partitions, (n_partitions, n_groups), and put the groups together."""
-        final = effects.among(np.zeros(self.n_batches, dtype=bool))
-        for number in range(int(group.max()) + 1):
-            mine = group == number
-            found, *others = [of_groups[number] for of_groups in fits]
-            found = found.averaged(others, genes=self.well_measured)
-            final = found if mine.all() else final.joined(found, mine)
-        return final
 
 
 def _support(table: StateTable) -> BoolArray:

@@ -1,7 +1,7 @@
 """The default method over blocks of cells: a checked pass that keeps a sketch, the fit, and a pass over all cells."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,8 +50,10 @@ class MatchedOptions:
     smaller batch is always enough). A larger number leaves more batches without an estimate rather than with an
     uncertain one."""
     sketch_size: int = 50_000
-    """Most cells that are held in memory and fitted; a larger input is sampled evenly over batches. A larger sketch
-    gives smaller errors, in proportion to its root, and takes memory and time in proportion."""
+    """Most cells that are held in memory to find states and first effects; of a larger input, four fifths are sampled
+    evenly over batches and the rest are cells unlike all that is common. Effects are then fitted to all cells, or for
+    effects only to these. A larger sketch finds smaller states, gives effects alone smaller errors, in proportion to
+    its root, and takes memory and time in proportion."""
     max_rounds: int = 15
     """Most rounds of grouping cells and fitting effects. More let slow data settle."""
     tol: float = 0.01
@@ -105,8 +107,8 @@ def fit(
     control_genes
         Genes known to carry technical variation only, (n_genes,): it is taken out before cells are compared.
     effects_only
-        Whether to stop once the effects are known: cells get no coordinates and no state, and overlap is that of the
-        cells that were fitted.
+        Whether to read the counts once only: cells get no coordinates and no state, overlap is that of the sketch,
+        and if not all cells fit in the sketch, effects are fitted to those in it and less sharp.
     driver
         Who reads the counts; None is this process.
 
@@ -166,13 +168,18 @@ def fit(
             ),
             seed=seed,
         )
+    del counts  # the largest thing here
     _warn_of_unidentifiable(fitted, [batches.levels[code] for code in used])
     placed: Placed | None = None
     if not effects_only:
-        placing = Placing(fitted, codes=codes, used=used, genes=shared, level=within)
+        sketched = bool(plan.novel.any())
+        placing = Placing(fitted, codes=codes, used=used, genes=shared, level=within, with_sums=sketched)
         with progress.stage("placing cells", total=source.n_cells) as advance:
-            reduce_blocks(source, placing, progress=advance, driver=driver)
+            reduce_blocks(source, MeasuredOnly(placing, source, batches), progress=advance, driver=driver)
         placed = placing.finish()
+        if placed.table is not None:
+            with progress.stage("fitting effects"):
+                fitted = replace(fitted, effects=fitted.refit.effects(placed.table), cells=placed.table.cells)
     overlap = placed.overlap if placed else overlap_of_fitted(fitted, compact)
     return _result(
         fitted,

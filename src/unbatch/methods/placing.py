@@ -6,10 +6,12 @@ import numpy as np
 
 from unbatch._types import BoolArray, CodeArray, Float32Array, FloatArray, IntArray
 from unbatch.core.diagnostics import Overlap
+from unbatch.core.exact_sums import ExactSums
 from unbatch.core.kernels.centres import nearest_centre
 from unbatch.core.matched import MatchedFit
 from unbatch.core.parallel import in_ranges
 from unbatch.core.projection import LogAxes
+from unbatch.core.state_table import StateTable
 from unbatch.io.known import PerCell, Shared
 from unbatch.io.source import Block
 
@@ -28,11 +30,14 @@ class Placed:
         (n_cells,) state of each cell; -1 for those that take no part.
     overlap
         Which cells have counterparts in which batches, among those that were fitted.
+    table
+        Sums over the cells that can be compared, if they were wanted.
     """
 
     embedding: Float32Array
     sample: IntArray
     overlap: Overlap
+    table: StateTable | None
 
 
 class Placing:
@@ -50,10 +55,19 @@ class Placing:
         Genes that make up the size factor, (n_genes,).
     level
         Level of each cell, (n_cells,); None if there is but one.
+    with_sums
+        Whether to add up the counts by state and batch.
     """
 
     def __init__(
-        self, fitted: MatchedFit, *, codes: CodeArray, used: IntArray, genes: BoolArray, level: CodeArray | None = None
+        self,
+        fitted: MatchedFit,
+        *,
+        codes: CodeArray,
+        used: IntArray,
+        genes: BoolArray,
+        level: CodeArray | None = None,
+        with_sums: bool = False,
     ) -> None:
         self._codes, self._level = PerCell(codes), None if level is None else PerCell(level)
         self._centres = Shared((fitted.states.centres, fitted.states.level))
@@ -63,21 +77,30 @@ class Placing:
         known = fitted.effects.log_delta * fitted.tied.identifiable
         unknown = np.zeros((len(known), 1))
         self._axes = Shared(LogAxes.of(fitted.basis, log_delta=np.hstack([known, unknown]), genes=genes))
+        self._counted = fitted.cells > 0
+        self.sums = ExactSums(len(known), fitted.support.shape) if with_sums else None
         self.parts: dict[int, tuple[Float32Array, CodeArray]] = {}
 
     def add(self, block: Block) -> None:
         """Place the cells of a block."""
         cells = (block.start, block.stop)
         batch = self._compact[self._codes.of(*cells)]
-        where = self._axes.value.project(block.counts, batch, scale=self._scale)
+        size = self._axes.value.sizes(block.counts, batch)
+        where = self._axes.value.project(block.counts, batch, scale=self._scale, size=size)
         level = np.zeros(len(batch), dtype=np.int32) if self._level is None else self._level.of(*cells)
         state = nearest_state(where, level, *self._centres.value)
         state[batch == self._support.shape[1]] = -1
         self.parts[block.start] = where.astype(np.float32), state
+        if self.sums is not None:
+            known = np.minimum(batch, self._support.shape[1] - 1)
+            counted = np.where((state >= 0) & self._counted[state, known], state, np.int32(-1))
+            self.sums.add(block.counts, state=counted, batch=known, size=size)
 
     def merge(self, other: "Placing") -> None:
         """Take in the cells that another one placed."""
         self.parts.update(other.parts)
+        if self.sums is not None and other.sums is not None:
+            self.sums.merge(other.sums)
 
     def finish(self) -> Placed:
         """Put the blocks together, which are let go."""
@@ -97,7 +120,8 @@ class Placing:
             np.add.at(members, (state[here], batch[here]), 1)
             stateless += np.bincount(batch[lost], minlength=len(stateless))
             cell[start + here] = share[state[here], batch[here]]
-        return Placed(embedding, sample, Overlap(cell, overlap_by_batch(members, self._support, stateless=stateless)))
+        overlap = Overlap(cell, overlap_by_batch(members, self._support, stateless=stateless))
+        return Placed(embedding, sample, overlap, None if self.sums is None else self.sums.finish())
 
 
 def nearest_state(where: FloatArray, level: CodeArray, centres: FloatArray, centre_level: CodeArray) -> CodeArray:

@@ -1,0 +1,83 @@
+"""Sums by state and batch over any number of cells, in any order, to the bit."""
+
+import numpy as np
+
+from unbatch._types import CodeArray, Counts, FloatArray, IntArray
+from unbatch.core.kernels.exact_sums import add_exactly
+from unbatch.core.parallel import in_ranges
+from unbatch.core.rows import rows_of
+from unbatch.core.state_table import StateTable
+
+_SQUARE_UNITS, _SIZE_UNITS = 2.0**24, 2.0**16
+"""Units in 1: fine enough for one count in a deep cell, coarse enough that sums over 10^8 cells stay below 2^63."""
+
+
+class ExactSums:
+    """What a `StateTable` holds, added up block by block in whole numbers.
+
+    Parameters
+    ----------
+    n_genes
+        Number of genes.
+    shape
+        Number of states and of batches.
+    """
+
+    def __init__(self, n_genes: int, shape: tuple[int, int]) -> None:
+        self._n_genes, self._shape = n_genes, shape
+        self.cells = np.zeros(shape[0] * shape[1], dtype=np.int64)
+        self.exposure = np.zeros_like(self.cells)
+        self.moments: dict[int, IntArray] = {}
+
+    def add(self, counts: Counts, *, state: CodeArray, batch: CodeArray, size: FloatArray) -> None:
+        """Add cells.
+
+        Parameters
+        ----------
+        counts
+            Counts, (n_cells, n_genes).
+        state, batch
+            State and batch of each cell, (n_cells,). Cells of a negative state are left out.
+        size
+            Size factor of each cell, (n_cells,), positive.
+        """
+        used = np.flatnonzero(state >= 0)
+        group = state[used].astype(np.int64) * self._shape[1] + batch[used]
+        order = np.argsort(group, kind="stable")
+        names, starts, sizes = np.unique(group[order], return_index=True, return_counts=True)
+        self.cells[names] += sizes
+        np.add.at(self.exposure, group, np.rint(size[used] * _SIZE_UNITS).astype(np.int64))
+        for name in names.tolist():
+            if name not in self.moments:
+                self.moments[name] = np.zeros((2, self._n_genes), dtype=np.int64)
+        rows, per_size = rows_of(counts, 0, len(state)), _SQUARE_UNITS / size
+
+        def one(number: int, _: int) -> None:
+            mine = used[order[starts[number] : starts[number] + sizes[number]]]
+            add_exactly(*rows, mine, per_size, *self.moments[int(names[number])])
+
+        in_ranges(one, len(names), step=1)
+
+    def merge(self, other: "ExactSums") -> None:
+        """Add what another one has added up."""
+        self.cells += other.cells
+        self.exposure += other.exposure
+        for name, moments in other.moments.items():
+            if name in self.moments:
+                self.moments[name] += moments
+            else:
+                self.moments[name] = moments
+
+    def finish(self) -> StateTable:
+        """Give the sums, which are let go."""
+        counts, squares = (np.zeros((self._n_genes, *self._shape)) for _ in range(2))
+        for name in list(self.moments):
+            moments = self.moments.pop(name)
+            counts[:, name // self._shape[1], name % self._shape[1]] = moments[0]
+            squares[:, name // self._shape[1], name % self._shape[1]] = moments[1] / _SQUARE_UNITS
+        return StateTable(
+            counts=counts,
+            squares=squares,
+            exposure=self.exposure.reshape(self._shape) / _SIZE_UNITS,
+            cells=self.cells.reshape(self._shape).astype(np.float64),
+        )

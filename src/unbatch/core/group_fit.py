@@ -1,0 +1,138 @@
+"""Effects from sums by state and batch: each group of batches that can be compared is fitted by itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from unbatch._types import BoolArray, FloatArray, IntArray
+from unbatch.core.composition import CompositionChoice, composition_ratio
+from unbatch.core.effects import Effects
+from unbatch.core.loglinear import fit_effects
+from unbatch.core.state_table import StateTable
+
+
+@dataclass(frozen=True, eq=False)
+class GroupFit:
+    """What a fit to sums needs to know besides the sums.
+
+    Attributes
+    ----------
+    measured
+        (n_genes, n_batches) genes that each batch measured.
+    group
+        (n_batches,) group of batches that can be compared; -1 for batches that cannot.
+    choice
+        The correction for graded states.
+    loud
+        Genes of the factor model behind that correction.
+    genes
+        (n_genes,) well-measured genes.
+    seed
+        Start of the random numbers of the factor model.
+    """
+
+    measured: BoolArray
+    group: IntArray
+    choice: CompositionChoice
+    loud: IntArray
+    genes: BoolArray
+    seed: int
+
+    def fit(self, table: StateTable, effects: Effects) -> list[Effects]:
+        """Fit each group, beginning from these effects of all batches."""
+        return [
+            fit_table(
+                table.of_batches(mine),
+                effects.of_batches(mine),
+                choice=self.choice,
+                measured=self.measured[:, mine],
+                loud=self.loud,
+                seed=self.seed,
+            )
+            for mine in self._groups()
+        ]
+
+    def together(self, fits: Sequence[list[Effects]], effects: Effects) -> Effects:
+        """Average over partitions, (n_partitions, n_groups), and put the groups together."""
+        final = effects.among(np.zeros(len(self.group), dtype=bool))
+        for number, mine in enumerate(self._groups()):
+            found, *others = [of_groups[number] for of_groups in fits]
+            found = found.averaged(others, genes=self.genes)
+            final = found if mine.all() else final.joined(found, mine)
+        return final
+
+    def _groups(self) -> list[BoolArray]:
+        return [self.group == number for number in range(int(self.group.max()) + 1)]
+
+
+@dataclass(frozen=True, eq=False)
+class Refit:
+    """A fit of some cells, ready to be done again with the sums over more cells of the same states.
+
+    Attributes
+    ----------
+    how
+        How sums are fitted.
+    start
+        Effects of all batches to begin from.
+    fits
+        Effects of each group of batches by several partitions of the first cells into states,
+        (n_partitions, n_groups); sums over more cells are by the states of the first.
+    """
+
+    how: GroupFit
+    start: Effects
+    fits: Sequence[list[Effects]]
+
+    def effects(self, table: StateTable) -> Effects:
+        """Fit effects to sums over more cells.
+
+        How other partitions differ from the first is taken from the first cells: the difference is that of the same
+        cells in other groups, and has little noise.
+        """
+        with threadpool_limits(limits=1):  # with more, the order of sums is that of the threads
+            found = self.how.fit(table, self.start)
+        first, *others = self.fits
+        moved = [
+            [
+                replace(new, log_delta=new.log_delta + (there.log_delta - here.log_delta))
+                for new, here, there in zip(found, first, other, strict=True)
+            ]
+            for other in others
+        ]
+        return self.how.together([found, *moved], self.start)
+
+
+def fit_table(
+    table: StateTable,
+    effects: Effects | None,
+    *,
+    choice: CompositionChoice,
+    measured: BoolArray,
+    loud: IntArray,
+    seed: int,
+) -> Effects:
+    """Fit effects, with the factor on exposure that the factor model and unmeasured genes call for.
+
+    Parameters
+    ----------
+    table
+        The sums.
+    effects
+        Effects to begin from.
+    choice, measured, loud, seed
+        See `GroupFit`.
+
+    Returns
+    -------
+    Effects
+    """
+    ratio: FloatArray | None = None
+    if effects is not None and choice.strength > 0:
+        ratio = composition_ratio(table, effects, choice, genes=loud, seed=seed)
+    if not measured.all():
+        known = measured[:, None, :].astype(np.float64)
+        ratio = known if ratio is None else np.multiply(ratio, known, out=ratio)
+    return fit_effects(table, composition=ratio, start=effects)

@@ -1,0 +1,58 @@
+"""Exact sums are those of a table of states, and the same bits however cells come."""
+
+import pickle
+
+import numba
+import numpy as np
+import pytest
+from scipy import sparse
+
+from unbatch.core.exact_sums import ExactSums
+from unbatch.core.state_table import StateTable
+
+N_CELLS, N_GENES, SHAPE = 300, 12, (5, 3)
+RNG = np.random.default_rng(0)
+COUNTS = sparse.csr_array(RNG.poisson(2, (N_CELLS, N_GENES)).astype(np.float32))
+STATE = RNG.integers(-1, 4, N_CELLS).astype(np.int32)  # the last state stays empty
+BATCH = RNG.integers(0, 3, N_CELLS).astype(np.int32)
+SIZE = RNG.lognormal(7, 1, N_CELLS)
+
+
+def summed(order, n_sums=1):
+    sums = [ExactSums(N_GENES, SHAPE) for _ in range(n_sums)]
+    for number, cells in enumerate(order):
+        sums[number % n_sums].add(COUNTS[cells], state=STATE[cells], batch=BATCH[cells], size=SIZE[cells])
+    for other in sums[1:]:
+        sums[0].merge(other)
+    return sums[0].finish()
+
+
+def test_sums_are_those_of_the_table():
+    table, found = StateTable.of(COUNTS, state=STATE, batch=BATCH, size=SIZE, shape=SHAPE), summed([np.arange(N_CELLS)])
+    np.testing.assert_array_equal(found.counts, table.counts)
+    np.testing.assert_array_equal(found.cells, table.cells)
+    np.testing.assert_allclose(found.squares, table.squares, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.exposure, table.exposure, rtol=1e-8)
+
+
+@pytest.mark.parametrize("n_parts", [1, 7, N_CELLS])
+@pytest.mark.parametrize("n_sums", [1, 3])
+@pytest.mark.parametrize("n_threads", [1, 4])
+def test_order_merging_and_threads_change_no_bit(n_parts, n_sums, n_threads, monkeypatch):
+    monkeypatch.setattr(numba, "get_num_threads", lambda: n_threads)
+    order = np.array_split(np.random.default_rng(1).permutation(N_CELLS), n_parts)
+    one, other = summed([np.arange(N_CELLS)]), summed(order, n_sums)
+    for name in ("counts", "squares", "exposure", "cells"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_sums_past_what_an_int32_and_a_float32_hold_are_exact():
+    sums = ExactSums(1, (1, 1))
+    many = sparse.csr_array(np.full((3, 1), 2.0**40 + 1))
+    zero = np.zeros(3, dtype=np.int32)
+    sums.add(many, state=zero, batch=zero, size=np.full(3, 2.0**45))
+    assert sums.finish().counts[0, 0, 0] == 3 * (2**40 + 1)
+
+
+def test_before_any_cell_there_is_little_to_send():
+    assert len(pickle.dumps(ExactSums(20_000, (40, 20)))) < 20_000
