@@ -56,3 +56,15 @@ def test_sums_past_what_an_int32_and_a_float32_hold_are_exact():
 
 def test_before_any_cell_there_is_little_to_send():
     assert len(pickle.dumps(ExactSums(20_000, (40, 20)))) < 20_000
+
+
+def test_what_was_merged_stays_as_it_is():
+    first, second, third = (ExactSums(N_GENES, SHAPE) for _ in range(3))
+    for sums, cells in ((second, np.arange(100)), (third, np.arange(100, 300))):
+        sums.add(COUNTS[cells], state=STATE[cells], batch=BATCH[cells], size=SIZE[cells])
+    before = {name: moments.copy() for name, moments in second.moments.items()}
+    first.merge(second)
+    first.merge(third)
+    assert before.keys() == second.moments.keys()
+    for name, moments in before.items():
+        np.testing.assert_array_equal(second.moments[name], moments)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from unbatch.io.sketch import KeptRows, choose_rows, pilot_rows, plan_sketch
+from unbatch.io.sketch import KeptRows, choose_rows, least_novelty, pilot_rows, plan_sketch
 from unbatch.io.source import Block
 
 
@@ -177,3 +177,34 @@ def test_cells_that_cannot_be_novel_are_not_kept_for_it():
     rows = KeptRows(plan, BATCH, novelty=lambda counts, _: np.full(counts.shape[0], -np.inf))
     rows.add(Block(0, COUNTS))
     np.testing.assert_array_equal(rows.finish()[0], np.flatnonzero(plan.even))
+
+
+def test_a_floor_from_a_few_cells_changes_nothing_but_what_is_held_meanwhile():
+    rng = np.random.default_rng(1)
+    batch, score = rng.integers(0, 2, 60_000).astype(np.int32), rng.standard_normal(60_000)
+    counts = sparse.csr_array(score.astype(np.float32)[:, None] + 10)
+    plan, pilot = plan_sketch(batch, 3000, seed=0), pilot_rows(batch, seed=0)
+
+    def novelty(some, _):
+        return some.toarray()[:, 0].astype(np.float64)
+
+    floor = least_novelty(novelty(counts[pilot], None), batch[pilot], plan, batches=batch)
+    held, chosen = [], []
+    for least in (None, floor):
+        pieces = [KeptRows(plan, batch, novelty=novelty, floor=least) for _ in range(20)]
+        for piece, start in zip(pieces, range(0, 60_000, 3000), strict=True):
+            piece.add(Block(start, counts[start : start + 3000]))
+        held.append(sum(part.counts.shape[0] for piece in pieces for part in piece.parts.values()))
+        for piece in pieces[1:]:
+            pieces[0].merge(piece)
+        chosen.append(pieces[0].finish()[0])
+    np.testing.assert_array_equal(*chosen)
+    assert len(chosen[0]) == 3000
+    assert held[1] < 2 * 3000 < held[0] / 2
+
+
+def test_a_few_cells_that_tell_nothing_give_no_floor():
+    plan = plan_sketch(BATCH, 150, seed=0)
+    few = np.flatnonzero(BATCH >= 0)[:12]
+    assert np.isneginf(least_novelty(np.arange(12.0), BATCH[few], plan, batches=BATCH)).all()
+    assert np.isneginf(least_novelty(np.zeros(0), BATCH[few[:0]], plan, batches=BATCH)).all()

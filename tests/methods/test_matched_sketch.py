@@ -112,7 +112,8 @@ def test_fifty_of_many_cells_are_kept(large, batches, seed):
     labels, codes = read_batches(source, "batch"), np.array(data.obs["batch"].cat.codes, dtype=np.int32)
     plan = plan_sketch(codes, 10_000, seed=seed)
     genes = np.ones(200, dtype=bool)
-    rows = KeptRows(plan, codes, novelty=matched._novelty(source, labels, plan, codes=codes, genes=genes, seed=seed))
+    novelty, floor = matched._novelty(source, labels, plan, codes=codes, genes=genes, seed=seed)
+    rows = KeptRows(plan, codes, novelty=novelty, floor=floor)
     reduce_blocks(source, rows)
     cells, _ = rows.finish()
     assert len(cells) == 10_000

@@ -59,14 +59,14 @@ class ExactSums:
         in_ranges(one, len(names), step=1)
 
     def merge(self, other: "ExactSums") -> None:
-        """Add what another one has added up."""
+        """Add what another one has added up, which stays as it is."""
         self.cells += other.cells
         self.exposure += other.exposure
         for name, moments in other.moments.items():
             if name in self.moments:
                 self.moments[name] += moments
             else:
-                self.moments[name] = moments
+                self.moments[name] = moments.copy()
 
     def finish(self) -> StateTable:
         """Give the sums, which are let go."""

@@ -19,12 +19,12 @@ from unbatch.io.source import CountSource
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-_TASKS_PER_THREAD = 16
-"""So many tasks for each thread of the cluster keep all of them busy to the end."""
-_MOST_BLOCKS = 8
-"""Blocks of a task: more would only make more work to do again when a worker is lost."""
-_ARITY = 8
-"""Sums that are merged at a time."""
+_TASKS_PER_THREAD = 8
+"""So many tasks for each thread of the cluster keep all of them busy to the end. More would send more sums around."""
+_MOST_BLOCKS = 32
+"""Blocks of a task: half a minute of work to do again when a worker is lost."""
+_ARITY = 4
+"""Sums that are merged at a time. More take more memory, as all of them are on one worker then."""
 _PATIENCE = 10.0  # seconds for the scheduler to answer
 _NOT_HERE = "a worker of the cluster failed where this process does not"
 _SHARED_DISK = "Workers read the files themselves: put them where all workers see them under the same path"
@@ -34,7 +34,7 @@ _SHARED_DISK = "Workers read the files themselves: put them where all workers se
 class DaskDriver:
     """Walks over the blocks on the workers of a Dask cluster, which open the files themselves.
 
-    A task reads a range of cells, a block at a time, and gives what it counted. Eight results are merged at a time, on
+    A task reads a range of cells, a block at a time, and gives what it counted. A few results are merged at a time, on
     the workers, and one comes back. What a lost worker had counted is counted again. The result has the bits of
     `LocalDriver`. A task takes one thread, so that a worker should have as many as it has cores; more workers with
     fewer threads read faster where the format locks (HDF5).

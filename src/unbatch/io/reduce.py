@@ -24,7 +24,7 @@ class Accumulator(Protocol):
         ...
 
     def merge(self, other: Self) -> None:
-        """Take in what another one, made alike, has been given of the other blocks."""
+        """Take in what another one, made alike, has been given of the other blocks, and never change its arrays."""
         ...
 
 

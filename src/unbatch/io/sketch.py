@@ -16,6 +16,7 @@ Novelty: TypeAlias = Callable[[Counts, CodeArray], FloatArray]
 
 _NOVEL_SHARE = 0.2
 _SLACK = 2.0
+_GENEROUS, _SPARE = 3.0, 5
 _PILOT_CELLS, _STRETCHES = 4096, 64
 _LARGEST_INT32 = np.iinfo(np.int32).max
 
@@ -125,6 +126,34 @@ def _quota(sizes: np.ndarray[tuple[int], np.dtype[np.int64]], n_rows: int) -> li
     return quota
 
 
+def least_novelty(found: FloatArray, batch: CodeArray, plan: SketchPlan, *, batches: CodeArray) -> FloatArray:
+    """Guess from a few cells how novel a cell must be to be among the most novel ones of its batch, generously.
+
+    Parameters
+    ----------
+    found
+        Novelty of those cells.
+    batch
+        Their batches.
+    plan
+        How many are wanted.
+    batches
+        Batch of each cell, (n_cells,).
+
+    Returns
+    -------
+    (n_batches,) what several times as many cells as are wanted should reach; -inf where too few cells tell.
+    """
+    floor = np.full(len(plan.novel), -np.inf)
+    others = np.bincount(batches[(batches >= 0) & ~plan.even], minlength=len(floor))
+    for code, wanted in enumerate(plan.novel):
+        mine = np.sort(found[batch == code])[::-1]
+        rank = int(np.ceil(_GENEROUS * wanted / max(others[code], 1) * len(mine))) + _SPARE
+        if rank < len(mine):
+            floor[code] = mine[rank]
+    return floor
+
+
 @dataclass(frozen=True, eq=False)
 class _Part:
     """Cells kept of a block: their positions, batches, novelty (inf for those kept whatever they are) and counts."""
@@ -154,6 +183,9 @@ class KeptRows:
         Batch of each cell, (n_cells,).
     novelty
         Tells the novel cells from the others. Without it, none is kept for being novel.
+    floor
+        (n_batches,) least novelty, see `least_novelty`. None for no such limit: then the first blocks are kept whole,
+        and on a cluster most blocks are the first of somebody.
 
     Attributes
     ----------
@@ -165,10 +197,17 @@ class KeptRows:
         What is held, by the start of its block.
     """
 
-    def __init__(self, plan: SketchPlan, batch: CodeArray, *, novelty: Novelty | None = None) -> None:
+    def __init__(
+        self,
+        plan: SketchPlan,
+        batch: CodeArray,
+        *,
+        novelty: Novelty | None = None,
+        floor: FloatArray | None = None,
+    ) -> None:
         self._even, self._batch, self._novelty = PerCell(plan.even), PerCell(batch), Shared(novelty)
         self._quota = plan.novel if novelty is not None else np.zeros_like(plan.novel)
-        self.floor = np.where(self._quota > 0, -np.inf, np.inf)
+        self.floor = np.where(self._quota > 0, -np.inf if floor is None else floor, np.inf)
         self.n_novel = 0
         self.parts: dict[int, _Part] = {}
 

@@ -7,14 +7,14 @@ import numpy as np
 
 from unbatch._check import InputError, InputWarning
 from unbatch._progress import Progress
-from unbatch._types import BoolArray, CodeArray, IntArray
+from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
 from unbatch.core.diagnostics import Overlap
 from unbatch.core.matched import MatchedFit, Settings, fit_matched
 from unbatch.core.novelty import learn_landscape
 from unbatch.io.batches import Batches, measured_by_batch
 from unbatch.io.door import DoorCheck, are_counts
 from unbatch.io.reduce import Driver, Together, reduce_blocks
-from unbatch.io.sketch import KeptRows, Novelty, SketchPlan, pilot_rows, plan_sketch
+from unbatch.io.sketch import KeptRows, Novelty, SketchPlan, least_novelty, pilot_rows, plan_sketch
 from unbatch.io.source import CountSource
 from unbatch.methods.placing import Placed, Placing, overlap_of_fitted, spread_out
 from unbatch.methods.result import MethodResult
@@ -137,7 +137,8 @@ def fit(
     _check_sketch(codes, plan.even, options)
     door = DoorCheck(source)
     with progress.stage("reading counts", total=source.n_cells) as advance:
-        kept = KeptRows(plan, codes, novelty=_novelty(source, batches, plan, codes=codes, genes=shared, seed=seed))
+        novelty, floor = _novelty(source, batches, plan, codes=codes, genes=shared, seed=seed)
+        kept = KeptRows(plan, codes, novelty=novelty, floor=floor)
         first = Together(door, MeasuredOnly(kept, source, batches))
         reduce_blocks(source, first, progress=advance, driver=driver)
     report = door.finish()
@@ -192,20 +193,20 @@ def fit(
 
 def _novelty(
     source: CountSource, batches: Batches, plan: SketchPlan, *, codes: CodeArray, genes: BoolArray, seed: int
-) -> Novelty | None:
+) -> tuple[Novelty | None, FloatArray | None]:
     """Look at a few thousand cells, to tell what is common; None if no novel cells are wanted, or nothing is seen."""
     if not plan.novel.any():
-        return None
+        return None, None
     rows = pilot_rows(codes, seed=seed)
     counts = source.rows(rows)
     if not are_counts(counts):
-        return None  # the pass that follows says what is wrong
+        return None, None  # the pass that follows says what is wrong
     seen = np.flatnonzero(counts[:, np.flatnonzero(genes)].sum(axis=1) > 0)
     if len(seen) < _FEWEST_PILOT_CELLS:
-        return None
-    return learn_landscape(
-        counts[seen], codes[rows[seen]], genes=genes, n_batches=len(batches.levels), seed=seed
-    ).novelty
+        return None, None
+    counts, batch = counts[seen], codes[rows[seen]]
+    novelty = learn_landscape(counts, batch, genes=genes, n_batches=len(batches.levels), seed=seed).novelty
+    return novelty, least_novelty(novelty(counts, batch), batch, plan, batches=codes)
 
 
 def _check_sketch(codes: CodeArray, chosen: BoolArray, options: MatchedOptions) -> None:
