@@ -83,7 +83,6 @@ def test_alternatives_are_looked_for_in_dask_layers(counted):
 @pytest.mark.parametrize("kind", ["h5ad", "zarr"])
 @pytest.mark.parametrize("form", [sparse.csr_matrix, np.asarray])
 def test_what_anndata_reads_lazily_is_read(tmp_path, kind, form):
-    pytest.importorskip("xarray")
     from anndata.experimental import read_lazy
 
     path = tmp_path / f"a.{kind}"
