@@ -27,6 +27,7 @@ from unbatch.io.batches import Batches, read_batches
 from unbatch.io.cluster import DaskDriver
 from unbatch.io.reduce import AnyAccumulator, Driver, LocalDriver
 from unbatch.io.source import CountSource, open_counts
+from unbatch.methods import MatchedOptions
 from unbatch.model import BatchModel
 
 DEPTH = 1300
@@ -78,11 +79,11 @@ class Timed:
         raise _PassedError
 
 
-def first_pass(source: CountSource, batches: Batches, driver: Driver) -> float:
+def first_pass(source: CountSource, batches: Batches, driver: Driver, *, sketch_size: int) -> float:
     """Give the seconds of the first pass of a fit by the default method."""
     timed = Timed(driver)
     with suppress(_PassedError):
-        BatchModel().fit_source(source, batches, driver=timed)
+        BatchModel(method=MatchedOptions(sketch_size=sketch_size)).fit_source(source, batches, driver=timed)
     return timed.seconds
 
 
@@ -97,7 +98,9 @@ def cluster_of(n_workers: int) -> Iterator[DaskDriver]:
         yield DaskDriver(client)
 
 
-def measure(path: Path, batch_key: str, *, workers: list[int], repeats: int) -> dict[str, list[float]]:
+def measure(
+    path: Path, batch_key: str, *, workers: list[int], repeats: int, sketch_size: int
+) -> dict[str, list[float]]:
     """Give the seconds of each repeat, by driver; they take turns."""
     source = open_counts(path)
     batches = read_batches(source, batch_key)
@@ -108,7 +111,7 @@ def measure(path: Path, batch_key: str, *, workers: list[int], repeats: int) -> 
         seconds: dict[str, list[float]] = {name: [] for name in drivers}
         for repeat in range(repeats + 1):
             for name, driver in drivers.items():
-                taken = first_pass(source, batches, driver)
+                taken = first_pass(source, batches, driver, sketch_size=sketch_size)
                 if repeat:  # the first has compiled, and filled the cache of the disk
                     seconds[name].append(taken)
                 else:
@@ -133,6 +136,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batch-key", default="batch", help="obs column with the batch")
     parser.add_argument("--cells", type=int, default=200_000, help="cells of the file that is made")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="numbers of workers to compare")
+    parser.add_argument(
+        "--sketch-size", type=int, default=10_000, help="as much of 200,000 cells as the default is of a million"
+    )
     parser.add_argument("--repeats", type=int, default=5, help="times that each is measured")
     given = parser.parse_args(arguments)
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
@@ -140,7 +146,9 @@ def main(arguments: list[str] | None = None) -> None:
         path = given.file or Path(folder) / "made.h5ad"
         if given.file is None:
             make_file(path, n_cells=given.cells)
-        seconds = measure(path, given.batch_key, workers=given.workers, repeats=given.repeats)
+        seconds = measure(
+            path, given.batch_key, workers=given.workers, repeats=given.repeats, sketch_size=given.sketch_size
+        )
     print(report(seconds, baseline=f"{given.workers[0]} worker{'s' * (given.workers[0] > 1)}"))
     print(f"load at the end {os.getloadavg()[0]:.1f}")
 

@@ -127,7 +127,7 @@ class RecorderOptions:
 def recorder(monkeypatch):
     """A method that takes a design."""
 
-    def give_up(source, batches, options, *, seed, progress, within=None, control_genes=None):  # noqa: ARG001
+    def give_up(source, batches, options, *, seed, progress, within=None, control_genes=None, driver=None):  # noqa: ARG001
         raise Recorded(within, control_genes)
 
     method = Method("recorder", RecorderOptions, give_up)

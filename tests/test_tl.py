@@ -120,9 +120,9 @@ def other(monkeypatch):
     """A method that takes a design and keeps it."""
     given = {}
 
-    def fit(source, batches, options, *, seed, progress, within=None, control_genes=None):
+    def fit(source, batches, options, *, seed, progress, within=None, control_genes=None, driver=None):
         given.update(within=within, control_genes=control_genes)
-        return concept.fit(source, batches, options, seed=seed, progress=progress)
+        return concept.fit(source, batches, options, seed=seed, progress=progress, driver=driver)
 
     monkeypatch.setattr(methods, "METHODS", (Method("other", OtherOptions, fit), *methods.METHODS))
     return given

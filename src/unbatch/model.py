@@ -159,8 +159,8 @@ class BatchModel:
             Names of genes known to carry only technical variation, which is taken out of the space where cells are
             matched.
         effects_only
-            Stop once the effects are known, without a second pass over the counts: the cells get no coordinates, no
-            sample and no overlap. Only some methods can.
+            Read the counts once only: the cells get no coordinates, no sample and no overlap, and of more cells than
+            the sketch holds, the effects are fitted to the sketch alone and less sharp. Only some methods can.
         layer
             The layer that `source` reads, kept with the result so that `adjust` finds the same counts.
         progress

@@ -66,8 +66,8 @@ def batch_effects(
     control_genes
         Names of genes known to carry only technical variation, which is taken out of the space where cells are matched.
     effects_only
-        Stop once the effects are known, without a second pass over the counts: ``obsm["X_unbatch"]`` and the columns of
-        ``obs`` are not set. For data on disk whose effects are all you need.
+        Read the counts once only: ``obsm["X_unbatch"]`` and the columns of ``obs`` are not set. Of more cells than the
+        sketch holds, the effects are then fitted to the sketch alone and less sharp.
     client
         A ``distributed.Client``, for instance that of ``distributed.get_client()``: the workers of its Dask cluster
         read and sum the counts, and the result is the same to the bit. They open the file of `adata` themselves, so it

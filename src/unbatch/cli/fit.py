@@ -114,7 +114,8 @@ def fit(
         bool,
         typer.Option(
             "--effects-only",
-            help="Stop once effects are known, after one pass over the counts: no coordinates and overlap of cells.",
+            help="Read the counts once only: no coordinates and overlap of cells; of more cells than --sketch-size, "
+            "effects less sharp.",
         ),
     ] = False,
     dask: Annotated[
