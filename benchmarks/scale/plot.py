@@ -15,7 +15,7 @@ _GIGA = 1e9
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Draw wall time and peak memory of every command against the number of cells, both axes logarithmic."""
     mpl.use("Agg")
-    figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.8), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
     names = list(dict.fromkeys(row.what for row in rows))
     colours = dict(zip(names, plt.get_cmap("tab10").colors, strict=False))
     for storage, style in _STYLES.items():
@@ -32,6 +32,6 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     for axis, what in zip(axes, ("wall time (s)", "peak memory (GB)"), strict=True):
         axis.set(xscale="log", yscale="log", xlabel="cells", ylabel=what)
         axis.grid(visible=True, which="major", alpha=0.3)
-    axes[1].legend(fontsize=7, frameon=False)
+    figure.legend(*axes[1].get_legend_handles_labels(), loc="outside right center", fontsize=7, frameon=False)
     figure.savefig(path, dpi=150)
     plt.close(figure)
