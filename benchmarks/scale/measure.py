@@ -28,7 +28,7 @@ def run(command: Sequence[str]) -> Usage:
     """Run a command to its end.
 
     Processor time and memory are those of the process and its children that it waited for; memory is of the largest
-    of them.
+    of them, and at least that of this process, as a copy of which it begins: call it from a small one.
 
     Raises
     ------

@@ -71,8 +71,6 @@ class BatchFit:
     """Versions of the software that computed this."""
     timings: Mapping[str, float]
     """Seconds per stage."""
-    peak_bytes: float
-    """Most memory that the process held up to the end of the fit; nan where the system does not tell."""
     obs: pd.DataFrame
     """Annotation of the cells, (n_cells, ...)."""
     var: pd.DataFrame
@@ -86,6 +84,9 @@ class BatchFit:
     """Columns of `obs` inside whose levels cells were matched; empty if anywhere."""
     control_genes: tuple[str, ...] = ()
     """Genes that were taken to carry only technical variation."""
+
+    peak_bytes: float = float("nan")
+    """Most memory that the process held up to the end of the fit; nan where the system does not tell."""
 
     evidence: Mapping[str, FloatArray] = field(default_factory=dict)
     """What the estimate rests on, one array per quantity, as the method tells; empty if it keeps none."""

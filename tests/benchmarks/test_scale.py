@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from scale import accuracy, measure, problem, tables
+from unbatch._memory import peak_bytes
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -19,7 +20,8 @@ def test_a_process_is_measured_from_outside() -> None:
     usage = measure.run([sys.executable, "-c", code])
     assert usage.seconds > 0.3
     assert usage.cpu_seconds > 0
-    assert 200e6 < usage.peak_bytes < 600e6
+    assert usage.peak_bytes > 200e6
+    assert usage.peak_bytes < max(600e6, peak_bytes() + 300e6)  # a child begins as a copy of its parent
 
 
 def test_a_command_that_fails_says_how() -> None:
