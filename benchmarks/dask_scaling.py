@@ -116,6 +116,9 @@ def measure(
                     seconds[name].append(taken)
                 else:
                     print(f"{name}: {source.n_cells:,} cells, warm-up {taken:.1f} s", flush=True)
+            if repeat:
+                last = ", ".join(f"{name} {taken[-1]:.2f} s" for name, taken in seconds.items())
+                print(f"{last} (load {os.getloadavg()[0]:.1f})", flush=True)
     return seconds
 
 
