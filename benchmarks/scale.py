@@ -1,7 +1,7 @@
 """How do time and memory grow with cells? Every command beside a bare read of the same file, in one run.
 
     python benchmarks/scale.py                                   # 10,000, 100,000 and 1,000,000 cells (30 GB of disk)
-    python benchmarks/scale.py --cells 10000,50000 --folder /tmp/scale --output scale.md --plot scale.png
+    python benchmarks/scale.py --cells 10000,50000 --folder FOLDER --output scale.md --plot scale.png
 
 Files are made by `unbatch simulate` in the folder and kept there. scanpy with harmonypy runs up to `--peers-up-to`
 cells, by the Python of `--peers-python`, which must have both.
