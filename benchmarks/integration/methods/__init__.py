@@ -1,0 +1,46 @@
+"""One thin file per method: `embed(adata, seed=...)` gives cells x dimensions from raw counts and `obs["batch"]`.
+
+The file of a method is imported only by the Python that runs it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Where(StrEnum):
+    """Which Python runs a method."""
+
+    OURS = "ours"
+    PEERS = "peers"
+    SCVI = "scvi"
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a run must know of a method before it starts."""
+
+    title: str
+    where: Where
+    random: bool = True
+    """Whether the result depends on the seed; else it is run once."""
+    after: str | None = None
+    """Method whose result is the data that this one is given, with the same seed."""
+
+
+METHODS = {
+    "pca": Method("PCA, uncorrected", Where.PEERS, random=False),
+    "harmony": Method("Harmony", Where.PEERS),
+    "scanorama": Method("Scanorama", Where.PEERS),
+    "combat": Method("ComBat", Where.PEERS, random=False),
+    "scvi": Method("scVI", Where.SCVI),
+    "unbatch": Method("X_unbatch", Where.OURS),
+    "adjusted": Method("adjusted counts", Where.OURS),
+    "adjusted_pca": Method("PCA of adjusted counts", Where.PEERS, after="adjusted"),
+}
+"""All methods by the name of their file."""
+
+BASELINE = "pca"
+PEERS = ("harmony", "scanorama", "combat", "scvi")
+OURS = ("unbatch", "adjusted_pca")
+SCORED = (BASELINE, *PEERS, *OURS)
+"""Methods that give an embedding; `adjusted` gives counts."""
