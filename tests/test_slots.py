@@ -34,6 +34,9 @@ def same(left, right):
         assert left.keys() == right.keys()
         for key in left:
             same(left[key], right[key])
+    elif dataclasses.is_dataclass(left):
+        assert type(left) is type(right)
+        same(vars(left), vars(right))
     else:
         assert left == right
 

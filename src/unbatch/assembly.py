@@ -2,7 +2,7 @@
 
 import platform
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -13,6 +13,7 @@ from unbatch._types import BoolArray, FloatArray
 from unbatch.core.contrasts import centred_errors, difference_errors
 from unbatch.core.convention import centre_log_delta, relate_log_delta
 from unbatch.core.diagnostics import Overlap, overlap
+from unbatch.core.landmarks import Landmarks
 from unbatch.fitted import BatchFit
 from unbatch.io.batches import Batches, measured_by_batch
 from unbatch.io.source import CountSource
@@ -36,6 +37,7 @@ def assemble(
     reference: str | None = None,
     match_within: tuple[str, ...] = (),
     control_genes: tuple[str, ...] = (),
+    level_names: tuple[str, ...] = (),
 ) -> BatchFit:
     """Fix the free factors, mark what is not known, and put the result together with its evidence.
 
@@ -61,6 +63,8 @@ def assemble(
         Batch to which effects are relative; None for the mean over batches.
     match_within, control_genes
         What the user said of the design.
+    level_names
+        Names of the conditions inside which cells were matched.
 
     Returns
     -------
@@ -117,7 +121,16 @@ def assemble(
         centred_se=centred_se,
         match_within=match_within,
         control_genes=control_genes,
+        landmarks=_shifted(found.landmarks, gene_shift, level_names=level_names),
     )
+
+
+def _shifted(landmarks: Landmarks | None, gene_shift: FloatArray, *, level_names: tuple[str, ...]) -> Landmarks | None:
+    """Bring what the rates rest on to the footing of the output, as the rates are."""
+    if landmarks is None:
+        return None
+    exposure = landmarks.exposure * np.exp(-gene_shift)[:, None]
+    return replace(landmarks, gene_shift=gene_shift, exposure=exposure, level_names=level_names)
 
 
 def _warn_of_reference(reference: str) -> None:

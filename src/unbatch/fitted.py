@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
+from unbatch.core.state_effects import StateEffects
+from unbatch.core.landmarks import Landmarks
 
 CONVENTION = (
     "natural log; for each gene the mean over the batches with an estimate is 0; "
@@ -18,7 +20,30 @@ With the gene means at 0, a factor per batch has n_batches - 1 degrees of freedo
 equal, not to make each of them 0. With two batches the medians are opposites, so equal is 0.
 """
 
+_MAPPED = (
+    "natural log, relative to the {} of the model that the cells were mapped onto; for each new batch the "
+    "expression-weighted median over genes is that of the batches of the model"
+)
+
 _WITH_REFERENCE = "natural log, relative to batch {!r}; for each batch the expression-weighted median over genes is 0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappedOnto:
+    """The model that cells were mapped onto."""
+
+    batches: tuple[str, ...]
+    """Batches of the model."""
+    known: tuple[str, ...]
+    """Those of the mapped batches that the model knew: their effects are those of the model."""
+    n_cells: int
+    """Number of cells that the model was fitted to."""
+    expressed_in: str
+    """What the effects are relative to."""
+    missing_genes: int
+    """Number of genes of the model that the mapped cells lack."""
+    unknown_genes: int
+    """Number of genes of the mapped cells that the model lacks."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -85,6 +110,14 @@ class BatchFit:
     control_genes: tuple[str, ...] = ()
     """Genes that were taken to carry only technical variation."""
 
+    landmarks: Landmarks | None = None
+    """What new cells are mapped by; None if the method keeps no states, or in what was itself mapped."""
+
+    mapped_onto: MappedOnto | None = None
+    """The model that the cells were mapped onto; None if they were fitted."""
+
+    state_effects: StateEffects | None = None
+    """By how much effects differ from state to state; None if the fit was not asked for it."""
     peak_bytes: float = float("nan")
     """Most memory that the process held up to the end of the fit; nan where the system does not tell."""
 
@@ -99,11 +132,15 @@ class BatchFit:
     @property
     def convention(self) -> str:
         """How the free factors of delta are fixed: see `CONVENTION`, or relative to the reference."""
+        if self.mapped_onto is not None:
+            return _MAPPED.format(self.mapped_onto.expressed_in)
         return CONVENTION if self.reference is None else _WITH_REFERENCE.format(self.reference)
 
     @property
     def expressed_in(self) -> str:
         """The batch in which adjusted counts are expressed: the one where log delta is 0 for every gene."""
+        if self.mapped_onto is not None:
+            return f"{self.mapped_onto.expressed_in} of the model"
         return "mean over batches" if self.reference is None else f"batch {self.reference!r}"
 
     @property

@@ -215,6 +215,7 @@ class BatchModel:
             reference=self.reference,
             match_within=within.key if within is not None else (),
             control_genes=tuple(str(gene) for gene in controls),
+            level_names=within.levels if within is not None else (),
         )
         return self
 

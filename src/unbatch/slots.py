@@ -17,6 +17,7 @@ One array holds the effects of all batches. Keys named after batches would not d
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ from anndata import AnnData
 
 from unbatch._check import InputError
 from unbatch._types import IntArray
-from unbatch.fitted import BatchFit
+from unbatch.core.landmarks import Landmarks
+from unbatch.fitted import BatchFit, MappedOnto
 
 FORMAT = 1
 """Version of this layout; a reader refuses a newer one."""
@@ -41,6 +43,8 @@ _X = "X"
 _NO_REFERENCE = ""
 _CENTRED = "centred_se"
 _PLACED = "placed"
+_LANDMARKS, _MAPPED_ONTO = "landmarks", "mapped_onto"
+_LANDMARKS_BY_GENE = frozenset({"log_delta", "gene_shift", "exposure", "dispersion", "expression", "mean_logs"})
 _BY_GENE = ("measured", "mu", "basis")
 _NEEDED = (
     *_BY_GENE,
@@ -92,7 +96,36 @@ def write_slots(adata: AnnData, fit: BatchFit) -> None:
         "timings": dict(fit.timings),
         "peak_bytes": fit.peak_bytes,
         **({} if fit.centred_se is None else {_CENTRED: fit.centred_se}),
+        **({} if fit.landmarks is None else {_LANDMARKS: _as_record(fit.landmarks)}),
+        **({} if fit.mapped_onto is None else {_MAPPED_ONTO: _as_record(fit.mapped_onto)}),
     }
+
+
+def _as_record(values: Landmarks | MappedOnto) -> dict[str, Any]:
+    plain = {field.name: getattr(values, field.name) for field in fields(values)}
+    return {name: _names(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+
+
+def _read_landmarks(record: Mapping[str, Any], rows: IntArray) -> Landmarks:
+    arrays = {name: np.asarray(record[name]) for name in record if name not in ("scale", "noise", "level_names")}
+    by_gene = {name: array[rows] if name in _LANDMARKS_BY_GENE else array for name, array in arrays.items()}
+    return Landmarks(
+        **by_gene,
+        scale=float(record["scale"]),
+        noise=float(record["noise"]),
+        level_names=_strings(record["level_names"]),
+    )
+
+
+def _read_mapped_onto(record: Mapping[str, Any]) -> MappedOnto:
+    return MappedOnto(
+        batches=_strings(record["batches"]),
+        known=_strings(record["known"]),
+        n_cells=int(record["n_cells"]),
+        expressed_in=str(record["expressed_in"]),
+        missing_genes=int(record["missing_genes"]),
+        unknown_genes=int(record["unknown_genes"]),
+    )
 
 
 def _replace(table: Any, name: str, values: Any) -> None:  # noqa: ANN401 - obs or obsm, and what belongs there
@@ -165,6 +198,8 @@ def read_slots(adata: AnnData, *, where: str = "this AnnData") -> BatchFit:
         centred_se=np.asarray(record[_CENTRED], dtype=np.float64)[rows] if _CENTRED in record else None,
         match_within=_strings(record.get("match_within", ())),
         control_genes=_strings(record.get("control_genes", ())),
+        landmarks=_read_landmarks(record[_LANDMARKS], rows) if _LANDMARKS in record else None,
+        mapped_onto=_read_mapped_onto(record[_MAPPED_ONTO]) if _MAPPED_ONTO in record else None,
     )
 
 

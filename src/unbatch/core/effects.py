@@ -28,6 +28,8 @@ class Effects:
         (n_genes,) factor phi by which the variance exceeds that of Poisson counts, at least 1.
     rate
         (n_genes, n_states) batch-free expression mu, counts per unit of size factor.
+    exposure
+        (n_genes, n_states) size factors behind `rate`, each times the effects of its batch: counts over rate.
     state_residual
         (n_states, n_batches) mean over genes of the squared Pearson residual of the summed counts; near 1 if the model
         holds, large where a state is affected by the batch in its own way or was matched wrongly; 0 where unknown.
@@ -42,6 +44,7 @@ class Effects:
     prior_sd: FloatArray
     dispersion: FloatArray
     rate: FloatArray
+    exposure: FloatArray
     state_residual: FloatArray
     gene_residual: FloatArray
     objective: float
@@ -86,6 +89,7 @@ class Effects:
             prior_sd=np.where(batches, placed.prior_sd, self.prior_sd),
             state_residual=np.where(batches, placed.state_residual, self.state_residual),
             rate=placed.rate if first else np.where(self.rate > 0, self.rate, placed.rate),
+            exposure=placed.exposure if first else np.where(self.rate > 0, self.exposure, placed.exposure),
         )
 
     def averaged(self, others: Sequence[Self], *, genes: BoolArray) -> Self:

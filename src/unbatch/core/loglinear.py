@@ -77,6 +77,7 @@ def fit_effects(table: StateTable, *, composition: FloatArray | None = None, sta
         prior_sd=prior_sd,
         dispersion=dispersion,
         rate=rate,
+        exposure=model.exposures(log_delta, scale),
         state_residual=residuals.by_state,
         gene_residual=residuals.by_gene,
         objective=float((likelihood / dispersion).sum() - (log_delta**2 / (2 * prior_sd**2)).sum()),
@@ -253,6 +254,16 @@ class _Model:
             by_state=squares / np.maximum(freedom, 1.0),
             by_gene=by_gene,
         )
+
+    def exposures(self, log_delta: FloatArray, scale: FloatArray) -> FloatArray:
+        """Sum the size factors of each state, each times the effects of its batch, (n_genes, n_states)."""
+        exposure, delta = self.table.exposure * scale, np.exp(log_delta)
+        if self.composition.shape[:2] == (1, 1):
+            return np.asarray((delta * self.composition[0]) @ exposure.T)
+        total = np.zeros_like(self.by_state)
+        for k in range(len(scale)):
+            total += self.composition[:, :, k] * exposure[:, k] * delta[:, [k]]
+        return total
 
     def rates(self, log_delta: FloatArray, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Find the rates of states, (n_genes, n_states), and the log-likelihood of the shares of batches by gene."""

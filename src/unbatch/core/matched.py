@@ -12,6 +12,7 @@ from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_c
 from unbatch.core.effects import Effects
 from unbatch.core.group_fit import GroupFit, Refit, fit_table
 from unbatch.core.identifiability import Identifiability, judge_batches
+from unbatch.core.landmarks import StateShape
 from unbatch.core.linking import link_pseudobulks
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.projection import batch_design, regress_out
@@ -66,6 +67,10 @@ class MatchedFit:
         (n_states, n_batches) whether the state's cells of this batch take part in the estimate.
     cells
         (n_states, n_batches) number of cells; those of a batch that lies apart within a state are not counted there.
+    sizes
+        (n_states, n_batches) summed size factors of these cells.
+    shape
+        How cells lie around the centres of their states.
     composition
         The correction for graded states that was chosen.
     trace
@@ -83,6 +88,8 @@ class MatchedFit:
     tied: Identifiability
     support: BoolArray
     cells: FloatArray
+    sizes: FloatArray
+    shape: StateShape
     composition: CompositionChoice
     trace: dict[str, FloatArray]
     stop_reason: StopReason
@@ -219,7 +226,7 @@ class _Rounds:
         assert effects is not None
         assert states is not None
         assert table is not None
-        cells, support = table.cells, _support(table)
+        cells, sizes, support = table.cells, table.exposure, _support(table)
         tied = judge_batches(
             cells,
             support,
@@ -251,6 +258,8 @@ class _Rounds:
             tied=tied,
             support=support & identifiable,
             cells=cells,
+            sizes=sizes,
+            shape=StateShape.of(logs, where, states, basis=basis),
             composition=choice,
             trace={name: np.array(values) for name, values in trace.items()},
             stop_reason=stop if identifiable.any() else "nothing shared",

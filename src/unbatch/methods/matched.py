@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unbatch._check import InputError, InputWarning
+from unbatch._memory import release
 from unbatch._progress import Progress
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
 from unbatch.core.diagnostics import Overlap
+from unbatch.core.landmarks import Landmarks
 from unbatch.core.matched import MatchedFit, Settings, fit_matched
 from unbatch.core.novelty import learn_landscape
 from unbatch.io.batches import Batches, measured_by_batch
@@ -144,6 +146,7 @@ def fit(
     report = door.finish()
     codes = np.where(report.counts_per_cell > 0, codes, np.int32(-1)).astype(np.int32)
     level = np.zeros_like(codes) if within is None else within
+    release()
     cells, counts = kept.finish()
     if (codes[cells] < 0).any():
         counts, cells = counts[np.flatnonzero(codes[cells] >= 0)], cells[codes[cells] >= 0]
@@ -172,6 +175,7 @@ def fit(
     del counts  # the largest thing here
     _warn_of_unidentifiable(fitted, [batches.levels[code] for code in used])
     placed: Placed | None = None
+    divided_out = fitted.effects.log_delta * fitted.tied.identifiable
     if not effects_only:
         sketched = bool(plan.novel.any())
         placing = Placing(fitted, codes=codes, used=used, genes=shared, level=within, with_sums=sketched)
@@ -180,7 +184,12 @@ def fit(
         placed = placing.finish()
         if placed.table is not None:
             with progress.stage("fitting effects"):
-                fitted = replace(fitted, effects=fitted.refit.effects(placed.table), cells=placed.table.cells)
+                fitted = replace(
+                    fitted,
+                    effects=fitted.refit.effects(placed.table),
+                    cells=placed.table.cells,
+                    sizes=placed.table.exposure,
+                )
     overlap = placed.overlap if placed else overlap_of_fitted(fitted, compact)
     return _result(
         fitted,
@@ -188,6 +197,7 @@ def fit(
         overlap=spread_out(overlap, used=used, n_batches=len(batches.levels)),
         used=used,
         totals=report.counts_per_gene,
+        divided_out=divided_out,
     )
 
 
@@ -242,7 +252,13 @@ def _warn_of_unidentifiable(fitted: MatchedFit, names: list[str]) -> None:
 
 
 def _result(
-    fitted: MatchedFit, placed: Placed | None, *, overlap: Overlap, used: IntArray, totals: IntArray
+    fitted: MatchedFit,
+    placed: Placed | None,
+    *,
+    overlap: Overlap,
+    used: IntArray,
+    totals: IntArray,
+    divided_out: FloatArray,
 ) -> MethodResult:
     effects, n_batches = fitted.effects, len(overlap.support)
     n_genes = len(effects.log_delta)
@@ -276,4 +292,33 @@ def _result(
             "composition_factors": np.array([float(fitted.composition.n_factors)]),
             "composition_strength": np.array([fitted.composition.strength]),
         },
+        landmarks=_landmarks(fitted, used=used, n_batches=n_batches, totals=totals, divided_out=divided_out),
+    )
+
+
+def _landmarks(
+    fitted: MatchedFit, *, used: IntArray, n_batches: int, totals: IntArray, divided_out: FloatArray
+) -> Landmarks:
+    n_genes, n_states = len(divided_out), fitted.states.n_states
+    log_delta, group = np.zeros((n_genes, n_batches)), np.full(n_batches, -1, dtype=np.int64)
+    cells, sizes, support = (np.zeros((n_states, n_batches), dtype=kind) for kind in (float, float, bool))
+    log_delta[:, used], group[used] = divided_out, fitted.tied.group
+    cells[:, used], sizes[:, used], support[:, used] = fitted.cells, fitted.sizes, fitted.support
+    return Landmarks(
+        scale=fitted.scale,
+        noise=fitted.shape.noise,
+        log_delta=log_delta,
+        gene_shift=np.zeros(n_genes),
+        exposure=fitted.effects.exposure / fitted.scale,
+        dispersion=fitted.effects.dispersion,
+        expression=totals.astype(np.float64),
+        mean_logs=fitted.shape.mean_logs,
+        centres=fitted.states.centres,
+        spread=fitted.shape.spread,
+        level=fitted.states.level.astype(np.int32),
+        level_names=(),
+        cells=cells,
+        sizes=sizes,
+        support=support,
+        group=group,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
 from unbatch.core.diagnostics import Overlap
+from unbatch.core.landmarks import Landmarks
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -37,3 +38,5 @@ class MethodResult:
     `embedding` it is the overlap of the cells that were kept for the fit."""
     evidence: Mapping[str, FloatArray] = field(default_factory=dict)
     """What the estimate rests on, one array per quantity; the method says which."""
+    landmarks: Landmarks | None = None
+    """What new cells are placed by, before the convention of the output; None if the method cannot map."""
