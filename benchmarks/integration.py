@@ -20,8 +20,15 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from integration.methods import METHODS, SCORED
+from integration.methods import BASELINE, METHODS, PEERS, SCORED, Where
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from integration.problems import Problem
+    from integration.work import Pythons
 
 
 def main() -> int:
@@ -31,19 +38,61 @@ def main() -> int:
     from integration.compare import compare
     from integration.work import Pythons
 
-    sets = problems.prepare(options.cache, options.data, options.sets)
-    unknown = set(options.sets or []) - {problem.name for problem in sets}
+    known = problems.prepare(options.cache, options.data, options.sets)
+    unknown = set(options.sets or []) - {problem.name for problem in known}
     if unknown:
         print(f"no labelled set {sorted(unknown)} in the folder, or it has the cells of cell_lines", file=sys.stderr)
         return 2
     pythons = Pythons(peers=options.peers_python, scvi=options.scvi_python)
     added = [(Path(path), name) for path, name in options.embedding]
-    scores = compare(sets, options.methods, options.seeds, pythons=pythons, added=added)
-    text = tables.page(scores)
+    scores = compare(known, options.methods, options.seeds, pythons=pythons, added=added)
+    text = _scores(scores, known)
+    if options.probes:
+        text += _probes(known, pythons, options)
     print(text)
+    if options.output:
+        tables.put(text, options.output)
     if options.csv:
         scores.to_csv(options.csv, index=False)
     return 0
+
+
+def _scores(scores: "pd.DataFrame", known: "list[Problem]") -> str:
+    from integration import goals, tables
+
+    command = " ".join(["python benchmarks/integration.py", *_told(sys.argv[1:])])
+    parts = [f"Made by `{command}`.", tables.sets(known), tables.scores(scores)]
+    judged = [method for method in scores["method"].unique() if method not in (BASELINE, *PEERS)]
+    for method in judged:
+        found = goals.of_scores(scores, method)
+        if found:
+            parts.append(f"{tables.title(method)}:\n\n{tables.reached(found)}")
+    parts += ["Every metric, mean over seeds:", tables.metrics(scores)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _probes(known: "list[Problem]", pythons: "Pythons", options: argparse.Namespace) -> str:
+    from integration import goals, probing, tables
+
+    wanted = options.sets or probing.PROBED
+    small = [problem for problem in known if problem.name in wanted]
+    methods = [method for method in options.methods if METHODS[method].where is not Where.SCVI]
+    splits, covered = probing.split_batches(small, methods, options.seeds, pythons=pythons)
+    removed = probing.remove_types(small, methods, options.seeds, pythons=pythons)
+    parts = ["", "## One batch split at random in two", tables.split(splits), tables.covered(covered)]
+    parts += ["## A cell type removed from one batch", tables.removed(removed), "## Probes passed"]
+    for method in methods:
+        own = covered if method == "unbatch" else covered.iloc[:0]
+        found = [*goals.of_splits(splits, own, method), *goals.of_removals(removed, method)]
+        parts.append(f"{tables.title(method)}:\n\n{tables.reached(found)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _told(arguments: list[str]) -> list[str]:
+    """Leave out of the printed command where this machine keeps its files."""
+    private = {"--data": "DIR", "--cache": "DIR", "--output": "PAGE", "--csv": "CSV"}
+    private |= {"--peers-python": "PYTHON", "--scvi-python": "PYTHON"}
+    return [private.get(before, argument) for before, argument in zip(["", *arguments], arguments, strict=False)]
 
 
 def _parse() -> argparse.Namespace:
@@ -52,11 +101,13 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", metavar="SET", help="names of files without .h5ad, or cell_lines; all")
     parser.add_argument("--methods", nargs="+", choices=SCORED, default=list(SCORED), metavar="METHOD", help=_known())
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="for methods that draw numbers (0 1 2)")
+    parser.add_argument("--probes", action="store_true", help="also look for over-correction; not of scVI")
     parser.add_argument("--peers-python", help="Python with scanpy, harmonypy, scanorama and scib-metrics")
     parser.add_argument("--scvi-python", help="Python with scvi-tools and scanpy")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "unbatch-integration")
     parser.add_argument("--embedding", nargs=2, action="append", default=[], metavar=("FILE.npz", "NAME"))
     parser.add_argument("--csv", type=Path, help="write every score there: a row per set, method and seed")
+    parser.add_argument("--output", type=Path, help="write the tables into that page of Markdown, between its marks")
     return parser.parse_args()
 
 

@@ -1,7 +1,7 @@
 """Run methods in this Python: `python -m integration.embed JOBS.json`, with benchmarks/ on the path.
 
-The file holds a list of jobs: method, data (.h5ad), output (.npy, or .h5ad where counts come out) and seed. Each
-writes its output, and beside it .json with versions and seconds; one that fails writes .error instead.
+The file holds a list of jobs: method, data (.h5ad), output (.npy; .h5ad where counts come out, .csv where a table
+does) and seed. Each writes its output, and beside it .json with versions and seconds; one that fails writes .error.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import Any
 
 import anndata
 import numpy as np
+import pandas as pd
 
 _TOLD = ("unbatch", "scanpy", "harmonypy", "scanorama", "scvi-tools", "torch")
 
@@ -44,6 +45,8 @@ def _run(job: dict[str, Any], output: Path) -> float:
     part = output.with_name("part-" + output.name)
     if isinstance(found, anndata.AnnData):
         found.write_h5ad(part)
+    elif isinstance(found, pd.DataFrame):
+        found.to_csv(part, index=False)
     else:
         values = np.asarray(found, dtype=np.float32)
         if values.ndim != 2 or len(values) != adata.n_obs or not np.isfinite(values).all():

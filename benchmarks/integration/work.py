@@ -51,9 +51,10 @@ class Task:
     @property
     def output(self) -> Path:
         """Where its result is kept. That of ours has the state of the code in its name: new code, new results."""
-        ours = METHODS[self.method].where is Where.OURS or METHODS[self.method].after is not None
+        method = METHODS[self.method]
+        ours = method.where is Where.OURS or method.after is not None
         code = f"-{source_digest()}" if ours else ""
-        return self.data.parent / f"{self.method}-{self.seed}{code}{'.h5ad' if self.method == 'adjusted' else '.npy'}"
+        return self.data.parent / f"{self.method}-{self.seed}{code}{method.suffix}"
 
     @property
     def error(self) -> str | None:

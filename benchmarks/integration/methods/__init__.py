@@ -25,6 +25,8 @@ class Method:
     """Whether the result depends on the seed; else it is run once."""
     after: str | None = None
     """Method whose result is the data that this one is given, with the same seed."""
+    suffix: str = ".npy"
+    """Kind of file that its result is kept in."""
 
 
 METHODS = {
@@ -34,8 +36,9 @@ METHODS = {
     "combat": Method("ComBat", Where.PEERS, random=False),
     "scvi": Method("scVI", Where.SCVI),
     "unbatch": Method("X_unbatch", Where.OURS),
-    "adjusted": Method("adjusted counts", Where.OURS),
+    "adjusted": Method("adjusted counts", Where.OURS, suffix=".h5ad"),
     "adjusted_pca": Method("PCA of adjusted counts", Where.PEERS, after="adjusted"),
+    "split_effects": Method("effects between halves of a batch", Where.OURS, suffix=".csv"),
 }
 """All methods by the name of their file."""
 
@@ -43,4 +46,4 @@ BASELINE = "pca"
 PEERS = ("harmony", "scanorama", "combat", "scvi")
 OURS = ("unbatch", "adjusted_pca")
 SCORED = (BASELINE, *PEERS, *OURS)
-"""Methods that give an embedding; `adjusted` gives counts."""
+"""Methods that give an embedding: the others give counts, or effects."""
