@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unbatch import datasets, get, pl, pp, tl
     from unbatch._check import InputError, InputWarning
+    from unbatch.core.adjust import AdjustOptions
     from unbatch.fitted import BatchFit
     from unbatch.methods import ConceptOptions, MatchedOptions
     from unbatch.model import BatchModel
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AdjustOptions",
     "BatchFit",
     "BatchModel",
     "ConceptOptions",
@@ -42,6 +44,7 @@ __all__ = [
 
 _MODULES = ("datasets", "get", "pl", "pp", "tl")
 _HOMES = {
+    "AdjustOptions": "unbatch.core.adjust",
     "BatchFit": "unbatch.fitted",
     "BatchModel": "unbatch.model",
     "ConceptOptions": "unbatch.methods",

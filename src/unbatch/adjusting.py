@@ -1,6 +1,7 @@
 """The effects of a fit taken out of counts that are read block by block."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,9 @@ import pandas as pd
 
 from unbatch._check import InputError
 from unbatch._progress import Progress, Silent
-from unbatch._types import CodeArray, FloatArray
-from unbatch.core.adjust import adjust_counts
+from unbatch._types import CodeArray, IntArray
+from unbatch.core.adjust import Adjuster, AdjustOptions
+from unbatch.core.state_effects import StateEffects
 from unbatch.fitted import BatchFit
 from unbatch.io.batches import label_cells
 from unbatch.io.door import DoorCheck
@@ -18,54 +20,164 @@ from unbatch.io.source import Block, CountSource
 _SHOWN = 8
 
 
-def adjusted_blocks(
-    source: CountSource, fit: BatchFit, *, labels: Sequence[Any] | None = None, progress: Progress | None = None
-) -> Iterator[Block]:
-    """Read counts, check them, and divide each by the effect of its batch on its gene.
+class Adjustment:
+    """Effects of a fit taken out of the counts of a source.
 
-    Everything that needs no counts is checked before the first block is read.
+    Everything that needs no counts is checked when it is made, before the first block is read.
 
     Parameters
     ----------
     source
-        Counts, (n_cells, n_genes). Its genes must be among those of the fit, its batches too; its cells may be new.
+        Counts, (n_cells, n_genes). Its genes must be among those of the fit, its batches too; its cells may be new,
+        unless effects of states are asked for.
     fit
         The effects.
+    options
+        How they are taken out; the defaults divide.
     labels
         Batch of each cell, (n_cells,). By default the columns of obs that named the batches in the fit; or the names of
         the input files, if each of those was a batch.
     progress
         Told of the stage "adjusting counts".
 
-    Returns
-    -------
-    iterator of Block
-        Adjusted counts, float32.
+    Raises
+    ------
+    InputError
+        If a gene or a batch was not part of the fit, labels are missing, or effects of states are asked for that the
+        fit does not hold or cells that it did not see.
+    """
+
+    def __init__(
+        self,
+        source: CountSource,
+        fit: BatchFit,
+        *,
+        options: AdjustOptions | None = None,
+        labels: Sequence[Any] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.options = options or AdjustOptions()
+        self._source, self._progress, self._fit = source, progress or Silent(), fit
+        rows = gene_places(source, fit)
+        found = source_labels(source, fit) if labels is None else [str(label) for label in labels]
+        self._codes = batch_codes(found, fit, where=source.description)
+        if labels is None:
+            _check_same_labels(source, fit)
+        states = None
+        self._states: CodeArray | None = None
+        if self.options.state_specific:
+            states = state_effects_of(fit).of_genes(rows)
+            self._states = cell_states(source, fit)
+        self._adjuster = Adjuster(fit.delta[rows], fit.estimated[rows], options=self.options, states=states, genes=rows)
+        self.capped = np.zeros(source.n_genes, dtype=np.int64)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the adjusted counts: float32 if scaled, int32 if thinned."""
+        return np.dtype(np.int32 if self.options.mode == "thin" else np.float32)
+
+    def blocks(self) -> Iterator[Block]:
+        """Read counts, check them, and adjust them, block by block.
+
+        Raises
+        ------
+        InputError
+            If values are not counts.
+        """
+        self.capped[:] = 0
+        door = DoorCheck(self._source)
+        with self._progress.stage("adjusting counts", total=self._source.n_cells) as advance:
+            for block in self._source.blocks():
+                door.add(block)
+                cells = slice(block.start, block.stop)
+                found = self._adjuster.adjust(
+                    block.counts,
+                    self._codes[cells],
+                    state=None if self._states is None else self._states[cells],
+                    first_cell=block.start,
+                )
+                self.capped += found.capped
+                yield Block(block.start, found.counts)
+                advance(block.stop - block.start)
+
+    def record(self) -> dict[str, Any]:
+        """Say how the counts were adjusted, and what met the cap; complete once the blocks have been read.
+
+        Returns
+        -------
+        dict
+            "expressed_in", the options, "capped_counts" (number of counts that met the cap), "capped_effects" (number
+            of effects, genes x batches, beyond it) and "capped_genes" (names of the genes of these counts, those with
+            most of them first).
+        """
+        by_number = np.argsort(-self.capped, kind="stable")[: int((self.capped > 0).sum())]
+        thinned = self.options.mode == "thin"
+        return {
+            "expressed_in": "least affected batch of each gene" if thinned else self._fit.expressed_in,
+            **asdict(self.options),
+            "capped_counts": int(self.capped.sum()),
+            "capped_effects": int(self._adjuster.capped_effects().sum()),
+            "capped_genes": self._source.var.index[by_number].to_numpy().astype(object),
+        }
+
+
+def adjusted_blocks(
+    source: CountSource, fit: BatchFit, *, labels: Sequence[Any] | None = None, progress: Progress | None = None
+) -> Iterator[Block]:
+    """Give the blocks of an `Adjustment` with the default options."""
+    return Adjustment(source, fit, labels=labels, progress=progress).blocks()
+
+
+def state_effects_of(fit: BatchFit) -> StateEffects:
+    """Give the effects of states that a fit holds.
 
     Raises
     ------
     InputError
-        If a gene or a batch was not part of the fit, labels are missing, or values are not counts.
+        If it holds none.
     """
-    delta = matching_delta(source, fit)
-    found = source_labels(source, fit) if labels is None else [str(label) for label in labels]
-    codes = batch_codes(found, fit, where=source.description)
-    if labels is None:
-        _check_same_labels(source, fit)
-    return _adjust(source, delta, codes=codes, progress=progress or Silent())
+    if fit.state_effects is None:
+        raise InputError(
+            "the fit holds no effects of states: fit again with state_specific=True (`unbatch fit --state-specific`), "
+            "or take out the effects that all states share, without it"
+        )
+    return fit.state_effects
 
 
-def _adjust(source: CountSource, delta: FloatArray, *, codes: CodeArray, progress: Progress) -> Iterator[Block]:
-    door = DoorCheck(source)
-    with progress.stage("adjusting counts", total=source.n_cells) as advance:
-        for block in source.blocks():
-            door.add(block)
-            yield Block(block.start, adjust_counts(block.counts, delta, codes[block.start : block.stop]))
-            advance(block.stop - block.start)
+def cell_states(source: CountSource, fit: BatchFit) -> CodeArray:
+    """State of each cell of `source`, found in the fit by the cell's name, (n_cells,); -1 for none.
+
+    Raises
+    ------
+    InputError
+        If a cell was not part of the fit, or of another batch there, or cells share a name.
+    """
+    if fit.sample is None:
+        raise InputError("the fit is one of effects only, and knows no cell's state: fit again without effects_only")
+    fitted, wanted = fit.obs.index, source.obs.index
+    if wanted.equals(fitted):
+        return np.asarray(fit.sample, dtype=np.int32)
+    if not (fitted.is_unique and wanted.is_unique):
+        raise InputError(
+            f"cells of {source.description} share names, so that their states cannot be looked up in the fit: give all "
+            "cells of the fit in their order, or make the names unique and fit again"
+        )
+    rows = fitted.get_indexer(wanted)
+    strangers = np.flatnonzero(rows < 0)
+    if not strangers.size and set(fit.batch_key) <= set(fit.obs) & set(source.obs):
+        tables = [table[list(fit.batch_key)].astype(str).to_numpy() for table in (fit.obs.iloc[rows], source.obs)]
+        strangers = np.flatnonzero((tables[0] != tables[1]).any(axis=1))
+    if strangers.size:
+        raise InputError(
+            f"{strangers.size} of {source.n_cells} cells of {source.description} were not part of the fit, or of "
+            f"another batch there (first: {wanted[strangers[0]]!r}), so that their state is not known: leave them out, "
+            "or take out the effects that all states share, without state_specific"
+        )
+    return np.asarray(fit.sample[rows], dtype=np.int32)
 
 
-def matching_delta(source: CountSource, fit: BatchFit) -> FloatArray:
-    """Multiplicative effects of the genes of `source`, found by name, (n_genes, n_batches).
+def gene_places(source: CountSource, fit: BatchFit) -> IntArray:
+    """Row in the fit of each gene of `source`, found by name, (n_genes,).
 
     Raises
     ------
@@ -79,7 +191,7 @@ def matching_delta(source: CountSource, fit: BatchFit) -> FloatArray:
             f"{strangers.size} of {source.n_genes} genes of {source.description} were not part of the fit (first: "
             f"{source.var.index[strangers[0]]!r}): leave them out, or fit again with them"
         )
-    return np.asarray(fit.delta[rows])
+    return np.asarray(rows, dtype=np.int64)
 
 
 def source_labels(source: CountSource, fit: BatchFit) -> list[str]:

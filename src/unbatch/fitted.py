@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
-from unbatch.core.state_effects import StateEffects
 from unbatch.core.landmarks import Landmarks
+from unbatch.core.state_effects import StateEffects
 
 CONVENTION = (
     "natural log; for each gene the mean over the batches with an estimate is 0; "

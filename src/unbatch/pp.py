@@ -3,36 +3,70 @@
 from anndata import AnnData
 from scipy import sparse
 
-from unbatch.adjusting import adjusted_blocks
+from unbatch.adjusting import Adjustment
+from unbatch.core.adjust import AdjustOptions, Mode
 from unbatch.io.source import open_counts
 from unbatch.slots import RECORD, read_slots
 
 
-def adjust_counts(adata: AnnData, *, key_added: str = "adjusted") -> None:
-    r"""Divide each count by the effect of its batch on its gene, :math:`Y_{gj} / \delta_{g k(j)}`.
+def adjust_counts(
+    adata: AnnData,
+    *,
+    mode: Mode = "scale",
+    state_specific: bool = False,
+    keep_library_size: bool = False,
+    max_factor: float = 20.0,
+    seed: int = 0,
+    key_added: str = "adjusted",
+) -> None:
+    r"""Take the effect of its batch on its gene out of each count.
 
-    The counts are those that `unbatch.tl.batch_effects` was given, in the same layer. Adjusted counts are what the mean
-    batch, or the reference of the fit, would have given: not whole numbers, never negative, and zeros stay zero. Use
-    them where a method takes counts or normalises them (normalise, log, PCA, markers to look at); for differential
-    expression keep the raw counts and give the model log delta as an offset instead.
+    .. math:: \text{scale:}\ Y_{gj} / \delta_{g k(j)}, \qquad
+              \text{thin:}\ \mathrm{Binomial}\big(Y_{gj},\ \min_k \delta_{gk} / \delta_{g k(j)}\big)
+
+    The counts are those that `unbatch.tl.batch_effects` was given, in the same layer. Scaled counts are what the mean
+    batch, or the reference of the fit, would have given: not whole numbers, and their noise is scaled with them.
+    Thinned counts are what the batch with the smallest effect on the gene would have given: whole numbers, and Poisson
+    where the counts were, at the price of the counts that are taken away. Neither is ever negative, and zeros stay
+    zero. Use them where a method takes counts or normalises them (normalise, log, PCA, markers to look at); for
+    differential expression keep the raw counts and give the model log delta as an offset: `unbatch.get.offsets`.
 
     Parameters
     ----------
     adata
         Data on which `unbatch.tl.batch_effects` ran; cells or genes may have been taken away since.
+    mode
+        ``"scale"`` or ``"thin"``.
+    state_specific
+        Take out the effect of the batch on the cell's own state, ``delta_gk rho_gsk``; needs a fit with
+        ``state_specific=True``. Thinning is to the smallest effect over batches and states.
+    keep_library_size
+        Multiply the scaled counts of each cell by one number so that its total stays what it was, to float32. Not with
+        ``mode="thin"``, which can only take counts away.
+    max_factor
+        No count is multiplied by more than this, so that few counts of a gene which is nearly absent in a batch do not
+        become many; when thinning, no batch keeps less than one in this many. A larger value follows such effects, and
+        the noise of the few counts, further; a smaller one leaves more of them in.
+    seed
+        Start of the random numbers of ``mode="thin"``. The draw of a count depends on the seed, the place of its cell
+        in `adata` and its gene alone.
     key_added
         Name of the layer that is set.
 
     Returns
     -------
     None
-        Sets ``layers[key_added]``, CSR float32, (n_cells, n_genes), and records in
-        ``uns["unbatch"]["adjusted"][key_added]`` what it is expressed in, the mean over batches or the reference.
+        Sets ``layers[key_added]``, CSR, (n_cells, n_genes), float32 if scaled and int32 if thinned, and in
+        ``uns["unbatch"]["adjusted"][key_added]`` says what it is expressed in (``"expressed_in"``: the mean over
+        batches, the reference, or the least affected batch), the options, and what met the cap: ``"capped_counts"``,
+        ``"capped_effects"`` (of genes x batches) and ``"capped_genes"``, those with most such counts first.
 
     Raises
     ------
     InputError
-        If the effects have not been estimated, the batch column has gone or has new labels, or values are not counts.
+        If the effects have not been estimated, or those of states are wanted and were not; if the batch column has gone
+        or has new labels, values are not counts, an option is out of range, or a count is above 2^31 - 1 and to be
+        thinned.
 
     Examples
     --------
@@ -43,9 +77,16 @@ def adjust_counts(adata: AnnData, *, key_added: str = "adjusted") -> None:
     >>> adata.layers["adjusted"].dtype
     dtype('float32')
     """
+    options = AdjustOptions(
+        mode=mode,
+        state_specific=state_specific,
+        keep_library_size=keep_library_size,
+        max_factor=max_factor,
+        seed=seed,
+    )
     fit = read_slots(adata)
-    source = open_counts(adata, layer=fit.layer)
-    blocks = [block.counts for block in adjusted_blocks(source, fit)]
+    adjustment = Adjustment(open_counts(adata, layer=fit.layer), fit, options=options)
+    blocks = [block.counts for block in adjustment.blocks()]
     adata.layers[key_added] = sparse.csr_matrix(sparse.vstack(blocks, format="csr"))
     adjusted = dict(adata.uns[RECORD].get("adjusted", {}))
-    adata.uns[RECORD]["adjusted"] = {**adjusted, key_added: fit.expressed_in}
+    adata.uns[RECORD]["adjusted"] = {**adjusted, key_added: adjustment.record()}
