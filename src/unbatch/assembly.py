@@ -107,6 +107,7 @@ def assemble(
         basis=found.basis,
         trace=found.trace,
         evidence=found.evidence,
+        state_effects=found.state_effects,
         stop_reason=found.stop_reason,
         method=method.name,
         parameters={**asdict(options), "min_cells": batches.min_cells, "seed": seed},

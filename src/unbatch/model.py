@@ -13,8 +13,9 @@ from scipy import sparse
 from unbatch._check import InputError
 from unbatch._progress import Progress, Silent, Stopwatch
 from unbatch._types import Counts
-from unbatch.adjusting import adjusted_blocks
+from unbatch.adjusting import Adjustment
 from unbatch.assembly import assemble, measure_overlap
+from unbatch.core.adjust import AdjustOptions
 from unbatch.fitted import BatchFit
 from unbatch.io.batches import Batches, label_cells, read_batches
 from unbatch.io.failures import reading
@@ -141,6 +142,7 @@ class BatchModel:
         control_genes: Sequence[str] | None = None,
         effects_only: bool = False,
         layer: str | None = None,
+        state_specific: bool = False,
         progress: Progress | None = None,
         driver: Driver | None = None,
     ) -> Self:
@@ -162,6 +164,9 @@ class BatchModel:
             Read the counts once only: the cells get no coordinates, no sample and no overlap, and of more cells than
             the sketch holds, the effects are fitted to the sketch alone and less sharp. Only some methods can.
         layer
+        state_specific
+            Find by how much effects differ from state to state, too, so that `adjust` can take that out. It takes sums
+            of genes x states x batches, and one byte for each of these in the result. Only some methods can.
             The layer that `source` reads, kept with the result so that `adjust` finds the same counts.
         progress
             Told of each stage; silence by default.
@@ -178,7 +183,8 @@ class BatchModel:
         ------
         InputError
             If values are not counts, no gene is measured in all batches, the reference is no batch or too small, no
-            control gene is known, or the method knows no `within`, `control_genes` or `effects_only`.
+            control gene is known, the method knows no `within`, `control_genes`, `effects_only` or `state_specific`, or
+            the latter two are asked for together.
 
         Warns
         -----
@@ -188,7 +194,17 @@ class BatchModel:
         """
         method = find_method(self.options)
         self._check_reference(batches)
-        given = {"match_within": within, "control_genes": control_genes, "effects_only": effects_only or None}
+        given = {
+            "match_within": within,
+            "control_genes": control_genes,
+            "effects_only": effects_only or None,
+            "state_specific": state_specific or None,
+        }
+        if effects_only and state_specific:
+            raise InputError(
+                "effects_only gives the cells no state, by which effects of states would be taken out: leave out "
+                "effects_only or state_specific"
+            )
         check_design(method, asked=[name for name, value in given.items() if value is not None])
         design: dict[str, Any] = {}
         if within is not None:
@@ -199,6 +215,8 @@ class BatchModel:
         if effects_only:
             design["effects_only"] = True
         controls = source.var.index[design["control_genes"]] if control_genes is not None else ()
+        if state_specific:
+            design["state_specific"] = True
         watch = Stopwatch(progress or Silent())
         found = method.fit(source, batches, self.options, seed=self.seed, progress=watch, driver=driver, **design)
         with watch.stage("measuring overlap"):
@@ -231,7 +249,13 @@ class BatchModel:
                 f"choose {_choices(usable)}, or lower min_cells"
             )
 
-    def adjust(self, counts: ArrayLike | sparse.sparray | sparse.spmatrix, batch: Sequence[Any]) -> Counts:
+    def adjust(
+        self,
+        counts: ArrayLike | sparse.sparray | sparse.spmatrix,
+        batch: Sequence[Any],
+        *,
+        options: AdjustOptions | None = None,
+    ) -> Counts:
         r"""Take the effects out of counts, ``Y_gj / delta_gk(j)``.
 
         Parameters
@@ -241,6 +265,9 @@ class BatchModel:
         batch
             Label of each cell, (n_cells,), among the batches of the fit.
 
+        options
+            How effects are taken out; None divides. Not ``state_specific``, for the rows of a matrix have no names by
+            which the states of cells could be found.
         Returns
         -------
         csr_array of float32
@@ -249,11 +276,18 @@ class BatchModel:
         Raises
         ------
         InputError
-            If shapes disagree, a batch was not part of the fit, or values are not counts.
+            If shapes disagree, a batch was not part of the fit, values are not counts, or effects of states are asked
+            for.
         """
         fit = self.result
         source = _memory_source(counts, batch, genes=fit.var.index)
-        return sparse.vstack([block.counts for block in adjusted_blocks(source, fit, labels=batch)], format="csr")
+        if options is not None and options.state_specific:
+            raise InputError(
+                "rows of a matrix have no names by which the states of their cells could be found in the fit: use "
+                "unbatch.pp.adjust_counts(adata, state_specific=True) or `unbatch adjust --state-specific`"
+            )
+        adjustment = Adjustment(source, fit, options=options, labels=batch)
+        return sparse.vstack([block.counts for block in adjustment.blocks()], format="csr")
 
     def save(self, path: str | Path) -> None:
         """Write the model to an .h5ad file, at once or not at all.

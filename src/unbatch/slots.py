@@ -27,6 +27,7 @@ from anndata import AnnData
 from unbatch._check import InputError
 from unbatch._types import IntArray
 from unbatch.core.landmarks import Landmarks
+from unbatch.core.state_effects import StateEffects
 from unbatch.fitted import BatchFit, MappedOnto
 
 FORMAT = 1
@@ -43,6 +44,7 @@ _X = "X"
 _NO_REFERENCE = ""
 _CENTRED = "centred_se"
 _PLACED = "placed"
+_STATE_EFFECTS = "state_effects"
 _LANDMARKS, _MAPPED_ONTO = "landmarks", "mapped_onto"
 _LANDMARKS_BY_GENE = frozenset({"log_delta", "gene_shift", "exposure", "dispersion", "expression", "mean_logs"})
 _BY_GENE = ("measured", "mu", "basis")
@@ -96,6 +98,7 @@ def write_slots(adata: AnnData, fit: BatchFit) -> None:
         "timings": dict(fit.timings),
         "peak_bytes": fit.peak_bytes,
         **({} if fit.centred_se is None else {_CENTRED: fit.centred_se}),
+        **({} if fit.state_effects is None else {_STATE_EFFECTS: _state_record(fit.state_effects)}),
         **({} if fit.landmarks is None else {_LANDMARKS: _as_record(fit.landmarks)}),
         **({} if fit.mapped_onto is None else {_MAPPED_ONTO: _as_record(fit.mapped_onto)}),
     }
@@ -104,6 +107,16 @@ def write_slots(adata: AnnData, fit: BatchFit) -> None:
 def _as_record(values: Landmarks | MappedOnto) -> dict[str, Any]:
     plain = {field.name: getattr(values, field.name) for field in fields(values)}
     return {name: _names(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+
+
+def _state_record(states: StateEffects) -> dict[str, Any]:
+    """Effects of states as whole steps, one byte each, that compress well: most genes of most states have none."""
+    return {"steps": states.steps, "unit": states.unit, "sd": states.sd}
+
+
+def _read_states(record: Mapping[str, Any], rows: IntArray) -> StateEffects:
+    steps = np.asarray(record["steps"], dtype=np.int8)
+    return StateEffects(steps, float(record["unit"]), float(record["sd"])).of_genes(rows)
 
 
 def _read_landmarks(record: Mapping[str, Any], rows: IntArray) -> Landmarks:
@@ -198,6 +211,7 @@ def read_slots(adata: AnnData, *, where: str = "this AnnData") -> BatchFit:
         centred_se=np.asarray(record[_CENTRED], dtype=np.float64)[rows] if _CENTRED in record else None,
         match_within=_strings(record.get("match_within", ())),
         control_genes=_strings(record.get("control_genes", ())),
+        state_effects=_read_states(record[_STATE_EFFECTS], rows) if _STATE_EFFECTS in record else None,
         landmarks=_read_landmarks(record[_LANDMARKS], rows) if _LANDMARKS in record else None,
         mapped_onto=_read_mapped_onto(record[_MAPPED_ONTO]) if _MAPPED_ONTO in record else None,
     )

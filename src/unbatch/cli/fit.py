@@ -118,6 +118,13 @@ def fit(
             "effects less sharp.",
         ),
     ] = False,
+    state_specific: Annotated[
+        bool,
+        typer.Option(
+            "--state-specific",
+            help="Also find by how much effects differ from state to state, for `unbatch adjust --state-specific`.",
+        ),
+    ] = False,
     dask: Annotated[
         str | None,
         typer.Option(
@@ -183,6 +190,7 @@ def fit(
             within=label_cells(source, match_within) if match_within else None,
             control_genes=controls,
             effects_only=effects_only,
+            state_specific=state_specific,
             layer=layer,
             progress=progress_for(quiet=quiet, verbose=verbose),
             driver=driver,
@@ -227,6 +235,9 @@ def _report(result: BatchFit, inputs: list[Path], output: Path, effects: Path | 
     if size.size:
         fold = f"{np.exp(np.median(size)):.2f}"
         say(f"  median effect of well-measured genes: x {fold} or / {fold}")
+    if result.state_effects is not None:
+        sd = result.state_effects.sd
+        say(f"  effects of a batch differ from state to state by x or / {np.exp(sd):.2f} (usual standard deviation)")
     unknown = int((~result.estimated).sum())
     if unknown:
         say(f"  {thousands(unknown)} of {thousands(result.se.size)} effects are unknown: log effect 0, error inf")

@@ -54,6 +54,23 @@ class GroupFit:
             for mine in self._groups()
         ]
 
+    def composition(self, table: StateTable, effects: Effects) -> FloatArray | None:
+        """Give the factor on exposure that fits use, (n_genes, n_states or 1, n_batches); None if it is 1 everywhere.
+
+        States that batches of several groups have take the factors of each group by itself.
+        """
+        if self.choice.strength == 0 and self.measured.all():
+            return None
+        if self.choice.strength == 0:
+            return np.asarray(self.measured[:, None, :], dtype=np.float64)
+        factor = np.zeros_like(table.counts)
+        for mine in self._groups():
+            ratio = composition_ratio(
+                table.of_batches(mine), effects.of_batches(mine), self.choice, genes=self.loud, seed=self.seed
+            )
+            factor[:, :, mine] = ratio * self.measured[:, None, mine]
+        return factor
+
     def together(self, fits: Sequence[list[Effects]], effects: Effects) -> Effects:
         """Average over partitions, (n_partitions, n_groups), and put the groups together."""
         final = effects.among(np.zeros(len(self.group), dtype=bool))

@@ -13,6 +13,8 @@ from unbatch.core.diagnostics import Overlap
 from unbatch.core.landmarks import Landmarks
 from unbatch.core.matched import MatchedFit, Settings, fit_matched
 from unbatch.core.novelty import learn_landscape
+from unbatch.core.state_effects import StateEffects, fit_state_effects
+from unbatch.core.state_table import StateTable
 from unbatch.io.batches import Batches, measured_by_batch
 from unbatch.io.door import DoorCheck, are_counts
 from unbatch.io.reduce import Driver, Together, reduce_blocks
@@ -82,6 +84,7 @@ def fit(
     within: CodeArray | None = None,
     control_genes: BoolArray | None = None,
     effects_only: bool = False,
+    state_specific: bool = False,
     driver: Driver | None = None,
 ) -> MethodResult:
     r"""Estimate batch effects from cells of the same state in different batches.
@@ -111,6 +114,8 @@ def fit(
     effects_only
         Whether to read the counts once only: cells get no coordinates and no state, overlap is that of the sketch,
         and if not all cells fit in the sketch, effects are fitted to those in it and less sharp.
+    state_specific
+        Whether to find, from the sums over all cells, by how much effects differ from state to state.
     driver
         Who reads the counts; None is this process.
 
@@ -178,11 +183,12 @@ def fit(
     divided_out = fitted.effects.log_delta * fitted.tied.identifiable
     if not effects_only:
         sketched = bool(plan.novel.any())
-        placing = Placing(fitted, codes=codes, used=used, genes=shared, level=within, with_sums=sketched)
+        with_sums = sketched or state_specific
+        placing = Placing(fitted, codes=codes, used=used, genes=shared, level=within, with_sums=with_sums)
         with progress.stage("placing cells", total=source.n_cells) as advance:
             reduce_blocks(source, MeasuredOnly(placing, source, batches), progress=advance, driver=driver)
         placed = placing.finish()
-        if placed.table is not None:
+        if placed.table is not None and sketched:
             with progress.stage("fitting effects"):
                 fitted = replace(
                     fitted,
@@ -191,7 +197,11 @@ def fit(
                     sizes=placed.table.exposure,
                 )
     overlap = placed.overlap if placed else overlap_of_fitted(fitted, compact)
-    return _result(
+    states: StateEffects | None = None
+    if state_specific and placed is not None and placed.table is not None:
+        with progress.stage("fitting effects of states"):
+            states = effects_of_states(fitted, placed.table)
+    found = _result(
         fitted,
         placed,
         overlap=spread_out(overlap, used=used, n_batches=len(batches.levels)),
@@ -200,6 +210,22 @@ def fit(
         divided_out=divided_out,
     )
 
+    if states is None:
+        return found
+    return replace(found, state_effects=states.among_batches(used, len(batches.levels)))
+
+
+def effects_of_states(fitted: MatchedFit, table: StateTable) -> StateEffects:
+    """Find by how much effects differ from state to state, given what was expected of the composition of states."""
+    how, effects = fitted.refit.how, fitted.effects
+    composition = how.composition(table, effects)
+    return fit_state_effects(
+        table,
+        log_delta=effects.log_delta,
+        dispersion=effects.dispersion,
+        support=fitted.support,
+        composition=composition,
+    )
 
 def _novelty(
     source: CountSource, batches: Batches, plan: SketchPlan, *, codes: CodeArray, genes: BoolArray, seed: int

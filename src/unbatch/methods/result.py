@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
 from unbatch.core.diagnostics import Overlap
 from unbatch.core.landmarks import Landmarks
+from unbatch.core.state_effects import StateEffects
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,3 +41,5 @@ class MethodResult:
     """What the estimate rests on, one array per quantity; the method says which."""
     landmarks: Landmarks | None = None
     """What new cells are placed by, before the convention of the output; None if the method cannot map."""
+    state_effects: StateEffects | None = None
+    """By how much effects differ from state to state, for all batches, if it was asked for."""
