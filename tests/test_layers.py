@@ -14,7 +14,8 @@ LAYERS = [
     ["__init__"],  # the public names
     ["tl", "pp", "pl", "get"],
     ["model"],
-    ["assembly", "adjusting", "ranking"],
+    ["programmes"],
+    ["assembly", "adjusting", "mapping", "ranking"],
     ["methods"],
     ["slots", "fitted"],
     ["datasets", "simulation"],
