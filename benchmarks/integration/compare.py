@@ -9,6 +9,7 @@ import pandas as pd
 
 from integration.methods import METHODS
 from integration.problems import Problem
+from integration.total import METRICS
 from integration.work import Pythons, Task, embed, score, seeds_of
 
 
@@ -36,10 +37,11 @@ def compare(
     for number, (path, name) in enumerate(added):
         rows += [(problem, name, number, kept, None) for problem, kept in _take_in(path, sets)]
     scores = score([(problem.path, output) for problem, _, _, output, _ in rows], pythons.peers)
-    return pd.DataFrame(
+    about = [
         {"set": problem.name, "method": method, "seed": seed, "note": _note(found, output, error)} | (found or {})
         for (problem, method, seed, output, error), found in zip(rows, scores, strict=True)
-    )
+    ]
+    return pd.DataFrame(about, columns=["set", "method", "seed", "note", *METRICS, "batch", "bio", "total"])
 
 
 def _note(found: dict[str, float] | None, output: Path, error: str | None) -> str:

@@ -15,17 +15,15 @@ import numpy as np
 import scib_metrics
 import scipy.sparse.linalg
 from scib_metrics.nearest_neighbors import NeighborsResults
-from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.neighbors import NearestNeighbors
+
+from integration.clustering import nmi_ari
 
 MOST_CELLS = 20_000
 """Of larger sets this many cells, drawn at random with a fixed seed, are scored."""
 
-_LISI, _KBET, _GRAPH = 90, 50, 15
+_LISI, _NEAR, _GRAPH = 90, 50, 15
 """Neighbours, the cell itself included, as in scib-metrics' Benchmarker."""
-_KMEANS_SEEDS = range(5)
-_KMEANS_STARTS = 10
 
 
 def score(embedding: np.ndarray, label: np.ndarray, batch: np.ndarray) -> dict[str, float]:
@@ -36,14 +34,14 @@ def score(embedding: np.ndarray, label: np.ndarray, batch: np.ndarray) -> dict[s
         embedding, label, batch = embedding[rows], label[rows], batch[rows]
     values = np.ascontiguousarray(embedding, dtype=np.float32)
     near = _neighbours(values)
-    nmi, ari = _clustering(values, label)
+    nmi, ari = nmi_ari(values, label)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = {
             "ilisi": scib_metrics.ilisi_knn(near, batch),
             "graph_connectivity": scib_metrics.graph_connectivity(_first(near, _GRAPH), label),
             "bras": scib_metrics.bras(values, label, batch),
-            "kbet": _kbet(_first(near, _KBET), label, batch),
+            "kbet": _kbet(_first(near, _NEAR), label, batch),
             "silhouette_label": scib_metrics.silhouette_label(values, label),
             "nmi": nmi,
             "ari": ari,
@@ -61,15 +59,6 @@ def _neighbours(values: np.ndarray) -> NeighborsResults:
 
 def _first(near: NeighborsResults, n: int) -> NeighborsResults:
     return near.subset_neighbors(min(n, near.n_neighbors))
-
-
-def _clustering(values: np.ndarray, label: np.ndarray) -> tuple[float, float]:
-    found = []
-    for seed in _KMEANS_SEEDS:
-        cluster = KMeans(len(np.unique(label)), n_init=_KMEANS_STARTS, random_state=seed).fit_predict(values)
-        found.append((normalized_mutual_info_score(label, cluster), adjusted_rand_score(label, cluster)))
-    nmi, ari = np.mean(found, axis=0)
-    return nmi, ari
 
 
 def _kbet(near: NeighborsResults, label: np.ndarray, batch: np.ndarray) -> float:

@@ -22,6 +22,9 @@ PROBED = (
 """Sets that the probes run on: small ones, of every kind."""
 
 _EFFECTS = "split_effects"
+_SPLIT = ["set", "method", "split", "seeds"]
+_COVERED = ["set", "seed", "genes", "coverage", "called", "rms"]
+_REMOVED = ["set", "method", "label", "batch", "before", "after", "loss", "into"]
 
 
 def split_batches(
@@ -45,7 +48,7 @@ def split_batches(
         before, after = ([np.load(task.output) for task in some] for some in (tasks, split[name, method]))
         by_split = float(np.mean([probes.kept(a, b) for a, b in zip(before, after, strict=True)]))
         rows.append({"set": name, "method": method, "split": by_split, "seeds": probes.kept_by_seeds(before)})
-    return pd.DataFrame(rows), pd.DataFrame(_covered(effects))
+    return pd.DataFrame(rows, columns=_SPLIT), pd.DataFrame(_covered(effects), columns=_COVERED)
 
 
 def _covered(effects: dict[tuple[str, int], Task]) -> list[dict[str, object]]:
@@ -89,7 +92,7 @@ def remove_types(
             found = probes.purity(np.load(plain)[stays], np.load(reduced), label, cells)
             about = {"set": problem.name, "method": method, "label": removal.label, "batch": removal.batch}
             rows.append(about | {"before": found.before, "after": found.after, "loss": found.loss, "into": found.into})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=_REMOVED)
 
 
 def _split(problem: Problem, seed: int) -> Path:

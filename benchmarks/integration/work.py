@@ -58,9 +58,14 @@ class Task:
 
     @property
     def error(self) -> str | None:
-        """Why there is no result, if it was tried and failed."""
+        """Why there is no result, if it was tried and failed, or what it builds on did."""
+        if self.output.exists():
+            return None
         path = self.output.with_suffix(".error")
-        return path.read_text().strip().splitlines()[-1] if path.exists() and not self.output.exists() else None
+        if path.exists():
+            return path.read_text().strip().splitlines()[-1]
+        before = METHODS[self.method].after
+        return Task(self.data, before, self.seed).error if before else None
 
 
 _digest: list[str] = []
