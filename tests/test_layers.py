@@ -14,7 +14,7 @@ LAYERS = [
     ["__init__"],  # the public names
     ["tl", "pp", "pl", "get"],
     ["model"],
-    ["programmes"],
+    ["programmes", "offsets"],
     ["assembly", "adjusting", "mapping", "ranking"],
     ["methods"],
     ["slots", "fitted"],

@@ -113,7 +113,7 @@ def assemble(
         parameters={**asdict(options), "min_cells": batches.min_cells, "seed": seed},
         batch_key=batches.key,
         layer=layer,
-        versions={"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        versions=library_versions(),
         timings=timings,
         peak_bytes=peak_bytes(),
         obs=source.obs,
@@ -124,6 +124,11 @@ def assemble(
         control_genes=control_genes,
         landmarks=_shifted(found.landmarks, gene_shift, level_names=level_names),
     )
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the software that computes."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
 
 
 def _shifted(landmarks: Landmarks | None, gene_shift: FloatArray, *, level_names: tuple[str, ...]) -> Landmarks | None:

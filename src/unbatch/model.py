@@ -21,7 +21,8 @@ from unbatch.io.batches import Batches, label_cells, read_batches
 from unbatch.io.failures import reading
 from unbatch.io.reduce import Driver
 from unbatch.io.sink import write_h5ad
-from unbatch.io.source import CountSource, open_counts
+from unbatch.io.source import CountSource, Input, open_counts
+from unbatch.mapping import map_source
 from unbatch.methods import DEFAULT_METHOD, METHODS, MethodOptions, check_design, find_method, options_for
 from unbatch.methods.design import check_within, control_mask
 from unbatch.slots import as_anndata, read_slots, repeated_names_allowed
@@ -141,8 +142,8 @@ class BatchModel:
         within: Batches | None = None,
         control_genes: Sequence[str] | None = None,
         effects_only: bool = False,
-        layer: str | None = None,
         state_specific: bool = False,
+        layer: str | None = None,
         progress: Progress | None = None,
         driver: Driver | None = None,
     ) -> Self:
@@ -163,10 +164,10 @@ class BatchModel:
         effects_only
             Read the counts once only: the cells get no coordinates, no sample and no overlap, and of more cells than
             the sketch holds, the effects are fitted to the sketch alone and less sharp. Only some methods can.
-        layer
         state_specific
             Find by how much effects differ from state to state, too, so that `adjust` can take that out. It takes sums
             of genes x states x batches, and one byte for each of these in the result. Only some methods can.
+        layer
             The layer that `source` reads, kept with the result so that `adjust` finds the same counts.
         progress
             Told of each stage; silence by default.
@@ -214,9 +215,9 @@ class BatchModel:
             design["control_genes"] = control_mask(source, control_genes)
         if effects_only:
             design["effects_only"] = True
-        controls = source.var.index[design["control_genes"]] if control_genes is not None else ()
         if state_specific:
             design["state_specific"] = True
+        controls = source.var.index[design["control_genes"]] if control_genes is not None else ()
         watch = Stopwatch(progress or Silent())
         found = method.fit(source, batches, self.options, seed=self.seed, progress=watch, driver=driver, **design)
         with watch.stage("measuring overlap"):
@@ -264,13 +265,13 @@ class BatchModel:
             Counts, (n_cells, n_genes), with the genes of the fit in their order; the cells may be others.
         batch
             Label of each cell, (n_cells,), among the batches of the fit.
-
         options
             How effects are taken out; None divides. Not ``state_specific``, for the rows of a matrix have no names by
             which the states of cells could be found.
+
         Returns
         -------
-        csr_array of float32
+        csr_array of float32, or int32 if thinned
             Adjusted counts, (n_cells, n_genes): never negative, zeros stay zero.
 
         Raises
@@ -280,14 +281,91 @@ class BatchModel:
             for.
         """
         fit = self.result
-        source = _memory_source(counts, batch, genes=fit.var.index)
         if options is not None and options.state_specific:
             raise InputError(
                 "rows of a matrix have no names by which the states of their cells could be found in the fit: use "
                 "unbatch.pp.adjust_counts(adata, state_specific=True) or `unbatch adjust --state-specific`"
             )
+        source = _memory_source(counts, batch, genes=fit.var.index)
         adjustment = Adjustment(source, fit, options=options, labels=batch)
         return sparse.vstack([block.counts for block in adjustment.blocks()], format="csr")
+
+    def map(
+        self,
+        new: Input,
+        *,
+        batch_key: str | Sequence[str] | None = None,
+        layer: str | None = None,
+        progress: Progress | None = None,
+        driver: Driver | None = None,
+    ) -> Self:
+        r"""Put new cells in their place beside those of the fit, which does not change.
+
+        Cells of a batch that the fit knows are placed by its effects: coordinates, state and overlap are what they
+        would have been in the fit. A new batch gets effects of its own: its pseudobulks are linked to the states of the
+        fit, its cells placed with the linked effects divided out, and effects fitted to its sums by state, with the
+        rates mu of the fit,
+
+        .. math:: Y_{gs} \sim \mathrm{quasiPoisson}(\mu_{gs} E_s e^a \delta_g, \phi_g), \qquad
+                  \log\delta_g \sim \mathcal N(0, 	au^2),
+
+        in rounds until they settle. Each new batch is mapped on its own: which others come along changes nothing.
+
+        Genes that the new cells lack count as not measured, those that the fit lacks get no effect.
+
+        Parameters
+        ----------
+        new
+            Raw counts: an AnnData, a path, or several of them, as in `unbatch.io.source.open_counts`. All cells are
+            read once, and of each new batch as many cells as the sketch of the fit may hold once more.
+        batch_key
+            Column of obs that names the batch of each cell, or several; None for the columns of the fit, or if each
+            file was a batch then, the files' names.
+        layer
+            Where the raw counts are: None for where the fit found them.
+        progress
+            Told of each stage; silence by default.
+        driver
+            Who reads the counts, as in `fit_source`.
+
+        Returns
+        -------
+        BatchModel
+            A model whose `result` holds the new cells in the slots of a fit, with effects of their batches relative to
+            what those of the fit are relative to. It can be saved, and adjusts counts; `BatchFit.mapped_onto` tells
+            where it comes from. Nothing can be mapped onto it.
+
+        Raises
+        ------
+        InputError
+            If the fit keeps no states (an older version or another method), no gene is known to it, labels are missing,
+            or values are not counts.
+
+        Warns
+        -----
+        InputWarning
+            For genes that the fit does not know or the new cells lack, and for new batches that are too small or share
+            no cell state with the fit: their effect is 1 and its standard error inf.
+
+        Examples
+        --------
+        >>> import unbatch as ub
+        >>> adata = ub.datasets.toy()
+        >>> adata.obs_names = [f"cell{number}" for number in range(adata.n_obs)]
+        >>> model = ub.BatchModel()
+        >>> _ = model.fit(adata.X, adata.obs["batch"])
+        >>> new = ub.simulate(n_cells=100, seed=3)
+        >>> new.obs["batch"] = "another"
+        >>> new.var_names = model.result.var.index
+        >>> model.map(new, batch_key="batch").result.log_delta.shape
+        (500, 1)
+        """
+        fit = self.result
+        where = layer or fit.layer
+        source = open_counts(new, layer=where)
+        keys = () if batch_key is None else (batch_key,) if isinstance(batch_key, str) else tuple(batch_key)
+        found = map_source(source, fit, batch_key=keys, layer=where, progress=progress or Silent(), driver=driver)
+        return self._holding(found, self.options)
 
     def save(self, path: str | Path) -> None:
         """Write the model to an .h5ad file, at once or not at all.
@@ -320,8 +398,12 @@ class BatchModel:
         if fit.method not in known:
             raise InputError(f"{where} was fitted by method {fit.method!r}, which this version lacks: update unbatch")
         own = {name: value for name, value in fit.parameters.items() if name not in ("min_cells", "seed")}
+        return cls._holding(fit, options_for(fit.method, own))
+
+    @classmethod
+    def _holding(cls, fit: BatchFit, options: MethodOptions) -> Self:
         model = cls(
-            method=options_for(fit.method, own),
+            method=options,
             min_cells=int(fit.parameters["min_cells"]),
             seed=int(fit.parameters["seed"]),
             reference=fit.reference,

@@ -34,7 +34,8 @@ def rank_genes(
     log_delta, se = (np.stack([column[part] for column in columns], axis=1).ravel() for part in (0, 1))
     tests = normal_tests(log_delta, se)
     n_genes = len(fit.var)
-    against = [fit.batches[other] if other is not None else fit.reference or MEAN for _, other in pairs]
+    usual = fit.reference or (MEAN if fit.mapped_onto is None else fit.expressed_in)
+    against = [fit.batches[other] if other is not None else usual for _, other in pairs]
     table = pd.DataFrame(
         {
             "gene": np.repeat(fit.var.index.to_numpy(), len(pairs)),
@@ -111,6 +112,8 @@ def _contrast(fit: BatchFit, own: int, other: int | None) -> tuple[FloatArray, F
 
 def _support(fit: BatchFit, own: int, other: int | None) -> float:
     """Share of the cells with a counterpart: of both batches in each other, or of one in the others on average."""
+    if other is None and fit.mapped_onto is not None:
+        return float(fit.evidence["reference_support"][own].mean())
     if other is None:
         usable = [k for k, level in enumerate(fit.batches) if level not in fit.too_small and k != own]
         return float(fit.support[own, usable].mean())

@@ -10,6 +10,8 @@ from unbatch.cli.adjust import adjust
 from unbatch.cli.demo import demo
 from unbatch.cli.fit import fit
 from unbatch.cli.inspect import inspect
+from unbatch.cli.map import map_cells
+from unbatch.cli.offsets import offsets
 from unbatch.cli.simulate import simulate
 
 _ABOUT = """Estimate by how much each batch multiplies each gene's counts, and take it out.
@@ -47,11 +49,12 @@ def _unbatch(
 
 for _panel, _commands in {
     "See it work": (demo,),
-    "Use it on your data": (inspect, fit, adjust),
+    "Use it on your data": (inspect, fit, adjust, offsets),
     "Data with known answers": (simulate,),
 }.items():
     for _command in _commands:
         app.command(help=help_text(_command), rich_help_panel=_panel)(_command)
+app.command("map", help=help_text(map_cells), rich_help_panel="Use it on your data")(map_cells)
 
 
 def main() -> None:

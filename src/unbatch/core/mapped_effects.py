@@ -1,0 +1,302 @@
+"""Effects of one new batch, fitted to its sums by state against the rates of a reference, which do not move."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import numpy as np
+
+from unbatch._types import BoolArray, FloatArray, IntArray
+from unbatch.core.contrasts import quasi_variances
+from unbatch.core.convention import weighted_median
+from unbatch.core.dispersion import squeeze
+from unbatch.core.state_table import StateTable
+
+_MAX_STEP, _NEWTON_STEPS, _NEWTON_TOL = 1.0, 50, 1e-6
+_PRIOR_ROUNDS, _PRIOR_TOL = 12, 1e-3
+_START_SD, _LEAST_SD, _MOST_SD = 0.5, 1e-4, 3.0
+_LEAST_SHARE = 1e-3
+_ENOUGH_EXPECTED = 3.0
+_TINY = 1e-300
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Rates:
+    """Rates of the states of a reference, and what they rest on.
+
+    Attributes
+    ----------
+    rate
+        (n_genes, n_states) mu, counts per unit of size factor.
+    exposure
+        (n_genes, n_states) summed counts of the reference over mu.
+    dispersion
+        (n_genes,) variance over that of Poisson counts, at least 1.
+    se
+        (n_genes, n_batches) standard error of the reference's log delta less its mean over batches; inf where unknown.
+    sizes
+        (n_states, n_batches) summed size factors by batch of the reference.
+    relative_to
+        Column of the batch to which effects are relative; -1 for the mean over batches.
+    """
+
+    rate: FloatArray
+    exposure: FloatArray
+    dispersion: FloatArray
+    se: FloatArray
+    sizes: FloatArray
+    relative_to: int = -1
+
+    @property
+    def known(self) -> BoolArray:
+        """Genes with anything to be relative to, (n_genes,)."""
+        finite = np.isfinite(self.se)
+        return np.asarray(finite.any(axis=1) if self.relative_to < 0 else finite[:, self.relative_to])
+
+    def of_genes(self, rows: IntArray) -> Self:
+        """Choose genes, (n_chosen,) rows; a negative one stands for a gene that the reference lacks."""
+        there = rows >= 0
+        return type(self)(
+            rate=np.where(there[:, None], self.rate[rows], 0.0),
+            exposure=np.where(there[:, None], self.exposure[rows], 0.0),
+            dispersion=np.where(there, self.dispersion[rows], 1.0),
+            se=np.where(there[:, None], self.se[rows], np.inf),
+            sizes=self.sizes,
+            relative_to=self.relative_to,
+        )
+
+    def variances(self, weight: FloatArray) -> FloatArray:
+        r"""Variance of the mean of log mu over states that comes from the errors of the reference's own effects.
+
+        A state in which one batch has most cells has its rate by that batch, and with the error of its effect. With the
+        share :math:`v_k` of batch k in the weighted mean, and quasi-variances u, it is
+        :math:`\sum_k u_k (v_k - 1/K)^2`, or :math:`\sum_k u_k (v_k - [k = r])^2` relative to batch r.
+
+        Parameters
+        ----------
+        weight
+            (n_genes, n_states) weights of the states, not negative.
+
+        Returns
+        -------
+        (n_genes,)
+        """
+        finite = np.isfinite(self.se)
+        share = self.sizes / np.maximum(self.sizes.sum(axis=1, keepdims=True), _TINY)
+        of_batch = np.where(finite, weight @ share, 0.0)
+        of_batch = of_batch / np.maximum(of_batch.sum(axis=1, keepdims=True), _TINY)
+        if self.relative_to < 0:
+            target = finite / np.maximum(finite.sum(axis=1, keepdims=True), 1)
+        else:
+            target = (np.arange(finite.shape[1]) == self.relative_to) & finite
+        several = finite.sum(axis=1) > 1
+        parts = np.where(finite & several[:, None], quasi_variances(np.where(several[:, None], self.se, np.inf)), 0.0)
+        return np.asarray((np.maximum(parts, 0.0) * (of_batch - target) ** 2).sum(axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class MappedEffects:
+    """Result of `fit_against`.
+
+    Attributes
+    ----------
+    log_delta
+        (n_genes,) posterior mode, relative to the reference; its expression-weighted median over genes is 0.
+    se
+        (n_genes,) posterior standard deviation, with the errors of the reference's rates in it; inf where unknown.
+    prior_sd
+        Learned standard deviation tau of log delta over genes.
+    dispersion
+        (n_genes,) factor phi by which the variance exceeds that of Poisson counts, at least 1.
+    shift
+        Log factor common to all genes, which belongs to the size factors.
+    state_residual
+        (n_states,) mean over genes of the squared Pearson residual; 0 where unknown.
+    """
+
+    log_delta: FloatArray
+    se: FloatArray
+    prior_sd: float
+    dispersion: FloatArray
+    shift: float
+    state_residual: FloatArray
+
+
+def fit_against(
+    table: StateTable,
+    rates: Rates,
+    *,
+    measured: BoolArray,
+    composition: FloatArray | None = None,
+    start: MappedEffects | None = None,
+) -> MappedEffects:
+    r"""Fit the effects of a batch against the rates of a reference.
+
+    .. math:: Y_{gs} \sim \mathrm{quasiPoisson}(\mu_{gs} E_s e^{a} \delta_g, \phi_g), \qquad
+              R_{gs} \sim \mathrm{quasiPoisson}(\mu_{gs} Q_{gs}, \phi_g), \\
+              \log \delta_g \sim \mathcal N(0, \tau^2)
+
+    with the counts Y and size factors E of the new cells of a state, and the counts R of the reference, whose effects
+    are divided out in the exposure Q: the rate that the reference keeps is :math:`R / Q`. That rate is a measurement
+    too. Given delta, the total T of Y and R is shared out at random, so that Newton's method solves
+
+    .. math:: \sum_s (Y_{gs} - T_{gs} p_{gs}) / \phi_g = \log\delta_g / \tau^2, \qquad
+              p_{gs} = \frac{E_s e^a \delta_g}{Q_{gs} + E_s e^a \delta_g}.
+
+    Where the reference has many more cells than the batch, this is the Poisson model with its rate fixed; where it has
+    few, the state counts by what both say. The reference itself is not changed. Prior and dispersion are learned as in
+    `unbatch.core.loglinear.fit_effects`; the dispersion is that of the reference times a factor by gene, drawn towards
+    what the genes have in common.
+
+    Parameters
+    ----------
+    table
+        Sums of the new cells, (n_genes, n_states, 1).
+    rates
+        The reference.
+    measured
+        Genes that the batch measured, (n_genes,).
+    composition
+        Factor on E by which the new cells of a state should differ from those of the reference, but for the batch
+        effect, (n_genes, n_states). All ones by default.
+    start
+        An earlier fit to begin from.
+
+    Returns
+    -------
+    MappedEffects
+    """
+    factor = np.ones((1, 1)) if composition is None else composition
+    usable = measured & rates.known & (rates.exposure > 0).any(axis=1)
+    counts, squares = (np.where(usable[:, None], values[:, :, 0], 0.0) for values in (table.counts, table.squares))
+    model = _Model(
+        own=counts,
+        squares=squares,
+        total=counts + np.where(usable[:, None], rates.rate * rates.exposure, 0.0),
+        size=np.where((rates.exposure > 0) & usable[:, None], table.exposure[:, 0] * factor, 0.0),
+        factor=np.broadcast_to(factor, counts.shape),
+        exposure=rates.exposure,
+        n_cells=float(table.cells.sum()),
+    )
+    log_delta = np.zeros(len(counts)) if start is None else start.log_delta
+    prior_sd = _START_SD if start is None else max(start.prior_sd, _START_SD / 10)
+    dispersion, shift = (rates.dispersion, model.level()) if start is None else (start.dispersion, start.shift)
+    weights = model.total.sum(axis=1)
+    for _ in range(_PRIOR_ROUNDS):
+        log_delta, variance = model.modes(log_delta, dispersion, prior_sd, shift)
+        dispersion = model.dispersion(log_delta, shift, usual=rates.dispersion, genes=usable)
+        centre = weighted_median(log_delta, weights * usable)
+        log_delta, shift = np.where(usable, log_delta - centre, 0.0), shift + centre
+        previous, prior_sd = prior_sd, _prior_sd(log_delta[usable], variance[usable], prior_sd)
+        if abs(np.log(prior_sd / previous)) < _PRIOR_TOL:
+            break
+    log_delta, _ = model.modes(log_delta, dispersion, prior_sd, shift)
+    scatter, state_residual = model.scatter(log_delta, dispersion, shift)
+    information = model.information(log_delta, shift)
+    of_counts = 1 / (information.sum(axis=1) / (dispersion * scatter) + 1 / prior_sd**2)
+    kept = (1 - of_counts / prior_sd**2) ** 2  # an effect that the prior holds at 0 hardly moves with the reference
+    se = np.sqrt(of_counts + kept * rates.variances(information))
+    known = usable & (information.sum(axis=1) > 0)
+    return MappedEffects(
+        log_delta=np.where(known, log_delta, 0.0),
+        se=np.where(known, se, np.inf),
+        prior_sd=prior_sd,
+        dispersion=dispersion,
+        shift=shift,
+        state_residual=state_residual,
+    )
+
+
+def _prior_sd(log_delta: FloatArray, variance: FloatArray, prior_sd: float) -> float:
+    """One step of MacKay's fixed point: squares over the number of effects that the data determine."""
+    determined = float(np.maximum(1 - variance / prior_sd**2, 0).sum())
+    step = np.sqrt(float((log_delta**2).sum()) / max(determined, _LEAST_SHARE * len(log_delta), _TINY))
+    return float(np.clip(step, _LEAST_SD, _MOST_SD))
+
+
+@dataclass(frozen=True, eq=False)
+class _Model:
+    """The sums, and what follows from them for given effects.
+
+    All are (n_genes, n_states): counts of the new cells and their squares, counts with those of the reference, size
+    factors of the new cells times the composition factor, that factor, and the exposure of the reference.
+    """
+
+    own: FloatArray
+    squares: FloatArray
+    total: FloatArray
+    size: FloatArray
+    factor: FloatArray
+    exposure: FloatArray
+    n_cells: float
+
+    def share(self, log_delta: FloatArray, shift: float) -> FloatArray:
+        """Tell which part of the counts of a state the new cells should have, (n_genes, n_states)."""
+        expected = self.size * np.exp(log_delta + shift)[:, None]
+        return np.asarray(expected / np.maximum(self.exposure + expected, _TINY))
+
+    def level(self) -> float:
+        """Guess the factor common to all genes, as if no gene had an effect."""
+        expected = (self.size * self.total / np.maximum(self.exposure + self.size, _TINY)).sum()
+        return float(np.log(max(self.own.sum(), 1.0) / max(float(expected), 1.0)))
+
+    def information(self, log_delta: FloatArray, shift: float) -> FloatArray:
+        """Tell what each state says of the effect if counts are Poisson, (n_genes, n_states)."""
+        share = self.share(log_delta, shift)
+        return self.total * share * (1 - share)
+
+    def modes(
+        self, log_delta: FloatArray, dispersion: FloatArray, prior_sd: float, shift: float
+    ) -> tuple[FloatArray, FloatArray]:
+        """Find the posterior mode of log delta and its variance, by Newton's method from a start."""
+        log_delta, observed = log_delta.copy(), self.own.sum(axis=1)
+        moving = np.arange(len(log_delta))
+        for _ in range(_NEWTON_STEPS):
+            part = self._only(moving)
+            share = part.share(log_delta[moving], shift)
+            gradient = (observed[moving] - (part.total * share).sum(axis=1)) / dispersion[moving]
+            gradient -= log_delta[moving] / prior_sd**2
+            curvature = (part.total * share * (1 - share)).sum(axis=1) / dispersion[moving] + 1 / prior_sd**2
+            step = np.clip(gradient / curvature, -_MAX_STEP, _MAX_STEP)
+            log_delta[moving] += step
+            moving = moving[np.abs(step) > _NEWTON_TOL]
+            if not moving.size:
+                break
+        curvature = self.information(log_delta, shift).sum(axis=1) / dispersion + 1 / prior_sd**2
+        return log_delta, 1 / curvature
+
+    def _only(self, genes: IntArray) -> Self:
+        by_gene = {field.name: getattr(self, field.name)[genes] for field in fields(self) if field.name != "n_cells"}
+        return replace(self, **by_gene)
+
+    def dispersion(self, log_delta: FloatArray, shift: float, *, usual: FloatArray, genes: BoolArray) -> FloatArray:
+        """Find by how much the scatter of cells around their states exceeds that of Poisson counts, (n_genes,)."""
+        expected = self.size * np.exp(log_delta + shift)[:, None]
+        rate = self.total / np.maximum(self.exposure + expected, _TINY) * np.exp(log_delta + shift)[:, None]
+        there = (rate > 0) & (self.size > 0)
+        squares = self.squares / np.where(there, rate * self.factor, 1.0)
+        chi2 = np.where(there, squares - 2 * self.own + self.size * rate, 0.0)
+        freedom = self.n_cells - 1 - self.share(log_delta, shift).sum(axis=1)
+        seen = genes & there.any(axis=1) & (freedom >= 1)
+        freedom = np.where(seen, freedom, 0.0)
+        ratio = np.where(seen, chi2.sum(axis=1) / np.maximum(freedom, 1.0) / usual, 1.0)
+        return np.maximum(usual * squeeze(ratio, freedom), 1.0)
+
+    def scatter(self, log_delta: FloatArray, dispersion: FloatArray, shift: float) -> tuple[FloatArray, FloatArray]:
+        """Find how far states scatter around a common effect beyond what cells explain.
+
+        Returns
+        -------
+        factor
+            (n_genes,) on the variance, at least 1.
+        of_states
+            (n_states,) mean squared Pearson residual.
+        """
+        share = self.share(log_delta, shift)
+        mean, other = self.total * share, self.total * (1 - share)
+        enough = (mean > _ENOUGH_EXPECTED) & (other > _ENOUGH_EXPECTED)
+        variance = dispersion[:, None] * np.where(enough, mean * (1 - share), 1.0)
+        squared = np.where(enough, (self.own - mean) ** 2 / variance, 0.0)
+        freedom = np.maximum(enough.sum(axis=1) - 1.0, 0.0)
+        by_gene = squared.sum(axis=1) / np.maximum(freedom, 1.0)
+        of_states = squared.sum(axis=0) / np.maximum(enough.sum(axis=0), 1)
+        return np.maximum(squeeze(by_gene, freedom), 1.0), np.asarray(of_states)

@@ -1,0 +1,440 @@
+"""A new batch against the states of a finished fit: first links, then rounds of placing its cells and fitting it."""
+
+from dataclasses import dataclass, replace
+from typing import Literal, Self, TypeAlias
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
+from unbatch.core.clustering import k_means
+from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, composition_ratio
+from unbatch.core.effects import Effects
+from unbatch.core.identifiability import judge_batches
+from unbatch.core.landmarks import Landmarks
+from unbatch.core.linking import link_pseudobulks
+from unbatch.core.mapped_effects import MappedEffects, Rates, fit_against
+from unbatch.core.partial import Frame, nearest_of
+from unbatch.core.projection import LogAxes
+from unbatch.core.state_table import StateTable, group_sums
+from unbatch.core.states import batch_pseudobulks
+
+StopReason: TypeAlias = Literal["converged", "max_rounds", "nothing shared"]
+
+_WELL_MEASURED = 200
+_COMPOSITION_GENES = 2000
+_CELLS_PER_GROUP, _MOST_GROUPS = 20, 8
+_REACH = 1.5
+_TINY = 1e-300
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reference:
+    """A finished fit as new cells see it; genes are those of the new cells.
+
+    Attributes
+    ----------
+    landmarks
+        Its states, and how cells are placed. Only what is not by gene is used here.
+    rates
+        Its rates, on the footing of its output.
+    log_delta
+        (n_genes, n_batches) its effects, on the same footing.
+    gene_shift
+        (n_genes,) log effect, on the footing of the coordinates, of what counts as none in the output.
+    expression
+        (n_genes,) counts in the cells of the fit.
+    genes
+        Genes that make up the size factor, (n_genes,).
+    choice
+        Its correction for graded states.
+    """
+
+    landmarks: Landmarks
+    rates: Rates
+    log_delta: FloatArray
+    gene_shift: FloatArray
+    expression: FloatArray
+    genes: BoolArray
+    choice: CompositionChoice = NO_COMPOSITION
+
+
+def place(
+    counts: Counts, batch: CodeArray, level: CodeArray, *, axes: LogAxes, frame: Frame, landmarks: Landmarks
+) -> tuple[FloatArray, CodeArray, FloatArray]:
+    """Find where cells lie among the states.
+
+    Parameters
+    ----------
+    counts
+        Counts, (n_cells, n_genes).
+    batch
+        Column of the effects in `axes`, (n_cells,).
+    level
+        Condition of each cell, (n_cells,), -1 for one that the fit did not see.
+    axes
+        Axes for the logs of counts, made of ``frame.basis``.
+    frame
+        What the cells measured.
+    landmarks
+        The states.
+
+    Returns
+    -------
+    where
+        (n_cells, n_dims) coordinates.
+    state
+        (n_cells,) nearest state; -1 without one.
+    size
+        (n_cells,) size factor, over all genes that make it up.
+    """
+    counted = axes.sizes(counts, batch)
+    if frame.whole:
+        where = axes.project(counts, batch, scale=landmarks.scale, size=counted)
+        return where, frame.nearest(where, level, landmarks.level), counted
+    weight = landmarks.cells.sum(axis=1) + _TINY
+    size = counted / float(np.average(frame.share, weights=weight))
+    where = axes.project(counts, batch, scale=landmarks.scale, size=size)
+    state = frame.nearest(where, level, landmarks.level)
+    size = np.where(state >= 0, counted / frame.share[state], size)
+    where = axes.project(counts, batch, scale=landmarks.scale, size=size)
+    state = frame.nearest(where, level, landmarks.level)
+    return frame.moved(where, state), state, size
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Cells of a new batch within each state, in a few groups, of which some are of a kind that the state has not.
+
+    Attributes
+    ----------
+    centres
+        (n_groups, n_dims) mean coordinates.
+    state
+        (n_groups,) state of the cells.
+    far
+        (n_groups,) whether the group lies farther from the state than is usual for single cells of it.
+    """
+
+    centres: FloatArray
+    state: CodeArray
+    far: BoolArray
+
+    @classmethod
+    def none(cls, landmarks: Landmarks) -> Self:
+        """Have no groups."""
+        n_dims = landmarks.centres.shape[1]
+        return cls(np.zeros((0, n_dims)), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=bool))
+
+    @classmethod
+    def of(cls, where: FloatArray, state: CodeArray, *, landmarks: Landmarks, seed: int) -> Self:
+        """Group the cells of each state and see which groups lie apart."""
+        centres, states, far = [], [], []
+        radius2 = np.einsum("sdd->s", landmarks.spread)
+        for s in np.unique(state[state >= 0]):
+            mine = where[state == s]
+            wanted = int(np.clip(len(mine) // _CELLS_PER_GROUP, 1, _MOST_GROUPS))
+            code = k_means(mine, wanted, seed=seed) if wanted > 1 else np.zeros(len(mine), dtype=np.int32)
+            for group in np.unique(code):
+                centre = mine[code == group].mean(axis=0)
+                distance2 = float(((centre - landmarks.centres[s]) ** 2).sum())
+                chance = radius2[s] / int((code == group).sum())
+                centres.append(centre)
+                states.append(s)
+                far.append(distance2 - chance > _REACH**2 * radius2[s])
+        if not centres:
+            return cls.none(landmarks)
+        return cls(np.array(centres), np.array(states, dtype=np.int32), np.array(far))
+
+    def apart(self, where: FloatArray, state: CodeArray) -> BoolArray:
+        """Tell which cells are of a group that lies apart, (n_cells,)."""
+        if not self.far.any():
+            return np.zeros(len(state), dtype=bool)
+        return np.asarray(np.append(self.far, False)[nearest_of(where, state, self.centres, self.state)])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MappedBatch:
+    """A new batch, mapped.
+
+    Attributes
+    ----------
+    effects
+        Its effects, relative to the reference.
+    counted
+        (n_states,) states whose cells were compared with those of the reference.
+    identifiable
+        Whether the batch shares states with the reference; if not, its effects are not known.
+    information
+        Effective number of cells by which it is compared.
+    groups
+        Cells of the batch within each state, and which of them lie apart.
+    rounds
+        Change of log delta by round, root mean square over well-measured genes.
+    stop_reason
+        Why the rounds ended.
+    """
+
+    effects: MappedEffects
+    counted: BoolArray
+    identifiable: bool
+    information: float
+    groups: Groups
+    rounds: FloatArray
+    stop_reason: StopReason
+
+    def with_effects(self, effects: MappedEffects) -> Self:
+        """Put other effects in the place of these."""
+        return replace(self, effects=effects)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapSettings:
+    """Numbers that steer `map_batch`; those of the reference, see `unbatch.MatchedOptions`."""
+
+    caliper: float = 6.0
+    min_support: float = 10.0
+    max_rounds: int = 15
+    tol: float = 0.01
+
+
+def map_batch(
+    counts: Counts,
+    reference: Reference,
+    *,
+    frame: Frame,
+    measured: BoolArray,
+    level: CodeArray,
+    n_cells: int,
+    settings: MapSettings,
+    seed: int,
+) -> MappedBatch:
+    """Estimate the effects of a new batch relative to a finished fit, which stays as it is.
+
+    Parameters
+    ----------
+    counts
+        Counts of cells of the batch, (n_cells, n_genes); every cell has a count.
+    reference
+        The fit.
+    frame
+        The fit as seen through the genes that the batch measured.
+    measured
+        Genes that the batch measured, (n_genes,).
+    level
+        Condition of each cell, (n_cells,).
+    n_cells
+        Number of cells of the batch, of which `counts` may be a part.
+    settings
+        See `MapSettings`.
+    seed
+        Start of the clustering.
+
+    Returns
+    -------
+    MappedBatch
+    """
+    if not counts.has_sorted_indices:
+        counts = counts.sorted_indices()
+    with threadpool_limits(limits=1):
+        return _Rounds(counts, reference, frame, measured, level, n_cells, settings, seed).run()
+
+
+@dataclass(frozen=True, eq=False)
+class _Rounds:
+    counts: Counts
+    reference: Reference
+    frame: Frame
+    measured: BoolArray
+    level: CodeArray
+    n_cells: int
+    settings: MapSettings
+    seed: int
+
+    @property
+    def _one(self) -> CodeArray:
+        """The batch of each cell: the same."""
+        return np.zeros(self.counts.shape[0], dtype=np.int32)
+
+    def run(self) -> MappedBatch:
+        landmarks = self.reference.landmarks
+        start = self._first_effects()
+        judged = np.asarray(self.counts.sum(axis=0)).ravel() * (self.measured & self.reference.rates.known)
+        many = judged > min(_WELL_MEASURED, float(np.quantile(judged[judged > 0], 0.75)) if judged.any() else 0.0)
+        log_delta, effects = start, None
+        counted, groups, composed = np.zeros(landmarks.n_states, dtype=bool), Groups.none(landmarks), False
+        changes: list[float] = []
+        stop: StopReason = "max_rounds"
+        table: StateTable | None = None
+        for _ in range(self.settings.max_rounds):
+            where, state, size = self._place(log_delta)
+            groups = Groups.of(where, state, landmarks=landmarks, seed=self.seed)
+            state = np.where(groups.apart(where, state), np.int32(-1), state)
+            counted = self._comparable(where, state)
+            table = self._table(state, size, counted)
+            effects = fit_new(
+                table, self.reference, measured=self.measured, start=effects, composed=composed, seed=self.seed
+            )
+            changes.append(float(np.sqrt(np.mean((effects.log_delta - log_delta)[many] ** 2))) if many.any() else 0.0)
+            log_delta = effects.log_delta
+            if changes[-1] < self.settings.tol:
+                if composed or self.reference.choice.strength == 0:
+                    stop = "converged"
+                    break
+                composed = True
+        assert effects is not None
+        assert table is not None
+        identifiable, information = self._judge(table, log_delta[many], many)
+        return MappedBatch(
+            effects=effects,
+            counted=counted & identifiable,
+            identifiable=identifiable,
+            information=information,
+            groups=groups,
+            rounds=np.array(changes),
+            stop_reason=stop if identifiable else "nothing shared",
+        )
+
+    def _place(self, log_delta: FloatArray) -> tuple[FloatArray, CodeArray, FloatArray]:
+        footing = (log_delta + self.reference.gene_shift)[:, None]
+        axes = LogAxes.of(self.frame.basis, log_delta=footing, genes=self.reference.genes)
+        return place(
+            self.counts, self._one, self.level, axes=axes, frame=self.frame, landmarks=self.reference.landmarks
+        )
+
+    def _first_effects(self) -> FloatArray:
+        """Link pseudobulks of the batch to the states of the reference."""
+        landmarks, rates = self.reference.landmarks, self.reference.rates
+        log_delta = np.zeros(self.counts.shape[1])
+        used = np.flatnonzero(np.any(self.frame.basis != 0, axis=1))
+        there = np.flatnonzero(_usable(landmarks))
+        where, state, size = self._place(log_delta)
+        cells = np.flatnonzero(state >= 0)
+        if not (used.size and there.size and cells.size):
+            return log_delta
+        code, first = batch_pseudobulks(where[cells], batch=self._one[cells], level=self.level[cells], seed=self.seed)
+        sums = group_sums(self.counts[cells], code, n_groups=len(first), genes=used)
+        exposure = landmarks.sizes.sum(axis=1)[there]
+        links = link_pseudobulks(
+            np.vstack([rates.rate[np.ix_(used, there)].T * exposure[:, None], sums]),
+            np.concatenate([exposure, np.bincount(code, size[cells])]),
+            batch=np.repeat(np.array([0, 1], dtype=np.int32), [len(there), len(first)]),
+            basis=self.frame.basis[used],
+            level=np.concatenate([landmarks.level[there], self.level[cells][first]]),
+        )
+        log_delta[used] = links.log_delta[:, 1] - links.log_delta[:, 0]
+        return log_delta * self.measured
+
+    def _comparable(self, where: FloatArray, state: CodeArray) -> BoolArray:
+        """Find the states in which the cells of the batch lie within the caliper of those of the reference."""
+        landmarks = self.reference.landmarks
+        n_states = landmarks.n_states
+        here = np.flatnonzero(state >= 0)
+        cells = np.bincount(state[here], minlength=n_states).astype(np.float64)
+        means = np.stack([np.bincount(state[here], column, n_states) for column in where[here].T], axis=1)
+        line = means / np.maximum(cells, 1)[:, None] - landmarks.centres
+        length2 = (line**2).sum(axis=1)
+        along = np.einsum("sd,sde,se->s", line, landmarks.spread, line) / np.maximum(length2, _TINY)
+        near = length2 <= self.settings.caliper**2 * np.maximum(along, _TINY)
+        compared = (cells > 0) & near & _usable(landmarks)
+        return np.asarray(compared & (_group_of(landmarks) == self._best_group(cells * compared)))
+
+    def _best_group(self, cells: FloatArray) -> int:
+        """Choose the group of batches of the reference with which most cells can be compared."""
+        landmarks, groups = self.reference.landmarks, _group_of(self.reference.landmarks)
+        theirs = landmarks.cells.sum(axis=1)
+        shared = cells * theirs / np.maximum(cells + theirs, 1)
+        names = np.unique(groups[groups >= 0])
+        return int(names[np.argmax([shared[groups == name].sum() for name in names])]) if names.size else 0
+
+    def _table(self, state: CodeArray, size: FloatArray, counted: BoolArray) -> StateTable:
+        kept = np.where((state >= 0) & counted[state], state, np.int32(-1))
+        shape = (self.reference.landmarks.n_states, 1)
+        return StateTable.of(self.counts, state=kept.astype(np.int32), batch=self._one, size=size, shape=shape)
+
+    def _judge(self, table: StateTable, log_delta: FloatArray, genes: BoolArray) -> tuple[bool, float]:
+        """Tell whether the batch is tied to the reference, by the rules of a fit; and by how many effective cells."""
+        landmarks = self.reference.landmarks
+        known = np.flatnonzero(landmarks.group >= 0)
+        if not known.size or not table.cells.any():
+            return False, 0.0
+        cells = np.hstack([landmarks.cells[:, known] * _usable(landmarks)[:, None], table.cells])
+        tied = judge_batches(
+            cells,
+            (cells > 0) & ((cells > 0).sum(axis=1, keepdims=True) > 1),
+            batch_sizes=np.append(landmarks.cells[:, known].sum(axis=0), self.n_cells).astype(np.int64),
+            centres=landmarks.centres,
+            log_delta=np.column_stack([self.reference.log_delta[genes][:, known], log_delta]),
+            min_support=self.settings.min_support,
+        )
+        return bool(tied.identifiable[-1]), float(tied.information[-1])
+
+
+def fit_new(
+    table: StateTable,
+    reference: Reference,
+    *,
+    measured: BoolArray,
+    start: MappedEffects | None,
+    composed: bool,
+    seed: int,
+) -> MappedEffects:
+    """Fit a batch to its sums, with the correction for graded states that the reference chose.
+
+    The correction is that of a fit (`unbatch.core.composition`), with the reference as one batch.
+
+    Parameters
+    ----------
+    table
+        Sums of the new cells, (n_genes, n_states, 1).
+    reference
+        The fit.
+    measured
+        Genes that the batch measured, (n_genes,).
+    start
+        An earlier fit to begin from.
+    composed
+        Whether to correct.
+    seed
+        Start of the random numbers of the factor model.
+    """
+    ratio: FloatArray | None = None
+    if composed and start is not None and reference.choice.strength > 0:
+        rates, theirs = reference.rates, reference.landmarks.sizes.sum(axis=1)
+        here = measured & rates.known
+        counts = np.where(here[:, None, None], np.dstack([rates.rate * theirs, table.counts[:, :, 0]]), 0.0)
+        both = StateTable(
+            counts=counts,
+            squares=counts,
+            exposure=np.column_stack([theirs, table.exposure[:, 0]]),
+            cells=np.column_stack([reference.landmarks.cells.sum(axis=1), table.cells[:, 0]]),
+        )
+        totals = counts.sum(axis=(1, 2)) * reference.genes
+        ranked = np.argsort(-totals, kind="stable")[:_COMPOSITION_GENES]
+        loud = np.sort(ranked[totals[ranked] > 0])
+        effects = Effects(
+            log_delta=np.column_stack([np.zeros(len(measured)), start.log_delta]),
+            se=np.zeros((len(measured), 2)),
+            prior_sd=np.full(2, start.prior_sd),
+            dispersion=start.dispersion,
+            rate=rates.rate,
+            exposure=rates.exposure,
+            state_residual=np.zeros(both.exposure.shape),
+            gene_residual=np.zeros(len(measured)),
+            objective=0.0,
+        )
+        ratio = composition_ratio(both, effects, reference.choice, genes=loud, seed=seed)
+        ratio = ratio[:, :, 1] / np.maximum(ratio[:, :, 0], _TINY)
+    return fit_against(table, reference.rates, measured=measured, composition=ratio, start=start)
+
+
+def _group_of(landmarks: Landmarks) -> IntArray:
+    """Group of batches that the rate of each state belongs to, (n_states,): the first that has cells; -1 for none."""
+    groups = np.where((landmarks.cells > 0) & (landmarks.group >= 0), landmarks.group, len(landmarks.group))
+    first = groups.min(axis=1, initial=len(landmarks.group))
+    return np.where(first < len(landmarks.group), first, -1)
+
+
+def _usable(landmarks: Landmarks) -> BoolArray:
+    """States with cells of a batch whose effects are known, (n_states,)."""
+    return np.asarray(_group_of(landmarks) >= 0)

@@ -1,0 +1,356 @@
+"""From a finished fit and new counts to a fit of the new cells: effects, coordinates and evidence in the same slots."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from unbatch._check import InputError, InputWarning
+from unbatch._memory import peak_bytes
+from unbatch._progress import Progress, Stopwatch
+from unbatch._types import CodeArray, FloatArray, IntArray
+from unbatch.adjusting import source_labels
+from unbatch.assembly import library_versions
+from unbatch.core.composition import CompositionChoice
+from unbatch.core.contrasts import centred_errors
+from unbatch.core.convention import weighted_median
+from unbatch.core.landmarks import Landmarks
+from unbatch.core.mapped_effects import Rates
+from unbatch.core.mapping import MapSettings, Reference
+from unbatch.core.partial import Frame
+from unbatch.fitted import BatchFit, MappedOnto
+from unbatch.io.batches import Batches, label_cells, measured_by_batch
+from unbatch.io.reduce import Driver
+from unbatch.io.source import CountSource
+from unbatch.methods.mapping import MappedCells, MapPlan, map_cells
+
+_SHOWN = 5
+_LEAST_SHARE = 0.5
+
+
+def map_source(
+    source: CountSource,
+    fit: BatchFit,
+    *,
+    batch_key: tuple[str, ...] | None = None,
+    layer: str | None = None,
+    progress: Progress,
+    driver: Driver | None = None,
+) -> BatchFit:
+    """Map new cells onto a fit: see `unbatch.BatchModel.map`.
+
+    Raises
+    ------
+    InputError
+        If the fit keeps no states, source and fit share no gene, labels are missing, or values are not counts.
+
+    Warns
+    -----
+    InputWarning
+        Of genes that the fit does not know or the source lacks, batches without shared states, too small ones, and
+        conditions that the fit did not see.
+    """
+    landmarks = _landmarks(fit)
+    batches = replace(_label(source, fit, batch_key), min_cells=int(fit.parameters["min_cells"]))
+    rows = fit.var.index.get_indexer(source.var.index)
+    missing = len(fit.var) - int((rows >= 0).sum())
+    _check_genes(source, fit, rows, missing)
+    watch = Stopwatch(progress)
+    plan = _plan(source, fit, batches, landmarks, rows)
+    _warn_of_small(batches, plan)
+    own = fit.parameters
+    mapped = map_cells(
+        source,
+        batches,
+        plan,
+        settings=MapSettings(
+            caliper=float(own["caliper"]),
+            min_support=float(own["min_support"]),
+            max_rounds=int(own["max_rounds"]),
+            tol=float(own["tol"]),
+        ),
+        sketch_size=int(own["sketch_size"]),
+        seed=int(own["seed"]),
+        progress=watch,
+        driver=driver,
+    )
+    _warn_of_strangers(batches, mapped)
+    log_delta, se = _effects(fit, plan, mapped, rows)
+    cell, by_batch, by_reference = _overlap(plan, mapped, batches)
+    return BatchFit(
+        log_delta=log_delta,
+        se=se,
+        centred_se=centred_errors(np.where(np.isfinite(se), se, 0.0) ** 2, np.isfinite(se)),
+        measured=measured_by_batch(source, batches),
+        sample=mapped.sample,
+        overlap=cell,
+        embedding=mapped.embedding,
+        batches=batches.levels,
+        too_small=tuple(
+            level
+            for level, fitted, k in zip(batches.levels, plan.fitted, plan.known, strict=True)
+            if (not fitted if k < 0 else level in fit.too_small)
+        ),
+        batch_sizes=batches.sizes,
+        support=by_batch,
+        mu=_of_genes(fit.mu, rows),
+        basis=_of_genes(fit.basis, rows),
+        trace={"change": _changes(mapped)},
+        stop_reason=_stop_reason(mapped),
+        method=fit.method,
+        parameters=fit.parameters,
+        batch_key=batches.key,
+        layer=layer,
+        versions=library_versions(),
+        timings=watch.seconds,
+        peak_bytes=peak_bytes(),
+        obs=source.obs,
+        var=source.var,
+        match_within=fit.match_within,
+        control_genes=fit.control_genes,
+        evidence=_evidence(plan, mapped) | {"reference_support": by_reference},
+        mapped_onto=MappedOnto(
+            batches=fit.batches,
+            known=tuple(level for level in batches.levels if level in fit.batches),
+            n_cells=len(fit.obs),
+            expressed_in=fit.expressed_in,
+            missing_genes=missing,
+            unknown_genes=int((rows < 0).sum()),
+        ),
+    )
+
+
+def _landmarks(fit: BatchFit) -> Landmarks:
+    if fit.landmarks is not None:
+        return fit.landmarks
+    if fit.mapped_onto is not None:
+        raise InputError(
+            "this model holds cells that were themselves mapped, and no states: map onto the model that they were "
+            "mapped onto"
+        )
+    if fit.method != "matched":
+        raise InputError(
+            f"method {fit.method!r} keeps no states to map new cells onto: fit again with method 'matched'"
+        )
+    raise InputError(
+        f"this model was written by unbatch {fit.versions.get('unbatch', '?')}, which kept no states to map new cells "
+        "onto: fit again with this version"
+    )
+
+
+def _label(source: CountSource, fit: BatchFit, batch_key: tuple[str, ...] | None) -> Batches:
+    if batch_key:
+        return label_cells(source, batch_key)
+    labels = source_labels(source, fit)
+    if fit.batch_key:
+        return label_cells(source, fit.batch_key)
+    levels = tuple(dict.fromkeys(labels))
+    codes = pd.Index(levels).get_indexer(pd.Index(labels))
+    return Batches(codes.astype(np.int32), levels, 1)
+
+
+def _check_genes(source: CountSource, fit: BatchFit, rows: IntArray, missing: int) -> None:
+    unknown = int((rows < 0).sum())
+    if unknown == len(rows):
+        raise InputError(
+            f"no gene of {source.description} is known to the model: it has {source.var.index[0]!r}, ..., the model "
+            f"{fit.var.index[0]!r}, ...: name genes as in the fit (symbols or identifiers)"
+        )
+    if unknown:
+        first = source.var.index[int(np.flatnonzero(rows < 0)[0])]
+        warnings.warn(
+            f"{unknown} of {len(rows)} genes of {source.description} are unknown to the model and left out (the first "
+            f"is {first!r}): they get no effect",
+            InputWarning,
+            stacklevel=4,
+        )
+    if missing:
+        share = 1 - missing / len(fit.var)
+        advice = ": check that genes are named as in the fit" if share < _LEAST_SHARE else ""
+        warnings.warn(
+            f"{missing} of the {len(fit.var)} genes of the model are not in {source.description} and count as not "
+            f"measured{advice}",
+            InputWarning,
+            stacklevel=4,
+        )
+
+
+def _plan(source: CountSource, fit: BatchFit, batches: Batches, landmarks: Landmarks, rows: IntArray) -> MapPlan:
+    rates = Rates(
+        rate=fit.mu / landmarks.scale,
+        exposure=landmarks.exposure * landmarks.scale,
+        dispersion=landmarks.dispersion,
+        se=fit.se if fit.centred_se is None else np.where(fit.estimated, fit.centred_se, np.inf),
+        sizes=landmarks.sizes,
+        relative_to=-1 if fit.reference is None else fit.batches.index(fit.reference),
+    )
+    usable = np.array([name not in fit.too_small for name in fit.batches])
+    genes = np.asarray(fit.measured[:, usable].all(axis=1))
+    measured = measured_by_batch(source, batches) & (rows >= 0)[:, None]
+    known = pd.Index(fit.batches).get_indexer(pd.Index(batches.levels))
+    patterns, frame_of = np.unique(measured, axis=1, return_inverse=True)
+    frames = []
+    for pattern in patterns.T:
+        seen = np.zeros(len(fit.var), dtype=bool)
+        seen[rows[pattern]] = True
+        frame = Frame.of(
+            fit.basis,
+            rates.rate,
+            measured=seen,
+            genes=genes,
+            centres=landmarks.centres,
+            mean_logs=landmarks.mean_logs,
+            spread=landmarks.spread,
+            noise=landmarks.noise,
+        )
+        frames.append(replace(frame, basis=_of_genes(frame.basis, rows)))
+    here = replace(landmarks, log_delta=_of_genes(landmarks.log_delta, rows))
+    reference = Reference(
+        landmarks=here,
+        rates=rates.of_genes(rows),
+        log_delta=_of_genes(fit.log_delta, rows),
+        gene_shift=_of_genes(landmarks.gene_shift, rows),
+        expression=_of_genes(landmarks.expression, rows),
+        genes=_of_genes(genes.astype(np.float64), rows) > 0,
+        choice=CompositionChoice(
+            n_factors=int(fit.evidence["composition_factors"][0]),
+            strength=float(fit.evidence["composition_strength"][0]),
+            gain=0.0,
+        ),
+    )
+    return MapPlan(
+        reference=reference,
+        frames=frames,
+        frame_of=frame_of.ravel(),
+        measured=measured,
+        known=np.asarray(known, dtype=np.int64),
+        fitted=(known < 0) & batches.usable,
+        level=_levels(source, fit, landmarks),
+    )
+
+
+def _levels(source: CountSource, fit: BatchFit, landmarks: Landmarks) -> CodeArray:
+    """Condition of each cell among those of the fit, -1 for others, (n_cells,)."""
+    if not fit.match_within:
+        return np.zeros(source.n_cells, dtype=np.int32)
+    within = label_cells(source, fit.match_within)
+    place = pd.Index(landmarks.level_names).get_indexer(pd.Index(within.levels))
+    strange = [level for level, at in zip(within.levels, place, strict=True) if at < 0]
+    if strange:
+        warnings.warn(
+            f"{len(strange)} conditions of {source.description} were not part of the fit (the first is "
+            f"{strange[0]!r}): their cells are compared with none",
+            InputWarning,
+            stacklevel=5,
+        )
+    return np.asarray(place[within.codes], dtype=np.int32)
+
+
+def _of_genes(values: FloatArray, rows: IntArray) -> FloatArray:
+    """Take the rows of genes; those of genes that the fit lacks are 0."""
+    there = (rows >= 0).reshape(-1, *[1] * (values.ndim - 1))
+    return np.where(there, values[rows], 0.0)
+
+
+def _effects(fit: BatchFit, plan: MapPlan, mapped: MappedCells, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Effects and their errors in the convention of the fit, (n_genes, n_batches) each."""
+    shape = plan.measured.shape
+    log_delta, se = np.zeros(shape), np.full(shape, np.inf)
+    theirs = np.isfinite(plan.reference.rates.se)
+    for b, k in enumerate(plan.known.tolist()):
+        if k >= 0:
+            there = rows >= 0
+            log_delta[there, b], se[there, b] = fit.log_delta[rows[there], k], fit.se[rows[there], k]
+        elif b in mapped.found and mapped.found[b].identifiable:
+            found = mapped.found[b].effects
+            known = np.isfinite(found.se)
+            weights = plan.reference.expression * known
+            usual = [
+                weighted_median(plan.reference.log_delta[:, m], weights * theirs[:, m])
+                for m in np.flatnonzero(theirs.any(axis=0))
+            ]
+            moved = found.log_delta - weighted_median(found.log_delta, weights) + np.mean(usual or [0.0])
+            log_delta[:, b], se[:, b] = np.where(known, moved, 0.0), found.se
+    return log_delta, se
+
+
+def _overlap(plan: MapPlan, mapped: MappedCells, batches: Batches) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Share of the fit's batches that have cells like a cell, and shares by batch among the new ones and of the fit."""
+    theirs = plan.landmarks.support
+    used = np.asarray(plan.landmarks.cells.any(axis=0))
+    n_states, n_batches = mapped.compared.shape
+    share = np.zeros((n_states, n_batches))
+    for b, k in enumerate(plan.known.tolist()):
+        others = used & (np.arange(len(used)) != k)
+        share[:, b] = theirs[:, others].sum(axis=1) / max(int(others.sum()), 1)
+    share *= mapped.compared
+    here = mapped.sample >= 0
+    cell = np.where(here, share[mapped.sample, batches.codes], 0.0)
+    counterparts = (mapped.members * mapped.compared).T.astype(np.float64)
+    sizes = np.maximum(batches.sizes, 1)[:, None]
+    by_batch = counterparts @ mapped.compared.astype(np.float64) / sizes
+    np.fill_diagonal(by_batch, 0.0)
+    return cell, by_batch, counterparts @ theirs.astype(np.float64) / sizes
+
+
+def _evidence(plan: MapPlan, mapped: MappedCells) -> dict[str, FloatArray]:
+    n_states, n_batches = mapped.compared.shape
+    prior_sd, information = np.zeros(n_batches), np.zeros(n_batches)
+    residual, dispersion = np.zeros((n_states, n_batches)), np.zeros(plan.measured.shape)
+    for b, found in mapped.found.items():
+        prior_sd[b], information[b] = found.effects.prior_sd, found.information
+        residual[:, b], dispersion[:, b] = found.effects.state_residual, found.effects.dispersion
+    return {
+        "state_support": mapped.compared.astype(np.float64),
+        "state_cells": mapped.members.astype(np.float64),
+        "state_residual": residual,
+        "dispersion": dispersion,
+        "prior_sd": prior_sd,
+        "information": information,
+    }
+
+
+def _changes(mapped: MappedCells) -> FloatArray:
+    """Largest change of any new batch in each round."""
+    longest = max((len(found.rounds) for found in mapped.found.values()), default=0)
+    changes = np.zeros(longest)
+    for found in mapped.found.values():
+        changes[: len(found.rounds)] = np.maximum(changes[: len(found.rounds)], found.rounds)
+    return changes
+
+
+def _stop_reason(mapped: MappedCells) -> str:
+    reasons = {found.stop_reason for found in mapped.found.values()}
+    for reason in ("max_rounds", "converged", "nothing shared"):
+        if reason in reasons:
+            return reason
+    return "no new batch"
+
+
+def _warn_of_small(batches: Batches, plan: MapPlan) -> None:
+    small = [
+        level for level, k, fitted in zip(batches.levels, plan.known, plan.fitted, strict=True) if k < 0 and not fitted
+    ]
+    if small:
+        warnings.warn(
+            f"{len(small)} new batches have fewer than {batches.min_cells} cells and get no effect: {_listed(small)}",
+            InputWarning,
+            stacklevel=4,
+        )
+
+
+def _warn_of_strangers(batches: Batches, mapped: MappedCells) -> None:
+    strangers = [batches.levels[b] for b, found in mapped.found.items() if not found.identifiable]
+    if strangers:
+        warnings.warn(
+            f"{len(strangers)} of {len(mapped.found)} new batches share no cell state with the model, so that their "
+            f"effects are not identifiable and stay 1 (none): {_listed(strangers)}. Their coordinates still hold the "
+            "batch effect: fit them together with the cells of the model, or leave them out",
+            InputWarning,
+            stacklevel=4,
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(repr(name) for name in names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

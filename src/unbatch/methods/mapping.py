@@ -1,0 +1,288 @@
+"""New cells beside those of a finished fit: new batches fitted to its states, then one pass that places every cell."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unbatch._progress import Progress
+from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArray, IntArray
+from unbatch.core.exact_sums import ExactSums
+from unbatch.core.landmarks import Landmarks
+from unbatch.core.mapping import Groups, MappedBatch, MapSettings, Reference, fit_new, map_batch, place
+from unbatch.core.partial import Frame
+from unbatch.core.projection import LogAxes
+from unbatch.io.batches import Batches
+from unbatch.io.door import DoorCheck, are_counts
+from unbatch.io.known import PerCell, Shared
+from unbatch.io.reduce import Driver, Together, reduce_blocks
+from unbatch.io.sketch import choose_rows
+from unbatch.io.source import Block, CountSource
+from unbatch.methods.survey import MeasuredOnly
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MapPlan:
+    """What is to be mapped onto what; genes are those of the source.
+
+    Attributes
+    ----------
+    reference
+        The fit.
+    frames
+        What may be measured of it.
+    frame_of
+        (n_batches,) which of these each batch measured.
+    measured
+        (n_genes, n_batches) genes that each batch measured and the fit knows.
+    known
+        (n_batches,) column of each batch in the fit; -1 for a new batch.
+    fitted
+        (n_batches,) whether a new batch is to be fitted: it has cells enough.
+    level
+        (n_cells,) condition of each cell, -1 for one that the fit did not see.
+    """
+
+    reference: Reference
+    frames: Sequence[Frame]
+    frame_of: IntArray
+    measured: BoolArray
+    known: IntArray
+    fitted: BoolArray
+    level: CodeArray
+
+    @property
+    def landmarks(self) -> Landmarks:
+        """The states of the fit."""
+        return self.reference.landmarks
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MappedCells:
+    """Result of `map_cells`.
+
+    Attributes
+    ----------
+    found
+        What was found of each new batch, by its number.
+    embedding
+        (n_cells, n_dims) coordinates as those of the fit.
+    sample
+        (n_cells,) state of each cell; -1 for those without one.
+    compared
+        (n_states, n_batches) whether cells of the batch in this state have counterparts in the fit.
+    members
+        (n_states, n_batches) number of cells.
+    """
+
+    found: dict[int, MappedBatch]
+    embedding: Float32Array
+    sample: IntArray
+    compared: BoolArray
+    members: IntArray
+
+
+def map_cells(
+    source: CountSource,
+    batches: Batches,
+    plan: MapPlan,
+    *,
+    settings: MapSettings,
+    sketch_size: int,
+    seed: int,
+    progress: Progress,
+    driver: Driver | None = None,
+) -> MappedCells:
+    """Map cells onto a fit.
+
+    Parameters
+    ----------
+    source
+        Counts, (n_cells, n_genes). All cells are read once; before, of each new batch at most `sketch_size` cells, one
+        batch after another.
+    batches
+        Batch of each cell.
+    plan
+        What is mapped onto what.
+    settings
+        Numbers that steer the fit of a new batch.
+    sketch_size
+        Most cells of a new batch that are held in memory. Effects of a larger one are fitted to the sums over all its
+        cells, in the states that the sketch found.
+    seed
+        Start of all random numbers.
+    progress
+        Told of each stage.
+    driver
+        Who reads; None is this process.
+
+    Returns
+    -------
+    MappedCells
+    """
+    found: dict[int, MappedBatch] = {}
+    new = np.flatnonzero(plan.fitted)
+    if new.size:
+        with progress.stage("fitting new batches", total=len(new)) as advance:
+            for b in new.tolist():
+                found[b] = _map_one(source, batches, plan, b, settings=settings, sketch_size=sketch_size, seed=seed)
+                advance(1)
+    effects = {b: batch.effects.log_delta for b, batch in found.items() if batch.identifiable}
+    large = [b for b in effects if batches.sizes[b] > sketch_size]
+    placing = MapPlacing(plan, batches.codes, found=found, large=large)
+    door = DoorCheck(source)
+    with progress.stage("placing cells", total=source.n_cells) as advance:
+        together = Together(door, MeasuredOnly(placing, source, batches))
+        reduce_blocks(source, together, progress=advance, driver=driver)
+    for number, b in enumerate(large):
+        table = placing.sums[number].finish()
+        refitted = fit_new(
+            table,
+            plan.reference,
+            measured=plan.measured[:, b],
+            start=found[b].effects,
+            composed=True,
+            seed=seed,
+        )
+        found[b] = found[b].with_effects(refitted)
+    return placing.finish(found)
+
+
+def _map_one(
+    source: CountSource,
+    batches: Batches,
+    plan: MapPlan,
+    b: int,
+    *,
+    settings: MapSettings,
+    sketch_size: int,
+    seed: int,
+) -> MappedBatch:
+    """Map one new batch by a sample of its cells, which depends on no other batch."""
+    codes = np.where(batches.codes == b, np.int32(0), np.int32(-1))
+    rows = np.flatnonzero(choose_rows(codes, sketch_size, seed=seed))
+    counts = source.rows(rows)
+    if not are_counts(counts):
+        DoorCheck(source).add(Block(int(rows[0]), counts))
+    counts = _without(counts, ~plan.measured[:, b])
+    seen = np.flatnonzero(np.diff(counts.indptr) > 0)
+    return map_batch(
+        counts[seen],
+        plan.reference,
+        frame=plan.frames[plan.frame_of[b]],
+        measured=plan.measured[:, b],
+        level=plan.level[rows[seen]],
+        n_cells=int(batches.sizes[b]),
+        settings=settings,
+        seed=seed,
+    )
+
+
+def _without(counts: Counts, genes: BoolArray) -> Counts:
+    """Drop the counts of some genes."""
+    if not genes.any():
+        return counts
+    kept = counts.copy()
+    kept.data[genes[kept.indices]] = 0
+    kept.eliminate_zeros()
+    return kept
+
+
+class MapPlacing:
+    """Accumulator that places every cell among the states of the fit.
+
+    Parameters
+    ----------
+    plan
+        What is mapped onto what.
+    codes
+        Batch of each cell, (n_cells,).
+    found
+        What was found of each new batch.
+    large
+        Batches of which counts are to be added up by state.
+    """
+
+    def __init__(self, plan: MapPlan, codes: CodeArray, *, found: dict[int, MappedBatch], large: Sequence[int]) -> None:
+        self._codes, self._level = PerCell(codes), PerCell(plan.level)
+        self._compared, self._stateful = compared_states(plan, found)
+        log_delta = footing(plan, found)
+        self._axes = [
+            Shared(LogAxes.of(frame.basis, log_delta=log_delta, genes=plan.reference.genes)) for frame in plan.frames
+        ]
+        self._plan = Shared((tuple(plan.frames), plan.frame_of, plan.landmarks))
+        self._groups: Shared[dict[int, Groups]] = Shared({b: batch.groups for b, batch in found.items()})
+        self._large = tuple(large)
+        self.sums = [ExactSums(len(log_delta), (plan.landmarks.n_states, 1)) for _ in large]
+        self.parts: dict[int, tuple[Float32Array, CodeArray]] = {}
+
+    def add(self, block: Block) -> None:
+        """Place the cells of a block."""
+        frames, frame_of, landmarks = self._plan.value
+        cells = (block.start, block.stop)
+        batch, level = self._codes.of(*cells), self._level.of(*cells)
+        n_cells, n_dims = len(batch), landmarks.centres.shape[1]
+        where, size = np.empty((n_cells, n_dims)), np.ones(n_cells)
+        state = np.full(n_cells, -1, dtype=np.int32)
+        for number, frame in enumerate(frames):
+            mine = np.flatnonzero(frame_of[batch] == number)
+            if mine.size:
+                counts = block.counts if mine.size == n_cells else block.counts[mine]
+                where[mine], state[mine], size[mine] = place(
+                    counts, batch[mine], level[mine], axes=self._axes[number].value, frame=frame, landmarks=landmarks
+                )
+        state[~self._stateful[batch] | (np.diff(block.counts.indptr) == 0)] = -1
+        for b, groups in self._groups.value.items():
+            mine = np.flatnonzero(batch == b) if groups.far.any() else np.zeros(0, dtype=np.int64)
+            state[mine[groups.apart(where[mine], state[mine])]] = -1
+        self.parts[block.start] = where.astype(np.float32), state
+        for number, b in enumerate(self._large):
+            compared = (batch == b) & (state >= 0) & self._compared[state, b]
+            if compared.any():
+                kept = np.where(compared, state, np.int32(-1)).astype(np.int32)
+                self.sums[number].add(block.counts, state=kept, batch=np.zeros_like(batch), size=size)
+
+    def merge(self, other: "MapPlacing") -> None:
+        """Take in the cells that another one placed."""
+        self.parts.update(other.parts)
+        for mine, theirs in zip(self.sums, other.sums, strict=True):
+            mine.merge(theirs)
+
+    def finish(self, found: dict[int, MappedBatch]) -> MappedCells:
+        """Put the blocks together, which are let go."""
+        codes, n_dims = self._codes.rows, self._plan.value[2].centres.shape[1]
+        embedding, sample = np.empty((len(codes), n_dims), dtype=np.float32), np.empty(len(codes), dtype=np.int64)
+        for start in sorted(self.parts):
+            where, state = self.parts.pop(start)
+            cells = slice(start, start + len(state))
+            embedding[cells], sample[cells] = where, state
+        members = np.zeros(self._compared.shape, dtype=np.int64)
+        here = np.flatnonzero(sample >= 0)
+        np.add.at(members, (sample[here], codes[here]), 1)
+        return MappedCells(found=found, embedding=embedding, sample=sample, compared=self._compared, members=members)
+
+
+def footing(plan: MapPlan, found: dict[int, MappedBatch]) -> FloatArray:
+    """Log effects by which cells are placed, (n_genes, n_batches): those of the fit, those found, or none."""
+    columns = []
+    for b, k in enumerate(plan.known.tolist()):
+        if k >= 0:
+            columns.append(plan.landmarks.log_delta[:, k])
+        elif b in found and found[b].identifiable:
+            columns.append(found[b].effects.log_delta + plan.reference.gene_shift)
+        else:
+            columns.append(plan.reference.gene_shift)
+    return np.column_stack(columns)
+
+
+def compared_states(plan: MapPlan, found: dict[int, MappedBatch]) -> tuple[BoolArray, BoolArray]:
+    """Tell in which states a batch has counterparts, (n_states, n_batches), and if its cells have states at all."""
+    shape = (plan.landmarks.n_states, len(plan.known))
+    compared, stateful = np.zeros(shape, dtype=bool), np.zeros(shape[1], dtype=bool)
+    for b, k in enumerate(plan.known.tolist()):
+        if k >= 0:
+            compared[:, b] = plan.landmarks.support[:, k]
+            stateful[b] = plan.landmarks.cells[:, k].any()
+        elif b in found:
+            compared[:, b], stateful[b] = found[b].counted, found[b].identifiable
+    return compared, stateful
