@@ -1,5 +1,6 @@
-"""How much memory this process has taken."""
+"""How much memory this process has taken, and giving back what it no longer needs."""
 
+import ctypes
 import sys
 
 _KIBI = 1024
@@ -12,3 +13,15 @@ def peak_bytes() -> float:
     except ImportError:
         return float("nan")
     return float(getrusage(RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else _KIBI)
+
+
+def release() -> None:
+    """Give freed memory back to the system, where the C library can (glibc): it keeps small pieces for later else.
+
+    A pass over many blocks leaves such pieces between those that are still in use, so that the next large array would
+    be taken on top of them.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

@@ -83,6 +83,17 @@ def test_blocks_of_cells_and_genes_change_nothing(logs, batch, monkeypatch):
     np.testing.assert_allclose(state_basis(logs, **options), whole, atol=1e-10)
 
 
+@pytest.mark.parametrize("rows", [N_CELLS, 17])
+def test_axes_of_many_cells_are_those_of_evenly_spaced_ones(logs, batch, monkeypatch, rows):
+    genes = np.arange(N_GENES)
+    monkeypatch.setattr(states_module, "_MOST_CELLS", N_CELLS // 3 + 1)
+    monkeypatch.setattr(states_module, "_ROWS", rows)
+    basis = state_basis(logs, batch=batch, genes=np.ones(N_GENES, dtype=bool), n_dims=3, n_genes=N_GENES)
+    some = log_counts(logs.dense(0, N_CELLS, genes=genes)[::3], batch[::3])
+    expected = state_basis(some, batch=batch[::3], genes=np.ones(N_GENES, dtype=bool), n_dims=3, n_genes=N_GENES)
+    np.testing.assert_allclose(np.abs(basis), np.abs(expected), atol=1e-8)
+
+
 # pseudobulks
 
 

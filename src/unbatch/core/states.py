@@ -13,6 +13,8 @@ from unbatch.core.parallel import in_ranges
 
 _ROWS, _COLUMNS = 2048, 512
 """Cells, and genes, of which products are added to the scatter at a time."""
+_MOST_CELLS = 20_000
+"""Cells by which axes are found; of more, every second, third, ... one."""
 _CELLS_PER_PSEUDOBULK = 30
 _FEWEST, _MOST = 5, 60
 _SMALLEST_PSEUDOBULK = 4
@@ -51,7 +53,7 @@ def state_basis(logs: LogCounts, *, batch: CodeArray, genes: BoolArray, n_dims: 
     n_dims = max(1, min(n_dims, len(chosen) // 4, len(batch) - 1))
     if not chosen.size:
         return np.zeros((logs.n_genes, n_dims))
-    scatter = _products(logs, chosen) - (means[:, chosen] * cells[:, None]).T @ means[:, chosen]
+    scatter = _scatter_within(logs, batch, genes=chosen)
     top = [len(chosen) - n_dims, len(chosen) - 1]
     _, axes = linalg.eigh(scatter, subset_by_index=top, lower=True, overwrite_a=True)
     basis = np.zeros((logs.n_genes, n_dims))
@@ -59,20 +61,30 @@ def state_basis(logs: LogCounts, *, batch: CodeArray, genes: BoolArray, n_dims: 
     return basis
 
 
-def _products(logs: LogCounts, genes: IntArray) -> FloatArray:
-    """Sum the products of the logs of any two genes over cells, (n_chosen, n_chosen); only the lower triangle."""
-    products = np.zeros((len(genes), len(genes)))
+def _scatter_within(logs: LogCounts, batch: CodeArray, *, genes: IntArray) -> FloatArray:
+    """Sum the products of the logs of any two genes, less the means of the batches, (n_chosen, n_chosen).
+
+    Only the lower triangle is right. Of more than `_MOST_CELLS` cells, evenly spaced ones are summed.
+    """
+    every = -(-len(batch) // _MOST_CELLS)
+    products, sums = np.zeros((len(genes), len(genes))), np.zeros((int(batch.max()) + 1, len(genes)))
     strips = [slice(first, first + _COLUMNS) for first in range(0, len(genes), _COLUMNS)]
     pairs = [(mine, theirs) for i, mine in enumerate(strips) for theirs in strips[: i + 1]]
-    for first in range(0, len(logs.batch), _ROWS):
-        part = logs.dense(first, min(first + _ROWS, len(logs.batch)), genes=genes)
+    for first in range(0, len(batch), _ROWS):
+        stop = min(first + _ROWS, len(batch))
+        chosen = slice(-first % every, None, every)
+        part = logs.dense(first, stop, genes=genes)[chosen]
 
         def one(at: int, _: int, part: FloatArray = part) -> None:
             mine, theirs = pairs[at]
             products[mine, theirs] += part[:, mine].T @ part[:, theirs]
 
         in_ranges(one, len(pairs), step=1)
-    return products
+        own = batch[first:stop][chosen]
+        members = sparse.csr_array((np.ones(len(own)), (own, np.arange(len(own)))), shape=(len(sums), len(own)))
+        sums += members @ part
+    cells_of_batch = np.bincount(batch[::every], minlength=len(sums))
+    return products - (sums / np.maximum(cells_of_batch, 1)[:, None]).T @ sums
 
 
 def batch_pseudobulks(

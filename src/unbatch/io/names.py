@@ -42,7 +42,8 @@ def check_gene_names(var: pd.DataFrame, where: str) -> None:
 
 def check_cell_names(obs: pd.DataFrame, where: str) -> None:
     """Warn of cell names that occur more than once. They are used: cells are told apart by position."""
-    repeated = obs.index[obs.index.duplicated()].unique()
+    # an index would keep the table of all names that it makes for this, 35 bytes a cell
+    repeated = obs.index[pd.Series(obs.index).duplicated().to_numpy()].unique()
     if len(repeated):
         warnings.warn(
             f"{where} has {len(repeated)} cell names that occur more than once ({_listed(repeated)}): they are kept, "

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import numpy as np
 from scipy import sparse
 
+from unbatch._memory import release
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
 from unbatch.io.known import PerCell, Shared
 from unbatch.io.source import Block
@@ -16,6 +17,7 @@ Novelty: TypeAlias = Callable[[Counts, CodeArray], FloatArray]
 
 _NOVEL_SHARE = 0.2
 _SLACK = 2.0
+_PARTS_RELEASED = 16
 _GENEROUS, _SPARE = 3.0, 5
 _PILOT_CELLS, _STRETCHES = 4096, 64
 _LARGEST_INT32 = np.iinfo(np.int32).max
@@ -267,6 +269,8 @@ class KeptRows:
             data[at : at + n_new], indices[at : at + n_new] = part.counts.data, part.counts.indices
             indptr[row + 1 : row + n_rows + 1] = part.counts.indptr[1:] + kind(at)
             parts[place] = _NOTHING
+            if place % _PARTS_RELEASED == 0:
+                release()
             row, at = row + n_rows, at + n_new
         return cells, sparse.csr_array((data, indices, indptr), shape=(len(cells), width))
 

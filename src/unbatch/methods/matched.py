@@ -178,6 +178,7 @@ def fit(
             seed=seed,
         )
     del counts  # the largest thing here
+    release()
     _warn_of_unidentifiable(fitted, [batches.levels[code] for code in used])
     placed: Placed | None = None
     divided_out = fitted.effects.log_delta * fitted.tied.identifiable
@@ -196,11 +197,11 @@ def fit(
                     cells=placed.table.cells,
                     sizes=placed.table.exposure,
                 )
-    overlap = placed.overlap if placed else overlap_of_fitted(fitted, compact)
     states: StateEffects | None = None
     if state_specific and placed is not None and placed.table is not None:
         with progress.stage("fitting effects of states"):
             states = effects_of_states(fitted, placed.table)
+    overlap = placed.overlap if placed else overlap_of_fitted(fitted, compact)
     found = _result(
         fitted,
         placed,
@@ -209,7 +210,6 @@ def fit(
         totals=report.counts_per_gene,
         divided_out=divided_out,
     )
-
     if states is None:
         return found
     return replace(found, state_effects=states.among_batches(used, len(batches.levels)))
@@ -226,6 +226,7 @@ def effects_of_states(fitted: MatchedFit, table: StateTable) -> StateEffects:
         support=fitted.support,
         composition=composition,
     )
+
 
 def _novelty(
     source: CountSource, batches: Batches, plan: SketchPlan, *, codes: CodeArray, genes: BoolArray, seed: int
