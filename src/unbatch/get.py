@@ -1,10 +1,17 @@
 """Take results out of an AnnData as tables with names."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from unbatch.slots import EFFECTS, ERRORS, gene_rows, read_record
+from unbatch._check import InputError
+from unbatch.io.source import open_counts
+from unbatch.offsets import cell_offsets, sum_groups
+from unbatch.programmes.result import shrunken_lift
+from unbatch.programmes.slots import held_out_table, read_factors
+from unbatch.slots import EFFECTS, ERRORS, gene_rows, read_record, read_slots
 
 _NORMAL_975 = 1.959963984540054
 
@@ -51,3 +58,176 @@ def batch_effects(adata: AnnData) -> pd.DataFrame:
             "measured": np.asarray(record["measured"], dtype=bool)[gene_rows(adata, record)].ravel(),
         }
     )
+
+
+def factors(adata: AnnData, *, n_genes: int | None = 20, by: str = "lift", key: str = "factors") -> pd.DataFrame:
+    r"""Top genes of each gene programme, one row per factor and gene.
+
+    A gene's *weight* is its share of the counts of the factor; genes that are loud everywhere come first by it. Its
+    *lift* is how many times more of it the factor has than all factors have together,
+
+    .. math:: \frac{N_t \beta_{gt} + 20}{N_t \bar\beta_g + 20}, \qquad
+              \bar\beta_g = \frac{\sum_t N_t \beta_{gt}}{\sum_t N_t},
+
+    with :math:`N_t` the counts of the factor: 20 counts of the mean are added, so that genes with a handful of counts
+    in all do not come first. Lift names what is special about a programme, weight what it consists of.
+
+    Parameters
+    ----------
+    adata
+        Data on which `unbatch.tl.factors` ran, or the file that ``unbatch factors`` wrote.
+    n_genes
+        Genes per factor; None for all. A larger number adds less typical ones.
+    by
+        What genes are ranked by, "lift" or "weight".
+    key
+        The ``key_added`` of `unbatch.tl.factors`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``factor`` (from 1, in the order of the columns of ``varm["factors"]``), ``rank`` (from 1), ``gene``,
+        ``weight`` and ``lift``.
+
+    Raises
+    ------
+    InputError
+        If `adata` holds no programmes, `by` is something else, or `n_genes` is below 1.
+    """
+    record = read_factors(adata, key=key)
+    if by not in ("lift", "weight"):
+        raise InputError(f"by={by!r}: genes are ranked by 'lift' or by 'weight'")
+    if n_genes is not None and n_genes < 1:
+        raise InputError(f"n_genes={n_genes}: give at least 1, or None for all genes")
+    weight = np.asarray(adata.varm[key], dtype=np.float64)
+    lift = shrunken_lift(weight, np.asarray(record["counts"], dtype=np.float64))
+    order = np.argsort(-(lift if by == "lift" else weight), axis=0, kind="stable")[:n_genes]
+    n_rows, n_factors = order.shape
+    row, factor = order.T.ravel(), np.repeat(np.arange(n_factors), n_rows)
+    return pd.DataFrame(
+        {
+            "factor": factor + 1,
+            "rank": np.tile(np.arange(n_rows) + 1, n_factors),
+            "gene": adata.var_names.to_numpy()[row],
+            "weight": weight[row, factor],
+            "lift": lift[row, factor],
+        }
+    )
+
+
+def factor_choice(adata: AnnData, *, key: str = "factors") -> pd.DataFrame:
+    """How well each number of factors that was tried foretells counts that it has not seen.
+
+    Programmes were found without a fifth of the cells, at most 2,000. The counts of these were split at random in two:
+    their activities were fitted to one half, and the other half was compared with what they foretell, by its Poisson
+    deviance. Less is better.
+
+    Parameters
+    ----------
+    adata
+        Data on which `unbatch.tl.factors` ran with several ``n_factors``, or the file that ``unbatch factors`` wrote.
+    key
+        The ``key_added`` of `unbatch.tl.factors`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``n_factors``, ``deviance`` (mean over the held-out cells), ``excess`` (over the best number),
+        ``excess_se`` (its standard error, from the differences within cells) and ``chosen``: the smallest number whose
+        excess is no more than its standard error.
+
+    Raises
+    ------
+    InputError
+        If `adata` holds no programmes, or only one number was tried.
+    """
+    table = held_out_table(read_factors(adata, key=key))
+    if not len(table):
+        raise InputError(
+            "only one number of factors was asked for, and nothing held out: give several, as in "
+            "unbatch.tl.factors(adata, n_factors=[5, 10, 20])"
+        )
+    return table
+
+
+def offsets(
+    adata: AnnData, *, groupby: str | Sequence[str] | None = None, state_specific: bool = False
+) -> pd.DataFrame:
+    r"""Log delta as the offset of a count model, for cells or for their sums over groups (pseudobulks).
+
+    For a cell it is the log delta of its batch, :math:`o_{gj} = \log \delta_{g k(j)}`. For a group p of cells it is the
+    log of their mean effect, weighted by exposures, in which there are no counts of the gene,
+
+    .. math:: o_{gp} = \log \frac{\sum_{j \in p} l_j\, \delta_{g k(j)}}{\sum_{j \in p} l_j}, \qquad
+              l_j = \sum_g Y_{gj} / \delta_{g k(j)},
+
+    so that raw counts have mean :math:`\mu_{gp} L_p e^{o_{gp}}` with :math:`L_p = \sum_{j \in p} l_j`. Give the model
+    raw counts and the offset :math:`o_{gp} + \log L_p`; `pseudobulks` has all three. The offset takes effects for
+    known; their standard errors (`batch_effects`) do not enter.
+
+    Parameters
+    ----------
+    adata
+        Data on which `unbatch.tl.batch_effects` ran; cells or genes may have been taken away since.
+    groupby
+        Column of ``obs``, or several, whose combinations are the groups; None for each cell by itself.
+    state_specific
+        Use the effect of the batch on the cell's own state, ``delta_gk rho_gsk``; needs a fit with
+        ``state_specific=True``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        (n_groups, n_genes) float64, or (n_cells, n_genes) float32: four bytes per cell and gene, dense.
+
+    Raises
+    ------
+    InputError
+        If the effects have not been estimated, a column is missing or has no label for some cells, or values are not
+        counts.
+
+    See Also
+    --------
+    unbatch.get.pseudobulks : The same with counts and exposures.
+    """
+    fit = read_slots(adata)
+    source = open_counts(adata, layer=fit.layer)
+    if groupby is None:
+        table = cell_offsets(source, fit, state_specific=state_specific)
+        return pd.DataFrame(table, index=adata.obs_names, columns=adata.var_names)
+    found = sum_groups(source, fit, _columns(groupby), state_specific=state_specific)
+    return pd.DataFrame(found.log_delta, index=found.obs.index, columns=adata.var_names)
+
+
+def pseudobulks(adata: AnnData, *, groupby: str | Sequence[str], state_specific: bool = False) -> AnnData:
+    """Raw counts summed over groups of cells, with the offset that a count model needs to leave batches out.
+
+    Parameters
+    ----------
+    adata
+        Data on which `unbatch.tl.batch_effects` ran; cells or genes may have been taken away since.
+    groupby
+        Column of ``obs``, or several, whose combinations are the groups. Groups of one batch each (such as donor and
+        cell type) leave the model to judge how donors vary; groups that mix batches have their mean effect.
+    state_specific
+        Use the effect of the batch on the cell's own state; needs a fit with ``state_specific=True``.
+
+    Returns
+    -------
+    AnnData
+        Groups x genes: ``X`` summed raw counts, ``layers["log_delta"]`` the offset (see `offsets`), and in ``obs`` the
+        columns of the groups, ``n_cells`` and ``exposure``, the cells' summed size factors. The offset of a Poisson
+        or negative binomial model is ``log_delta + log(exposure)``.
+
+    Raises
+    ------
+    InputError
+        As `offsets`.
+    """
+    fit = read_slots(adata)
+    found = sum_groups(open_counts(adata, layer=fit.layer), fit, _columns(groupby), state_specific=state_specific)
+    return AnnData(found.counts, obs=found.obs, var=adata.var.copy(), layers={"log_delta": found.log_delta})
+
+
+def _columns(groupby: str | Sequence[str]) -> list[str]:
+    return [groupby] if isinstance(groupby, str) else list(groupby)

@@ -1,4 +1,4 @@
-"""Estimate, from an AnnData to slots of the same AnnData; and test what was estimated."""
+"""Estimate, from an AnnData to slots of the same AnnData; test what was estimated; find gene programmes."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,6 +13,8 @@ from unbatch.io.cluster import DaskDriver
 from unbatch.io.source import open_counts
 from unbatch.methods import DEFAULT_METHOD, MethodOptions
 from unbatch.model import BatchModel
+from unbatch.programmes import FactorOptions, fit_factors
+from unbatch.programmes.slots import write_factors
 from unbatch.ranking import rank_genes
 from unbatch.slots import read_slots, write_slots
 
@@ -217,3 +219,100 @@ def rank_batch_genes(
     (500, True)
     """
     return rank_genes(read_slots(adata), batch=batch, versus=versus)
+
+
+def factors(
+    adata: AnnData,
+    *,
+    n_factors: int | Sequence[int] = 20,
+    n_pseudobulks: int = 1000,
+    adjusted: bool = True,
+    seed: int = 0,
+    key_added: str = "factors",
+    client: "Client | None" = None,
+    progress: bool = False,
+) -> None:
+    r"""Find gene programmes that owe nothing to the batch, and the share of each in every cell.
+
+    .. math:: Y_{gj} \sim \mathrm{Poisson}\Big(\delta_{g k(j)} \sum_t \beta_{gt} \theta_{tj}\Big)
+
+    Programmes :math:`\beta` come from a Poisson factorisation of pseudobulks, groups of cells that are neighbours in
+    ``obsm["X_unbatch"]``, whatever their batch; activities :math:`\theta \ge 0` from a Poisson regression of each
+    cell. In both the effects :math:`\delta` of the fit are offsets: the counts stay as they are. Columns of
+    :math:`\beta` sum to 1, so that :math:`\theta_{tj}` is the number of counts that factor t would have made in
+    cell j in the mean batch (or in the reference), and :math:`\theta_{tj} / \sum_t \theta_{tj}` its share.
+
+    Parameters
+    ----------
+    adata
+        Data on which `unbatch.tl.batch_effects` ran, with all of its cells; genes may have been taken away since.
+    n_factors
+        Number of programmes. More of them split programmes into parts, and find rarer ones. Of several numbers, the
+        smallest is taken that foretells unseen counts as well as any, within a standard error: see
+        `unbatch.get.factor_choice`.
+    n_pseudobulks
+        Most groups of cells; one for every five cells if that is less. More of them tell programmes apart that no
+        group has alone; time and memory (8 bytes x groups x genes) grow in proportion.
+    adjusted
+        False takes all effects for 1, and pools no cells of different batches: what the same factorisation finds in
+        the counts as they are, to compare.
+    seed
+        Start of all random numbers: the same seed gives the same result.
+    key_added
+        Names the slots that are set.
+    client
+        A ``distributed.Client``: the workers of its Dask cluster read the counts, and the result is the same to the
+        bit. `adata` must be backed then. None to read in this process.
+    progress
+        Show bars, if standard error is a terminal.
+
+    Returns
+    -------
+    None
+        These slots are set, with ``key_added`` for "factors":
+
+        ``obsm["X_factors"]``
+            Share of the adjusted counts of each cell that each factor makes, (n_cells, n_factors) float32. Rows sum to
+            1; those of cells without counts are 0. Factors come in falling order of the counts that they make.
+        ``varm["factors"]``
+            Share of each gene in the counts of each factor, (n_genes, n_factors); columns sum to 1.
+        ``uns["unbatch_factors"]``
+            Counts of each factor, parameters, versions, deviance by update, stop reason, number of cells that did not
+            converge, and the deviance of held-out counts if several numbers were tried.
+
+    Raises
+    ------
+    InputError
+        If the effects have not been estimated, or without coordinates of cells (``effects_only``); if cells or labels
+        are not those of the fit; if values are not counts; or if a number of factors is below 1, or more than there are
+        pseudobulks.
+
+    See Also
+    --------
+    unbatch.get.factors : The top genes of each factor.
+    unbatch.get.factor_choice : How well each number of factors foretells unseen counts.
+    unbatch.pl.structure : The shares of all cells as stacked bars.
+
+    References
+    ----------
+    Lee and Seung, Nature 401, 788 (1999); Taddy, AISTATS (2012); Carbonetto et al., Genome Biology 24, 236 (2023).
+
+    Examples
+    --------
+    >>> import unbatch as ub
+    >>> adata = ub.datasets.toy()
+    >>> ub.tl.batch_effects(adata, batch_key="batch")
+    >>> ub.tl.factors(adata, n_factors=5)
+    >>> adata.obsm["X_factors"].shape, adata.varm["factors"].shape
+    ((1000, 5), (500, 5))
+    """
+    fit = read_slots(adata)
+    found = fit_factors(
+        open_counts(adata, layer=fit.layer),
+        fit,
+        n_factors=n_factors,
+        options=FactorOptions(n_pseudobulks=n_pseudobulks, adjusted=adjusted, seed=seed),
+        driver=None if client is None else DaskDriver(client),
+        progress=progress_for(quiet=not progress),
+    )
+    write_factors(adata, found, key=key_added)

@@ -1,6 +1,6 @@
 """Figures: each function draws on the axes it is given, or on a new figure, and returns the axes.
 
-`batch_effects`, `overlap`, `balance` and `embedding` take an AnnData with a fit; the others take arrays.
+`batch_effects`, `overlap`, `balance`, `embedding` and `structure` take an AnnData with a fit; the others take arrays.
 """
 
 from unbatch.pl._batch_means import batch_means
@@ -10,6 +10,7 @@ from unbatch.pl._effects import effects_heatmap, strongest
 from unbatch.pl._fitted import balance, batch_effects, embedding, overlap
 from unbatch.pl._projection import correlation_table
 from unbatch.pl._recovery import effect_against_mean, effect_recovery
+from unbatch.pl._structure import structure, structure_bars
 from unbatch.pl._support import balance_heatmap, support_heatmap
 
 __all__ = [
@@ -27,5 +28,7 @@ __all__ = [
     "embedding",
     "overlap",
     "strongest",
+    "structure",
+    "structure_bars",
     "support_heatmap",
 ]

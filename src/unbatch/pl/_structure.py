@@ -1,0 +1,187 @@
+"""Figure: the share of each gene programme in every cell, as stacked bars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from unbatch._check import InputError
+from unbatch.pl import _style
+from unbatch.programmes.slots import read_factors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
+    from unbatch._types import FloatArray, IntArray
+
+_BARS = 1500
+_HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\")
+_GAP = 0.012
+_MOST_NAMES = 40
+
+
+def structure(
+    adata: AnnData, *, group_by: str | None = None, key: str = "factors", title: str = "", ax: Axes | None = None
+) -> Axes:
+    """Draw the share of each gene programme in every cell as stacked bars; see :func:`structure_bars`.
+
+    Parameters
+    ----------
+    adata
+        Data on which `unbatch.tl.factors` ran, or the file that ``unbatch factors`` wrote.
+    group_by
+        Column of ``obs``: its levels stand side by side, so that programmes that belong to a batch or a cell type are
+        seen at once. None for all cells together.
+    key
+        The ``key_added`` of `unbatch.tl.factors`.
+    title
+        Heads the axes.
+    ax
+        Axes to draw on; a new figure by default.
+
+    Raises
+    ------
+    InputError
+        If `adata` holds no programmes, no such column, or no cell with counts.
+    """
+    read_factors(adata, key=key)
+    if group_by is not None and group_by not in adata.obs:
+        raise InputError(f"obs has no column {group_by!r}; it has {sorted(adata.obs.columns)}")
+    column = None if group_by is None else adata.obs[group_by]
+    levels: Sequence[str] | None = None
+    if isinstance(column, pd.Series) and isinstance(column.dtype, pd.CategoricalDtype):
+        levels = [str(level) for level in column.cat.categories]
+    return structure_bars(
+        np.asarray(adata.obsm[f"X_{key}"], dtype=np.float64),
+        groups=None if column is None else column.astype(str).tolist(),
+        levels=levels,
+        title=title,
+        ax=ax,
+    )
+
+
+def structure_bars(
+    proportions: FloatArray,
+    *,
+    groups: Sequence[str] | None = None,
+    levels: Sequence[str] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw proportions of cells as stacked bars, cells ordered by their dominant factor and by its share.
+
+    Parameters
+    ----------
+    proportions
+        (n_cells, n_factors); rows sum to 1. Rows of 0, of cells without counts, are left out.
+    groups
+        (n_cells,) what stands side by side, as wide as it has cells; None for one group.
+    levels
+        Groups from left to right; sorted by name by default. Those without cells are left out.
+    title
+        Heads the axes.
+    ax
+        Axes to draw on; a new figure by default.
+
+    Returns
+    -------
+    The axes, factors from the bottom in their order. Of more than about 1,500 cells, neighbours in the order share a
+    bar, which shows their mean: a million cells draw as fast as a thousand.
+
+    Raises
+    ------
+    InputError
+        If no cell has any proportion.
+    """
+    kept = np.flatnonzero(proportions.sum(axis=1) > 0)
+    if not kept.size:
+        raise InputError(f"none of {len(proportions)} cells has a share of any factor: there is nothing to draw")
+    shares = proportions[kept]
+    names = np.array(["" if groups is None else groups[cell] for cell in kept.tolist()], dtype=object)
+    order = [level for level in (levels or sorted(set(names.tolist()))) if (names == level).any()]
+    ax = _style.given_or_new_axes(ax, figsize=(7.2, 2.8))
+    styles = _style.category_styles(shares.shape[1])
+    gap = _GAP * len(kept)
+    left, places = 0.0, []
+    for level in order:
+        mine = shares[names == level]
+        edges, heights = _bars(mine[cell_order(mine)], n_bars=max(1, round(_BARS * len(mine) / len(kept))))
+        _draw(ax, left + edges, heights, colours=[colour for colour, _ in styles])
+        places.append(left + len(mine) / 2)
+        left += len(mine) + gap
+    ax.set(xlim=(0, left - gap), ylim=(0, 1), ylabel="share of counts", title=title)
+    if groups is None or len(order) > _MOST_NAMES:
+        ax.set_xticks([])
+        n_groups = "" if groups is None else f" in {len(order)} groups"
+        ax.set_xlabel(f"{len(kept):,} cells{n_groups}, by dominant factor")
+    else:
+        ax.set_xticks(places)
+        _name_groups(ax, order)
+    ax.spines[:].set_visible(False)
+    _legend(ax, [colour for colour, _ in styles])
+    return ax
+
+
+def cell_order(proportions: FloatArray) -> IntArray:
+    """Order cells by their dominant factor, and those of one factor by its falling share, (n_cells,)."""
+    return np.lexsort((-proportions.max(axis=1), proportions.argmax(axis=1)))
+
+
+def _bars(shares: FloatArray, *, n_bars: int) -> tuple[FloatArray, FloatArray]:
+    """Edges (n_bars + 1,) and mean shares (n_bars, n_factors) of runs of cells, nearly equal in length."""
+    edges = np.unique(np.linspace(0, len(shares), min(n_bars, len(shares)) + 1).round().astype(np.int64))
+    means = np.add.reduceat(shares, edges[:-1], axis=0) / np.diff(edges)[:, None]
+    return edges.astype(np.float64), means / means.sum(axis=1, keepdims=True)
+
+
+def _draw(ax: Axes, edges: FloatArray, heights: FloatArray, *, colours: Sequence[str]) -> None:
+    upper = np.vstack([np.zeros(len(heights)), np.cumsum(heights, axis=1).T])
+    upper = np.hstack([upper, upper[:, -1:]])
+    for t, colour in enumerate(colours):
+        ax.fill_between(
+            edges,
+            upper[t],
+            upper[t + 1],
+            step="post",
+            facecolor=colour,
+            hatch=_hatch(t) or None,
+            edgecolor="white" if _hatch(t) else "none",
+            linewidth=0,
+        )
+
+
+def _hatch(factor: int) -> str:
+    """Give factors beyond the eight colours a hatch."""
+    return _HATCHES[(factor // len(_style.COLOURS)) % len(_HATCHES)]
+
+
+def _name_groups(ax: Axes, names: Sequence[str]) -> None:
+    long = max(map(len, names)) * len(names) > 80  # noqa: PLR2004 - letters that fit below the axes
+    ax.tick_params(length=0)
+    for label in ax.set_xticklabels(list(names), fontsize=_style.name_size(len(names))):
+        label.set(rotation=45 if long else 0, ha="right" if long else "center", rotation_mode="anchor")
+
+
+def _legend(ax: Axes, colours: Sequence[str]) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [
+        Patch(facecolor=colour, hatch=_hatch(t) or None, edgecolor="white" if _hatch(t) else "none", linewidth=0)
+        for t, colour in enumerate(colours)
+    ]
+    if len(handles) > _style.MAX_LEGEND:
+        return
+    ax.legend(
+        handles=handles,
+        labels=[f"{t + 1}" for t in range(len(handles))],
+        title="factor",
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        frameon=False,
+        ncols=1 + (len(handles) - 1) // 10,
+    )
