@@ -1,5 +1,6 @@
 """Effects of one new batch, fitted to its sums by state against the rates of a reference, which do not move."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
@@ -119,6 +120,20 @@ class MappedEffects:
     dispersion: FloatArray
     shift: float
     state_residual: FloatArray
+
+    def averaged(self, others: Sequence[FloatArray]) -> Self:
+        r"""Average log delta with that of other fits to the same cells, and widen the errors by how far they differ.
+
+        .. math:: \mathrm{se} \leftarrow \mathrm{se} \sqrt{1 + r}, \qquad
+                  r = \mathrm{mean}_g\; \mathrm{var}(b_g) / \mathrm{se}_g^2
+
+        over genes that the prior does not dominate.
+        """
+        fits = np.stack([self.log_delta, *others])
+        sharp = (self.se < self.prior_sd / 3) & (self.se > 0)
+        between = fits.var(axis=0, ddof=1)
+        extra = float(np.mean(between[sharp] / self.se[sharp] ** 2)) if sharp.any() else 0.0
+        return replace(self, log_delta=fits.mean(axis=0), se=self.se * np.sqrt(1 + extra))
 
 
 def fit_against(

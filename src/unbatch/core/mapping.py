@@ -25,6 +25,7 @@ _WELL_MEASURED = 200
 _COMPOSITION_GENES = 2000
 _CELLS_PER_GROUP, _MOST_GROUPS = 20, 8
 _REACH = 1.5
+_STARTS = 4
 _TINY = 1e-300
 
 
@@ -284,6 +285,7 @@ class _Rounds:
                 composed = True
         assert effects is not None
         assert table is not None
+        effects = average(table, self.reference, measured=self.measured, effects=effects, seed=self.seed)
         identifiable, information = self._judge(table, log_delta[many], many)
         return MappedBatch(
             effects=effects,
@@ -426,6 +428,22 @@ def fit_new(
         ratio = composition_ratio(both, effects, reference.choice, genes=loud, seed=seed)
         ratio = ratio[:, :, 1] / np.maximum(ratio[:, :, 0], _TINY)
     return fit_against(table, reference.rates, measured=measured, composition=ratio, start=start)
+
+
+def average(
+    table: StateTable, reference: Reference, *, measured: BoolArray, effects: MappedEffects, seed: int
+) -> MappedEffects:
+    """Where states are graded, average over several factor models, and widen the errors by how far they differ.
+
+    The factor model behind the correction has several solutions, in which it ends by the luck of its start.
+    """
+    if reference.choice.strength == 0:
+        return effects
+    seeds = np.random.SeedSequence(seed, spawn_key=(19,)).generate_state(_STARTS - 1)
+    others = [
+        fit_new(table, reference, measured=measured, start=effects, composed=True, seed=int(own)) for own in seeds
+    ]
+    return effects.averaged([other.log_delta for other in others])
 
 
 def _group_of(landmarks: Landmarks) -> IntArray:

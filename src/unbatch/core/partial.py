@@ -10,8 +10,8 @@ from unbatch.core.kernels.centres import nearest_centre
 from unbatch.core.parallel import in_ranges
 
 _CELLS = 4096
+_LEAST_NOISE = 1e-6
 _TINY = 1e-300
-MODE = "blup"
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,23 +89,13 @@ class Frame:
         total = spread.mean(axis=0)
         values, vectors = np.linalg.eigh(total - noise * np.eye(n_dims))
         signal = (vectors * np.maximum(values, 0.0)) @ vectors.T
-        noise = max(noise, 1e-6 * float(np.trace(total)) / n_dims, _TINY)
-        if MODE == "blup":
-            left = signal + noise * np.eye(n_dims)
-            weight = left @ np.linalg.inv(seen.T @ seen @ signal + noise * np.eye(n_dims))
-        elif MODE == "lsq":
-            weight = np.linalg.pinv(seen.T @ seen)
-        else:
-            weight = np.eye(n_dims)
-        seen = seen @ weight.T
-        there = (np.asarray(mean_logs, dtype=np.float64).T) @ seen
-        if MODE == "zero":
-            there = centres
+        noise = max(noise, _LEAST_NOISE * float(np.trace(total)) / n_dims, _TINY)
+        own = noise * np.eye(n_dims)
+        seen = seen @ ((signal + own) @ np.linalg.inv(seen.T @ seen @ signal + own)).T
+        there = mean_logs.T.astype(np.float64) @ seen
         share = (rate * (genes & measured)[:, None]).sum(axis=0) / np.maximum(
             (rate * genes[:, None]).sum(axis=0), _TINY
         )
-        if MODE == "zero":
-            share = np.ones_like(share)
         return cls(seen, there, centres - there, np.where(share > 0, share, 1.0), whole=False)
 
     def nearest(self, where: FloatArray, level: CodeArray, centre_level: CodeArray) -> CodeArray:

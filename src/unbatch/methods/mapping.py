@@ -9,7 +9,7 @@ from unbatch._progress import Progress
 from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArray, IntArray
 from unbatch.core.exact_sums import ExactSums
 from unbatch.core.landmarks import Landmarks
-from unbatch.core.mapping import Groups, MappedBatch, MapSettings, Reference, fit_new, map_batch, place
+from unbatch.core.mapping import Groups, MappedBatch, MapSettings, Reference, average, fit_new, map_batch, place
 from unbatch.core.partial import Frame
 from unbatch.core.projection import LogAxes
 from unbatch.io.batches import Batches
@@ -144,6 +144,7 @@ def map_cells(
             composed=True,
             seed=seed,
         )
+        refitted = average(table, plan.reference, measured=plan.measured[:, b], effects=refitted, seed=seed)
         found[b] = found[b].with_effects(refitted)
     return placing.finish(found)
 
