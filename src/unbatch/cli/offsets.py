@@ -1,0 +1,88 @@
+"""``unbatch offsets``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from unbatch._check import InputError
+from unbatch._progress import progress_for
+from unbatch.cli._console import Inputs, Quiet, Verbose, check_output, open_inputs, say, thousands
+
+_SUFFIXES = (".h5ad", ".parquet", ".csv")
+
+
+def offsets(
+    inputs: Inputs,
+    *,
+    model: Annotated[
+        Path, typer.Option("--model", "-m", metavar="OUT.h5ad", help="What `unbatch fit` wrote.", show_default=False)
+    ],
+    groupby: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--groupby",
+            "-g",
+            metavar="COLUMN",
+            help="obs column whose levels are summed over. Repeat it to combine columns.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="SUMS", help="Where to write: .h5ad, .parquet, .csv.", show_default=False
+        ),
+    ],
+    layer: Annotated[
+        str | None,
+        typer.Option(help="Where the raw counts are. (default: where the fit found them)", show_default=False),
+    ] = None,
+    state_specific: Annotated[
+        bool,
+        typer.Option("--state-specific", help="Use the effect on the cell's own state (fit --state-specific)."),
+    ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Sum raw counts over groups of cells, with log delta as offset.
+
+    For differential expression: give a Poisson or negative binomial model (edgeR, DESeq2, statsmodels) the raw counts
+    and the offset log_delta + log(exposure), and it compares groups as if all cells were of one batch. The offset of a
+    group is the log of the mean effect on its cells, weighted by their size factors.
+
+    .h5ad has groups x genes: counts in X, the layer "log_delta", and n_cells and exposure in obs. .csv and .parquet
+    have one row per group and gene.
+
+    Examples
+    --------
+      unbatch offsets cells.h5ad --model fit.h5ad --groupby donor --groupby cell_type --output sums.h5ad
+    """
+    from anndata import AnnData
+
+    from unbatch.io.sink import write_h5ad
+    from unbatch.io.table_file import write_table
+    from unbatch.model import BatchModel
+    from unbatch.offsets import sum_groups
+    from unbatch.slots import writable
+
+    if not groupby:
+        raise InputError("--groupby is missing: give the obs columns whose combinations are the groups, such as donor")
+    check_output(output, [*inputs, model], suffixes=_SUFFIXES)
+    fit = BatchModel.load(model).result
+    source = open_inputs(inputs, layer or fit.layer)
+    progress = progress_for(quiet=quiet, verbose=verbose)
+    found = sum_groups(source, fit, groupby, state_specific=state_specific, progress=progress)
+    if output.suffix == ".h5ad":
+        layers = {"log_delta": found.log_delta}
+        sums = AnnData(found.counts, obs=found.obs, var=writable(source.var), layers=layers)
+        write_h5ad(output, sums, inputs=[*source.paths, model])
+    else:
+        table = found.obs.loc[np.repeat(found.obs.index, source.n_genes)].reset_index(drop=True)
+        table["gene"] = np.tile(source.var.index.to_numpy(), len(found.obs))
+        table["count"], table["log_delta"] = found.counts.ravel().astype(np.int64), found.log_delta.ravel()
+        write_table(output, table, inputs=[*source.paths, model])
+    say(f"Summed {thousands(source.n_cells)} cells into {thousands(len(found.obs))} groups by {', '.join(groupby)}")
+    say(f"Wrote {output} (raw counts, offset log_delta, exposure)")
+    say("Next: fit raw counts with the offset log_delta + log(exposure)")
