@@ -15,8 +15,11 @@ from unbatch.methods import METHODS
 FUNCTIONS = {
     "tl.batch_effects": ub.tl.batch_effects,
     "tl.rank_batch_genes": ub.tl.rank_batch_genes,
+    "tl.factors": ub.tl.factors,
     "pp.adjust_counts": ub.pp.adjust_counts,
     "get.batch_effects": ub.get.batch_effects,
+    "get.factors": ub.get.factors,
+    "get.factor_choice": ub.get.factor_choice,
     "simulate": ub.simulate,
     "simulate_to_file": ub.simulate_to_file,
     "BatchModel": ub.BatchModel,

@@ -16,7 +16,7 @@ import pandas as pd
 from anndata import AnnData
 
 from unbatch._check import InputError
-from unbatch.programmes.result import FactorFit
+from unbatch.programmes.result import HELD_OUT, FactorFit
 
 FORMAT = 1
 """Version of this layout; a reader refuses a newer one."""
@@ -70,4 +70,4 @@ def read_factors(adata: AnnData, *, key: str) -> dict[str, Any]:
 
 def held_out_table(record: dict[str, Any]) -> pd.DataFrame:
     """Give the table of held-out deviances of a record."""
-    return pd.DataFrame({str(name): np.asarray(values) for name, values in record["held_out"].items()})
+    return pd.DataFrame({name: np.asarray(record["held_out"][name]) for name in HELD_OUT})
