@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 METHOD ?= matched
 
-.PHONY: help demo test lint types docs bench bench-accuracy bench-ablation bench-real-data bench-scale clean
+.PHONY: help demo test lint types docs bench bench-accuracy bench-ablation bench-real-data bench-scale bench-integration clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -48,5 +48,14 @@ bench-scale: $(VENV)/.installed  ## time and memory up to a million cells; PEERS
 bench-real-data: $(VENV)/.installed  ## mixing of the batches of the .h5ad files in DATA
 	$(BIN)/python benchmarks/real_data.py --data "$(DATA)" --method $(METHOD)
 
+.venv-%/.installed: benchmarks/integration/%-requirements.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip --disable-pip-version-check -q install -r $<
+	@touch $@
+
+# SCVI=yes makes an environment for scVI and runs it too, which takes hours; CACHE=FOLDER keeps what was computed
+bench-integration: $(VENV)/.installed .venv-peers/.installed $(if $(SCVI),.venv-scvi/.installed)  ## embeddings beside the peers', and probes of over-correction; DATA=FOLDER, SCVI=yes, CACHE=FOLDER
+	$(BIN)/python benchmarks/integration.py --probes --peers-python .venv-peers/bin/python $(if $(SCVI),--scvi-python .venv-scvi/bin/python) $(if $(DATA),--data "$(DATA)") $(if $(CACHE),--cache "$(CACHE)")
+
 clean:  ## remove what make made
-	rm -rf $(VENV) unbatch-demo build dist docs/_build
+	rm -rf $(VENV) .venv-peers .venv-scvi unbatch-demo build dist docs/_build

@@ -32,6 +32,7 @@ class Method:
 METHODS = {
     "pca": Method("PCA, uncorrected", Where.PEERS, random=False),
     "harmony": Method("Harmony", Where.PEERS),
+    "harmony_ridge": Method("Harmony, lambda 1", Where.PEERS),
     "scanorama": Method("Scanorama", Where.PEERS),
     "combat": Method("ComBat", Where.PEERS, random=False),
     "scvi": Method("scVI", Where.SCVI),
@@ -43,7 +44,7 @@ METHODS = {
 """All methods by the name of their file."""
 
 BASELINE = "pca"
-PEERS = ("harmony", "scanorama", "combat", "scvi")
+PEERS = ("harmony", "harmony_ridge", "scanorama", "combat", "scvi")
 OURS = ("unbatch", "adjusted_pca")
 SCORED = (BASELINE, *PEERS, *OURS)
 """Methods that give an embedding: the others give counts, or effects."""
