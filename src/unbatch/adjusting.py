@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,13 @@ class Adjustment:
         if self.options.state_specific:
             states = state_effects_of(fit).of_genes(rows)
             self._states = cell_states(source, fit)
-        self._adjuster = Adjuster(fit.delta[rows], fit.estimated[rows], options=self.options, states=states, genes=rows)
+        self._adjuster = Adjuster(
+            fit.delta[rows],
+            fit.estimated[rows],
+            options=self.options,
+            states=states,
+            genes=gene_numbers(source.var.index),
+        )
         self.capped = np.zeros(source.n_genes, dtype=np.int64)
 
     @property
@@ -192,6 +199,12 @@ def gene_places(source: CountSource, fit: BatchFit) -> IntArray:
             f"{source.var.index[strangers[0]]!r}): leave them out, or fit again with them"
         )
     return np.asarray(rows, dtype=np.int64)
+
+
+def gene_numbers(names: pd.Index) -> IntArray:
+    """Make a number of 48 bits of each gene's name: the same in any selection and order of the genes, (n_genes,)."""
+    digests = (blake2b(str(name).encode(), digest_size=6).digest() for name in names)
+    return np.array([int.from_bytes(digest, "little") for digest in digests], dtype=np.int64)
 
 
 def source_labels(source: CountSource, fit: BatchFit) -> list[str]:

@@ -50,7 +50,7 @@ def adjust_counts(
         the noise of the few counts, further; a smaller one leaves more of them in.
     seed
         Start of the random numbers of ``mode="thin"``. The draw of a count depends on the seed, the place of its cell
-        in `adata` and its gene alone.
+        in `adata` and the name of its gene alone.
     key_added
         Name of the layer that is set.
 

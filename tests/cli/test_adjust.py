@@ -4,6 +4,10 @@ import anndata as ad
 import h5py
 import numpy as np
 import pytest
+from typer.testing import CliRunner
+
+import unbatch as ub
+from unbatch.cli import app
 
 from .conftest import adjusted_by_hand
 
@@ -101,3 +105,100 @@ def test_compression_may_be_chosen(run, h5ad, model, tmp_path, name):
     with h5py.File(path) as file:
         assert file["X/data"].compression == {"lzf": "lzf", "none": None, "auto": "gzip"}[name]
     refused(run("adjust", h5ad, "-m", model, "-o", path, "--compression", "zip"), "'zip'", "'gzip', 'lzf', or none")
+
+
+def test_thinned_counts_are_whole_numbers_the_same_in_both_formats(run, toy, h5ad, model, tmp_path):
+    for name in ("one.h5ad", "two.zarr"):
+        done = run("adjust", h5ad, "-m", model, "-o", tmp_path / name, "--mode", "thin", "--seed", 3)
+        assert done.exit_code == 0, done.output
+        assert "int32, as in the least affected batch of each gene" in done.stdout
+    one, two = ad.read_h5ad(tmp_path / "one.h5ad"), ad.read_zarr(tmp_path / "two.zarr")
+    assert one.X.dtype == two.X.dtype == np.int32
+    assert (one.X != two.X).nnz == 0
+    assert 0 < one.X.sum() < toy.X.sum()
+    record = one.uns["unbatch_adjusted"]
+    assert (record["mode"], int(record["seed"]), record["expressed_in"]) == (
+        "thin",
+        3,
+        "least affected batch of each gene",
+    )
+    adata = ad.read_h5ad(model)
+    adata.X = toy.X
+    ub.pp.adjust_counts(adata, mode="thin", seed=3)
+    np.testing.assert_array_equal(one.X.toarray(), adata.layers["adjusted"].toarray())
+
+
+def test_library_sizes_are_kept(run, toy, h5ad, model, tmp_path):
+    assert run("adjust", h5ad, "-m", model, "-o", tmp_path / "out.h5ad", "--keep-library-size").exit_code == 0
+    np.testing.assert_allclose(ad.read_h5ad(tmp_path / "out.h5ad").X.sum(axis=1), toy.X.sum(axis=1), rtol=1e-6)
+
+
+def test_the_cap_is_told(run, toy, h5ad, model, tmp_path):
+    done = run("adjust", h5ad, "-m", model, "-o", tmp_path / "out.h5ad", "--max-factor", 1.2)
+    (line,) = [line for line in done.stdout.splitlines() if "met the cap of 1.2" in line]
+    out = ad.read_h5ad(tmp_path / "out.h5ad")
+    record, by_hand = out.uns["unbatch_adjusted"], adjusted_by_hand(toy, model)
+    beyond = by_hand > 1.2 * toy.X.toarray()
+    assert record["capped_counts"] == beyond.sum() > 0
+    assert line.startswith(f"  {beyond.sum():,} counts of {beyond.any(axis=0).sum()} genes")
+    np.testing.assert_allclose(out.X.toarray(), np.minimum(by_hand, 1.2 * toy.X.toarray()), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--mode", "magic"], ("no mode 'magic'", "'scale' or 'thin'")),
+        (["--mode", "thin", "--keep-library-size"], ("can only take counts away",)),
+        (["--max-factor", "0"], ("max_factor is 0.0",)),
+        (["--seed", "-1"], ("seed is -1",)),
+        (["--state-specific"], ("no effects of states", "unbatch fit --state-specific")),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_anything_is_written(run, h5ad, model, flags, words):
+    output = model.parent / "out.h5ad"
+    refused(run("adjust", h5ad, "-m", model, "-o", output, *flags), *words)
+    assert not output.exists()
+
+
+@pytest.fixture(scope="module")
+def state_model(h5ad, tmp_path_factory):
+    """A fit that was asked for effects of states, with some planted."""
+    path = tmp_path_factory.mktemp("states") / "fit.h5ad"
+    done = CliRunner().invoke(app, ["fit", str(h5ad), "-b", "batch", "--state-specific", "-o", str(path)])
+    assert done.exit_code == 0, done.output
+    assert "effects of a batch differ from state to state by x or / 1.0" in done.stdout
+    adata = ad.read_h5ad(path)
+    states = adata.uns["unbatch"]["state_effects"]
+    states["steps"] = np.random.default_rng(0).integers(-100, 101, states["steps"].shape).astype(np.int8)
+    states["unit"] = 0.005
+    adata.write_h5ad(path)
+    return path
+
+
+def test_effects_of_states_are_taken_out_of_the_cells_of_the_fit_in_any_order(run, toy, h5ad, state_model, tmp_path):
+    done = run("adjust", h5ad, "-m", state_model, "-o", tmp_path / "out.h5ad", "--state-specific")
+    assert done.exit_code == 0, done.output
+    whole = ad.read_h5ad(tmp_path / "out.h5ad").X.toarray()
+    adata = ad.read_h5ad(state_model)
+    adata.X = toy.X
+    ub.pp.adjust_counts(adata, state_specific=True)
+    np.testing.assert_array_equal(whole, adata.layers["adjusted"].toarray())
+    assert np.abs(whole - adjusted_by_hand(toy, state_model)).max() > 0.1
+    some = np.array([100, 4, 50])
+    toy[some].copy().write_h5ad(tmp_path / "some.h5ad")
+    done = run("adjust", tmp_path / "some.h5ad", "-m", state_model, "-o", tmp_path / "part.h5ad", "--state-specific")
+    assert done.exit_code == 0, done.output
+    np.testing.assert_array_equal(ad.read_h5ad(tmp_path / "part.h5ad").X.toarray(), whole[some])
+
+
+def test_the_state_of_other_cells_is_not_known(run, toy, state_model, tmp_path):
+    other = toy[:20].copy()
+    other.obs_names = [f"new_{name}" for name in other.obs_names[:5]] + other.obs_names[5:].tolist()
+    other.write_h5ad(tmp_path / "in.h5ad")
+    done = run("adjust", tmp_path / "in.h5ad", "-m", state_model, "-o", tmp_path / "out.h5ad", "--state-specific")
+    refused(done, "5 of 20 cells", "not part of the fit", "without state_specific")
+    moved = toy[:20].copy()
+    moved.obs["batch"] = moved.obs["batch"].map({"batch_1": "batch_2", "batch_2": "batch_1"}).astype(str)
+    moved.write_h5ad(tmp_path / "in.h5ad")
+    done = run("adjust", tmp_path / "in.h5ad", "-m", state_model, "-o", tmp_path / "out.h5ad", "--state-specific")
+    refused(done, "20 of 20 cells", "another batch there")

@@ -106,8 +106,8 @@ class Adjuster:
     states
         Effects of states, (n_states, n_batches, n_genes); None for none.
     genes
-        (n_genes,) number of each gene in the random stream, by which some of the genes are thinned as all of them;
-        None for their position.
+        (n_genes,) number of each gene in the random stream, below 2^48, by which some of the genes are thinned as all
+        of them; None for their position.
 
     Raises
     ------

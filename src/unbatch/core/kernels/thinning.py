@@ -10,13 +10,13 @@ from unbatch.core.kernels._compile import compiled
 _ROUNDS = 10
 _FIRST_FACTOR, _SECOND_FACTOR = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _FIRST_STEP, _SECOND_STEP = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
-_LOW, _HALF, _SPARE = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(11)
+_LOW, _HALF, _DRAWS, _SPARE = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(16), np.uint64(11)
 _FEW, _SURE = 10.0, 0.07
 _UNIT = 2.0**-53
 
 
 def _philox(cell: np.uint64, gene: np.uint64, draw: np.uint64, seed: np.uint64) -> tuple[np.uint64, np.uint64]:
-    # Philox4x32-10 (Salmon et al. 2011, SC11): the counter is (cell: 64 bits, gene: 32, draw: 32), the key the seed.
+    # Philox4x32-10 (Salmon et al. 2011, SC11): the counter is (cell: 64 bits, gene: 32, draw: 32), the key is the seed.
     a, b, c, d = cell & _LOW, cell >> _HALF, gene, draw
     key, other = seed & _LOW, seed >> _HALF
     for _ in range(_ROUNDS):
@@ -31,9 +31,11 @@ philox = compiled(_philox)
 
 
 def _binomial(n: int, p: float, cell: np.uint64, gene: np.uint64, seed: np.uint64) -> int:
-    # 0 < p < 1. By inversion where few are expected on the rarer side, else by transformed rejection (BTRS: Hormann
-    # 1993, J. Stat. Comput. Simul. 46:101-110), whose time does not grow with n.
-    first, second = philox(cell, gene, np.uint64(0), seed)
+    # 0 < p < 1. gene: 48 bits, so that 16 are left for the number of the draw. By inversion where few are expected on
+    # the rarer side, else by transformed rejection (BTRS: Hormann 1993, J. Stat. Comput. Simul. 46:101-110), whose time
+    # does not grow with n.
+    name, other = gene & _LOW, (gene >> _HALF) << _DRAWS
+    first, second = philox(cell, name, other, seed)
     u = (float(first >> _SPARE) + 0.5) * _UNIT
     if n == 1:
         return 1 if u < p else 0
@@ -68,7 +70,7 @@ def _binomial(n: int, p: float, cell: np.uint64, gene: np.uint64, seed: np.uint6
             if height <= top - math.lgamma(k + 1.0) - math.lgamma(n - k + 1.0) + (k - mode) * log_odds:
                 break
         draw += 1
-        first, second = philox(cell, gene, np.uint64(draw), seed)
+        first, second = philox(cell, name, other | np.uint64(draw), seed)
         u = (float(first >> _SPARE) + 0.5) * _UNIT
     return k if rare == p else n - k
 
