@@ -51,17 +51,25 @@ _find_active = compiled(_find_active)
 
 
 def _curvature(
-    values: FloatArray, rows: FloatArray, means: FloatArray, total: float, active: IntArray, hessian: FloatArray
+    values: FloatArray,
+    rows: FloatArray,
+    means: FloatArray,
+    total: float,
+    active: IntArray,
+    packed: FloatArray,
+    hessian: FloatArray,
 ) -> None:
-    # Second derivatives of -sum(Y log mean) / total. active: (n,). hessian: (n, n), written.
+    # Second derivatives of -sum(Y log mean) / total. active: (n,). packed: (n,), scratch. hessian: (n, n), written.
     n = active.size
     hessian[:] = 0.0
     for i in range(values.size):
         row, weight = rows[i], values[i] / (total * means[i] * means[i])
         for a in range(n):
-            pull, here = weight * row[active[a]], hessian[a]
+            packed[a] = row[active[a]]
+        for a in range(n):
+            pull, here = weight * packed[a], hessian[a]
             for b in range(a + 1):
-                here[b] += pull * row[active[b]]
+                here[b] += pull * packed[b]
     for a in range(n):
         hessian[a, a] += _RIDGE
         for b in range(a):
@@ -184,7 +192,7 @@ def _fit_shares(
             likelihood = _slopes(values, rows, share, means, total, slope)
         if step >= _EM_STEPS:
             n = _find_active(share, slope, active)
-            _curvature(values, rows, means, total, active[:n], hessian[:n, :n])
+            _curvature(values, rows, means, total, active[:n], target[:n], hessian[:n, :n])
             _newton_target(share, slope, active[:n], hessian[:n, :n], target)
             if _climb(values, rows, share, target, slope, likelihood, total, mixed):
                 continue
