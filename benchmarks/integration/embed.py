@@ -32,7 +32,11 @@ def main(path: str) -> None:
             error.write_text(traceback.format_exc())
             print(f"{job['method']} failed on {job['data']}: {error}", file=sys.stderr, flush=True)
             continue
-        print(f"{output.parent.name}: {output.stem}: {seconds:.1f} s", file=sys.stderr, flush=True)
+        print(
+            f"{output.parent.parent.name}/{output.parent.name}: {output.stem}: {seconds:.1f} s",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _run(job: dict[str, Any], output: Path) -> float:

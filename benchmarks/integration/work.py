@@ -88,8 +88,9 @@ def seeds_of(method: str, seeds: Sequence[int]) -> Sequence[int]:
 def embed(tasks: Iterable[Task], pythons: Pythons) -> None:
     """Compute what is missing, each method by its own Python, a method that others build on first."""
     wanted = list(dict.fromkeys(tasks))
-    first = [Task(task.data, before, task.seed) for task in wanted if (before := METHODS[task.method].after)]
-    for group in (first, wanted):
+    lacking = [task for task in wanted if not task.output.exists()]
+    first = [Task(task.data, before, task.seed) for task in lacking if (before := METHODS[task.method].after)]
+    for group in (list(dict.fromkeys(first)), lacking):
         for where in Where:
             python = pythons.of(where)
             missing = [task for task in group if METHODS[task.method].where is where and not task.output.exists()]

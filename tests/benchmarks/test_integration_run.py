@@ -108,9 +108,10 @@ def test_ours_run_here_and_new_code_gives_new_results(problem, stand_in, monkeyp
     assert found["note"].tolist() == ["", ""]
     task = work.Task(problem.path, "unbatch", 0)
     assert np.load(task.output).shape[0] == 200
-    versions = json.loads(task.output.with_suffix(".json").read_text())["versions"]
+    versions = json.loads(task.input.with_suffix(".json").read_text())["versions"]
     assert "unbatch" in versions
-    counts = anndata.read_h5ad(work.Task(problem.path, "adjusted_pca", 0).input)
+    counts = anndata.read_h5ad(work.Task(problem.path, "adjusted_pca", 0).input)  # of the same fit
+    np.testing.assert_array_equal(counts.obsm["X_unbatch"], np.load(task.output))
     assert (counts.X.toarray() > 0).sum() == (anndata.read_h5ad(problem.path).X.toarray() > 0).sum()
     before = task.output
     monkeypatch.setattr(work, "_digest", ["changed"])

@@ -36,10 +36,10 @@ METHODS = {
     "scanorama": Method("Scanorama", Where.PEERS),
     "combat": Method("ComBat", Where.PEERS, random=False),
     "scvi": Method("scVI", Where.SCVI),
-    "unbatch": Method("X_unbatch", Where.OURS),
-    "adjusted": Method("adjusted counts", Where.OURS, suffix=".h5ad"),
-    "adjusted_pca": Method("PCA of adjusted counts", Where.PEERS, after="adjusted"),
-    "split_effects": Method("effects between halves of a batch", Where.OURS, suffix=".csv"),
+    "fitted": Method("fit", Where.OURS, suffix=".h5ad"),
+    "unbatch": Method("X_unbatch", Where.OURS, after="fitted"),
+    "adjusted_pca": Method("PCA of adjusted counts", Where.PEERS, after="fitted"),
+    "split_effects": Method("effects between halves of a batch", Where.OURS, after="fitted", suffix=".csv"),
 }
 """All methods by the name of their file."""
 
