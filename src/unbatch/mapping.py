@@ -205,7 +205,11 @@ def _plan(source: CountSource, fit: BatchFit, batches: Batches, landmarks: Landm
             noise=landmarks.noise,
         )
         frames.append(replace(frame, basis=_of_genes(frame.basis, rows)))
-    here = replace(landmarks, log_delta=_of_genes(landmarks.log_delta, rows))
+    here = replace(
+        landmarks,
+        log_delta=_of_genes(landmarks.log_delta, rows),
+        mean_logs=_of_genes(landmarks.mean_logs.astype(np.float64), rows).astype(np.float32),
+    )
     reference = Reference(
         landmarks=here,
         rates=rates.of_genes(rows),

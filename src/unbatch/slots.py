@@ -119,6 +119,12 @@ def _read_states(record: Mapping[str, Any], rows: IntArray) -> StateEffects:
     return StateEffects(steps, float(record["unit"]), float(record["sd"])).of_genes(rows)
 
 
+def _check_parts(record: Mapping[str, Any], name: str, kind: type[Landmarks | MappedOnto], where: str) -> None:
+    lost = [f"uns['unbatch']['{name}']['{field.name}']" for field in fields(kind) if field.name not in record[name]]
+    if lost:
+        raise InputError(f"{where} holds only a part of a fit, missing {', '.join(lost)}: fit again")
+
+
 def _read_landmarks(record: Mapping[str, Any], rows: IntArray) -> Landmarks:
     arrays = {name: np.asarray(record[name]) for name in record if name not in ("scale", "noise", "level_names")}
     by_gene = {name: array[rows] if name in _LANDMARKS_BY_GENE else array for name, array in arrays.items()}
@@ -182,6 +188,9 @@ def read_slots(adata: AnnData, *, where: str = "this AnnData") -> BatchFit:
     rows = gene_rows(adata, record, where=where)
     genes = {name: np.asarray(record[name])[rows] for name in _BY_GENE}
     placed = _is_placed(record)
+    for name, kind in ((_LANDMARKS, Landmarks), (_MAPPED_ONTO, MappedOnto)):
+        if name in record:
+            _check_parts(record, name, kind, where)
     return BatchFit(
         log_delta=np.asarray(adata.varm[EFFECTS], dtype=np.float64),
         se=np.asarray(adata.varm[ERRORS], dtype=np.float64),

@@ -7,24 +7,25 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
-from unbatch.core.clustering import k_means
 from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, composition_ratio
 from unbatch.core.effects import Effects
 from unbatch.core.identifiability import judge_batches
 from unbatch.core.landmarks import Landmarks
 from unbatch.core.linking import link_pseudobulks
+from unbatch.core.log_counts import LogCounts
 from unbatch.core.mapped_effects import MappedEffects, Rates, fit_against
-from unbatch.core.partial import Frame, nearest_of
+from unbatch.core.novel_groups import Groups
+from unbatch.core.partial import Frame
 from unbatch.core.projection import LogAxes
 from unbatch.core.state_table import StateTable, group_sums
-from unbatch.core.states import batch_pseudobulks
+from unbatch.core.states import batch_pseudobulks, state_basis
 
 StopReason: TypeAlias = Literal["converged", "max_rounds", "nothing shared"]
 
 _WELL_MEASURED = 200
 _COMPOSITION_GENES = 2000
-_CELLS_PER_GROUP, _MOST_GROUPS = 20, 8
-_REACH = 1.5
+_GROUPING_ROUNDS = 5
+_OWN_AXES, _LEAST_OWN = 10, 0.1
 _STARTS = 4
 _TINY = 1e-300
 
@@ -101,57 +102,6 @@ def place(
     where = axes.project(counts, batch, scale=landmarks.scale, size=size)
     state = frame.nearest(where, level, landmarks.level)
     return frame.moved(where, state), state, size
-
-
-@dataclass(frozen=True, eq=False)
-class Groups:
-    """Cells of a new batch within each state, in a few groups, of which some are of a kind that the state has not.
-
-    Attributes
-    ----------
-    centres
-        (n_groups, n_dims) mean coordinates.
-    state
-        (n_groups,) state of the cells.
-    far
-        (n_groups,) whether the group lies farther from the state than is usual for single cells of it.
-    """
-
-    centres: FloatArray
-    state: CodeArray
-    far: BoolArray
-
-    @classmethod
-    def none(cls, landmarks: Landmarks) -> Self:
-        """Have no groups."""
-        n_dims = landmarks.centres.shape[1]
-        return cls(np.zeros((0, n_dims)), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=bool))
-
-    @classmethod
-    def of(cls, where: FloatArray, state: CodeArray, *, landmarks: Landmarks, seed: int) -> Self:
-        """Group the cells of each state and see which groups lie apart."""
-        centres, states, far = [], [], []
-        radius2 = np.einsum("sdd->s", landmarks.spread)
-        for s in np.unique(state[state >= 0]):
-            mine = where[state == s]
-            wanted = int(np.clip(len(mine) // _CELLS_PER_GROUP, 1, _MOST_GROUPS))
-            code = k_means(mine, wanted, seed=seed) if wanted > 1 else np.zeros(len(mine), dtype=np.int32)
-            for group in np.unique(code):
-                centre = mine[code == group].mean(axis=0)
-                distance2 = float(((centre - landmarks.centres[s]) ** 2).sum())
-                chance = radius2[s] / int((code == group).sum())
-                centres.append(centre)
-                states.append(s)
-                far.append(distance2 - chance > _REACH**2 * radius2[s])
-        if not centres:
-            return cls.none(landmarks)
-        return cls(np.array(centres), np.array(states, dtype=np.int32), np.array(far))
-
-    def apart(self, where: FloatArray, state: CodeArray) -> BoolArray:
-        """Tell which cells are of a group that lies apart, (n_cells,)."""
-        if not self.far.any():
-            return np.zeros(len(state), dtype=bool)
-        return np.asarray(np.append(self.far, False)[nearest_of(where, state, self.centres, self.state)])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -264,13 +214,16 @@ class _Rounds:
         many = judged > min(_WELL_MEASURED, float(np.quantile(judged[judged > 0], 0.75)) if judged.any() else 0.0)
         log_delta, effects = start, None
         counted, groups, composed = np.zeros(landmarks.n_states, dtype=bool), Groups.none(landmarks), False
+        own = self._own_axes(start)
         changes: list[float] = []
         stop: StopReason = "max_rounds"
         table: StateTable | None = None
-        for _ in range(self.settings.max_rounds):
+        for number in range(self.settings.max_rounds):
             where, state, size = self._place(log_delta)
-            groups = Groups.of(where, state, landmarks=landmarks, seed=self.seed)
-            state = np.where(groups.apart(where, state), np.int32(-1), state)
+            beside = self._beside(own, log_delta, size)
+            if number < _GROUPING_ROUNDS:  # later, cells that change between groups would keep the effects moving
+                groups = Groups.of(np.hstack([where, beside]), state, own=own, landmarks=landmarks, seed=self.seed)
+            state = np.where(groups.apart(where, beside, state), np.int32(-1), state)
             counted = self._comparable(where, state)
             table = self._table(state, size, counted)
             effects = fit_new(
@@ -303,6 +256,22 @@ class _Rounds:
         return place(
             self.counts, self._one, self.level, axes=axes, frame=self.frame, landmarks=self.reference.landmarks
         )
+
+    def _own_axes(self, log_delta: FloatArray) -> FloatArray:
+        """Find directions in which cells of the batch differ and those of the reference do not, (n_genes, n_dims)."""
+        _, _, size = self._place(log_delta)
+        footing, basis = (log_delta + self.reference.gene_shift)[:, None], self.frame.basis
+        genes = np.asarray(np.any(basis != 0, axis=1) & self.measured)
+        scale = self.reference.landmarks.scale
+        logs = LogCounts(self.counts, self._one, footing, self.reference.genes, size, scale)
+        axes = state_basis(logs, batch=self._one, genes=genes, n_dims=_OWN_AXES, n_genes=int(genes.sum()))
+        left, values, _ = np.linalg.svd(axes - basis @ np.linalg.lstsq(basis, axes, rcond=None)[0], full_matrices=False)
+        return np.asarray(left[:, values > _LEAST_OWN])
+
+    def _beside(self, own: FloatArray, log_delta: FloatArray, size: FloatArray) -> FloatArray:
+        footing = (log_delta + self.reference.gene_shift)[:, None]
+        axes = LogAxes.of(own, log_delta=footing, genes=self.reference.genes)
+        return axes.project(self.counts, self._one, scale=self.reference.landmarks.scale, size=size)
 
     def _first_effects(self) -> FloatArray:
         """Link pseudobulks of the batch to the states of the reference."""

@@ -9,7 +9,7 @@ from unbatch._progress import Progress
 from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArray, IntArray
 from unbatch.core.exact_sums import ExactSums
 from unbatch.core.landmarks import Landmarks
-from unbatch.core.mapping import Groups, MappedBatch, MapSettings, Reference, average, fit_new, map_batch, place
+from unbatch.core.mapping import MappedBatch, MapSettings, Reference, average, fit_new, map_batch, place
 from unbatch.core.partial import Frame
 from unbatch.core.projection import LogAxes
 from unbatch.io.batches import Batches
@@ -212,7 +212,15 @@ class MapPlacing:
             Shared(LogAxes.of(frame.basis, log_delta=log_delta, genes=plan.reference.genes)) for frame in plan.frames
         ]
         self._plan = Shared((tuple(plan.frames), plan.frame_of, plan.landmarks))
-        self._groups: Shared[dict[int, Groups]] = Shared({b: batch.groups for b, batch in found.items()})
+        self._scale = plan.landmarks.scale
+        genes = plan.reference.genes
+        self._groups = Shared(
+            {
+                b: (batch.groups, LogAxes.of(batch.groups.own, log_delta=log_delta[:, [b]], genes=genes))
+                for b, batch in found.items()
+                if batch.identifiable and batch.groups.far.any()
+            }
+        )
         self._large = tuple(large)
         self.sums = [ExactSums(len(log_delta), (plan.landmarks.n_states, 1)) for _ in large]
         self.parts: dict[int, tuple[Float32Array, CodeArray]] = {}
@@ -233,9 +241,12 @@ class MapPlacing:
                     counts, batch[mine], level[mine], axes=self._axes[number].value, frame=frame, landmarks=landmarks
                 )
         state[~self._stateful[batch] | (np.diff(block.counts.indptr) == 0)] = -1
-        for b, groups in self._groups.value.items():
-            mine = np.flatnonzero(batch == b) if groups.far.any() else np.zeros(0, dtype=np.int64)
-            state[mine[groups.apart(where[mine], state[mine])]] = -1
+        for b, (groups, axes) in self._groups.value.items():
+            mine = np.flatnonzero((batch == b) & (state >= 0))
+            if mine.size:
+                one = np.zeros(len(mine), dtype=np.int32)
+                beside = axes.project(block.counts[mine], one, scale=self._scale, size=size[mine])
+                state[mine[groups.apart(where[mine], beside, state[mine])]] = -1
         self.parts[block.start] = where.astype(np.float32), state
         for number, b in enumerate(self._large):
             compared = (batch == b) & (state >= 0) & self._compared[state, b]

@@ -1,0 +1,137 @@
+"""``unbatch map``: writes what Python gives, says what was done, refuses with one line and exit code 2."""
+
+import anndata as ad
+import h5py
+import numpy as np
+import pytest
+
+import unbatch as ub
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return ub.simulate(
+        n_cells=1200, n_genes=300, n_batches=4, n_types=4, composition=3.0, log_delta_sd=0.5, median_depth=900, seed=1
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(cells, tmp_path_factory):
+    path = tmp_path_factory.mktemp("map")
+    batch = cells.obs["batch"].to_numpy()
+    cells[batch != "batch_4"].copy().write_h5ad(path / "old.h5ad")
+    cells[np.isin(batch, ["batch_1", "batch_4"])].copy().write_h5ad(path / "new.h5ad")
+    return path
+
+
+@pytest.fixture
+def fitted(run, folder):
+    if not (folder / "fit.h5ad").exists():
+        assert run("fit", folder / "old.h5ad", "-b", "batch", "-o", folder / "fit.h5ad").exit_code == 0
+    return folder / "fit.h5ad"
+
+
+def refused(done, *words):
+    assert done.exit_code == 2
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in errors[0]
+
+
+def test_it_writes_what_python_gives_and_says_what_is_next(run, folder, fitted, tmp_path):
+    done = run("map", folder / "new.h5ad", "--model", fitted, "--output", tmp_path / "mapped.h5ad")
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("Mapped ")
+    assert "1 batch ('batch_1') of the model" in lines[1]
+    assert "1 new batch ('batch_4'), with effects relative to the mean over batches" in lines[2]
+    assert lines[-2] == f"Wrote {tmp_path / 'mapped.h5ad'}"
+    assert lines[-1].startswith("Next: unbatch adjust ")
+    expected = ub.BatchModel.load(fitted).map(folder / "new.h5ad").result
+    written = ub.BatchModel.load(tmp_path / "mapped.h5ad").result
+    for slot in ("log_delta", "se", "embedding", "sample", "overlap"):
+        np.testing.assert_array_equal(getattr(written, slot), getattr(expected, slot))
+    assert written.mapped_onto == expected.mapped_onto
+
+
+def test_what_was_mapped_can_be_adjusted(run, folder, fitted, tmp_path):
+    run("map", folder / "new.h5ad", "-m", fitted, "-o", tmp_path / "mapped.h5ad")
+    done = run("adjust", folder / "new.h5ad", "-m", tmp_path / "mapped.h5ad", "-o", tmp_path / "adjusted.h5ad")
+    assert done.exit_code == 0, done.stderr
+    adjusted, new = ad.read_h5ad(tmp_path / "adjusted.h5ad"), ad.read_h5ad(folder / "new.h5ad")
+    labels = new.obs["batch"].to_numpy()
+
+    def apart(counts):
+        rates = [np.asarray(counts[labels == name].mean(axis=0)).ravel() for name in ("batch_1", "batch_4")]
+        loud = np.minimum(*rates) > 0.5
+        return np.std(np.log(rates[1][loud] / rates[0][loud]))
+
+    assert apart(adjusted.X) < 0.6 * apart(new.X)
+
+
+def test_the_batch_may_have_another_name(run, folder, fitted, tmp_path):
+    new = ad.read_h5ad(folder / "new.h5ad")
+    new.obs["donor"] = "d9"
+    del new.obs["batch"]
+    new.write_h5ad(tmp_path / "in.h5ad")
+    refused(run("map", tmp_path / "in.h5ad", "-m", fitted, "-o", tmp_path / "out.h5ad"), "no obs column 'batch'")
+    done = run("map", tmp_path / "in.h5ad", "-m", fitted, "-b", "donor", "-o", tmp_path / "out.h5ad")
+    assert done.exit_code == 0, done.stderr
+    assert ub.BatchModel.load(tmp_path / "out.h5ad").result.batches == ("d9",)
+
+
+def test_a_model_of_an_older_version_is_refused(run, folder, fitted, tmp_path):
+    (tmp_path / "old.h5ad").write_bytes(fitted.read_bytes())
+    with h5py.File(tmp_path / "old.h5ad", "a") as file:
+        del file["uns/unbatch/landmarks"]
+    refused(
+        run("map", folder / "new.h5ad", "-m", tmp_path / "old.h5ad", "-o", tmp_path / "out.h5ad"),
+        "fit again with this version",
+    )
+    assert not (tmp_path / "out.h5ad").exists()
+
+
+def test_a_damaged_model_is_refused(run, folder, fitted, tmp_path):
+    (tmp_path / "bad.h5ad").write_bytes(fitted.read_bytes())
+    with h5py.File(tmp_path / "bad.h5ad", "a") as file:
+        del file["uns/unbatch/landmarks/centres"]
+    refused(
+        run("map", folder / "new.h5ad", "-m", tmp_path / "bad.h5ad", "-o", tmp_path / "out.h5ad"),
+        "uns['unbatch']['landmarks']['centres']",
+        "fit again",
+    )
+
+
+def test_wrong_use_is_refused(run, folder, fitted, tmp_path):
+    new, out = folder / "new.h5ad", tmp_path / "out.h5ad"
+    refused(run("map", new, "-m", tmp_path / "none.h5ad", "-o", out), "there is no file")
+    refused(run("map", new, "-m", new, "-o", out), "holds no batch effects")
+    refused(run("map", new, "-m", fitted, "-o", new), "is also an input")
+    refused(run("map", new, "-m", fitted, "-o", fitted), "is also an input")
+    refused(run("map", new, "-m", fitted, "-o", tmp_path / "out.txt"), "must end in .h5ad")
+    strange = ad.read_h5ad(new)
+    strange.var_names = [f"ENSG{gene}" for gene in range(strange.n_vars)]
+    strange.write_h5ad(tmp_path / "in.h5ad")
+    refused(run("map", tmp_path / "in.h5ad", "-m", fitted, "-o", out), "no gene", "known to the model")
+    strange = ad.read_h5ad(new)
+    strange.X = strange.X.astype(np.float64) / 2
+    strange.write_h5ad(tmp_path / "in.h5ad")
+    refused(run("map", tmp_path / "in.h5ad", "-m", fitted, "-o", out), "counts")
+    assert not out.exists()
+
+
+def test_a_model_without_states_is_refused(run, folder, tmp_path):
+    done = run("fit", folder / "old.h5ad", "-b", "batch", "--method", "concept", "-o", tmp_path / "fit.h5ad")
+    assert done.exit_code == 0
+    refused(
+        run("map", folder / "new.h5ad", "-m", tmp_path / "fit.h5ad", "-o", tmp_path / "out.h5ad"),
+        "method 'concept' keeps no states",
+    )
+
+
+def test_it_is_in_the_help(run):
+    assert "unbatch map new.h5ad" in run("map", "--help").stdout
+    assert " map " in run("--help").stdout
