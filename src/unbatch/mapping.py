@@ -9,21 +9,18 @@ import pandas as pd
 from unbatch._check import InputError, InputWarning
 from unbatch._memory import peak_bytes
 from unbatch._progress import Progress, Stopwatch
-from unbatch._types import CodeArray, FloatArray, IntArray
+from unbatch._types import FloatArray, IntArray
 from unbatch.adjusting import source_labels
 from unbatch.assembly import library_versions
-from unbatch.core.composition import CompositionChoice
 from unbatch.core.contrasts import centred_errors
 from unbatch.core.convention import weighted_median
-from unbatch.core.landmarks import Landmarks
-from unbatch.core.mapped_effects import Rates
-from unbatch.core.mapping import MapSettings, Reference
-from unbatch.core.partial import Frame
+from unbatch.core.mapping import MapSettings
 from unbatch.fitted import BatchFit, MappedOnto
 from unbatch.io.batches import Batches, label_cells, measured_by_batch
 from unbatch.io.reduce import Driver
 from unbatch.io.source import CountSource
-from unbatch.methods.mapping import MappedCells, MapPlan, map_cells
+from unbatch.methods.map_plan import MapPlan, of_genes, plan_mapping
+from unbatch.methods.mapping import MappedCells, map_cells
 
 _SHOWN = 5
 _LEAST_SHARE = 0.5
@@ -51,13 +48,13 @@ def map_source(
         Of genes that the fit does not know or the source lacks, batches without shared states, too small ones, and
         conditions that the fit did not see.
     """
-    landmarks = _landmarks(fit)
+    _check_states(fit)
     batches = replace(_label(source, fit, batch_key), min_cells=int(fit.parameters["min_cells"]))
     rows = fit.var.index.get_indexer(source.var.index)
     missing = len(fit.var) - int((rows >= 0).sum())
     _check_genes(source, fit, rows, missing)
     watch = Stopwatch(progress)
-    plan = _plan(source, fit, batches, landmarks, rows)
+    plan = plan_mapping(source, fit, batches)
     _warn_of_small(batches, plan)
     own = fit.parameters
     mapped = map_cells(
@@ -94,8 +91,8 @@ def map_source(
         ),
         batch_sizes=batches.sizes,
         support=by_batch,
-        mu=_of_genes(fit.mu, rows),
-        basis=_of_genes(fit.basis, rows),
+        mu=of_genes(fit.mu, rows),
+        basis=of_genes(fit.basis, rows),
         trace={"change": _changes(mapped)},
         stop_reason=_stop_reason(mapped),
         method=fit.method,
@@ -121,9 +118,9 @@ def map_source(
     )
 
 
-def _landmarks(fit: BatchFit) -> Landmarks:
+def _check_states(fit: BatchFit) -> None:
     if fit.landmarks is not None:
-        return fit.landmarks
+        return
     if fit.mapped_onto is not None:
         raise InputError(
             "this model holds cells that were themselves mapped, and no states: map onto the model that they were "
@@ -174,87 +171,6 @@ def _check_genes(source: CountSource, fit: BatchFit, rows: IntArray, missing: in
             InputWarning,
             stacklevel=4,
         )
-
-
-def _plan(source: CountSource, fit: BatchFit, batches: Batches, landmarks: Landmarks, rows: IntArray) -> MapPlan:
-    rates = Rates(
-        rate=fit.mu / landmarks.scale,
-        exposure=landmarks.exposure * landmarks.scale,
-        dispersion=landmarks.dispersion,
-        se=fit.se if fit.centred_se is None else np.where(fit.estimated, fit.centred_se, np.inf),
-        sizes=landmarks.sizes,
-        relative_to=-1 if fit.reference is None else fit.batches.index(fit.reference),
-    )
-    usable = np.array([name not in fit.too_small for name in fit.batches])
-    genes = np.asarray(fit.measured[:, usable].all(axis=1))
-    measured = measured_by_batch(source, batches) & (rows >= 0)[:, None]
-    known = pd.Index(fit.batches).get_indexer(pd.Index(batches.levels))
-    patterns, frame_of = np.unique(measured, axis=1, return_inverse=True)
-    frames = []
-    for pattern in patterns.T:
-        seen = np.zeros(len(fit.var), dtype=bool)
-        seen[rows[pattern]] = True
-        frame = Frame.of(
-            fit.basis,
-            rates.rate,
-            measured=seen,
-            genes=genes,
-            centres=landmarks.centres,
-            mean_logs=landmarks.mean_logs,
-            spread=landmarks.spread,
-            noise=landmarks.noise,
-        )
-        frames.append(replace(frame, basis=_of_genes(frame.basis, rows)))
-    here = replace(
-        landmarks,
-        log_delta=_of_genes(landmarks.log_delta, rows),
-        mean_logs=_of_genes(landmarks.mean_logs.astype(np.float64), rows).astype(np.float32),
-    )
-    reference = Reference(
-        landmarks=here,
-        rates=rates.of_genes(rows),
-        log_delta=_of_genes(fit.log_delta, rows),
-        gene_shift=_of_genes(landmarks.gene_shift, rows),
-        expression=_of_genes(landmarks.expression, rows),
-        genes=_of_genes(genes.astype(np.float64), rows) > 0,
-        choice=CompositionChoice(
-            n_factors=int(fit.evidence["composition_factors"][0]),
-            strength=float(fit.evidence["composition_strength"][0]),
-            gain=0.0,
-        ),
-    )
-    return MapPlan(
-        reference=reference,
-        frames=frames,
-        frame_of=frame_of.ravel(),
-        measured=measured,
-        known=np.asarray(known, dtype=np.int64),
-        fitted=(known < 0) & batches.usable,
-        level=_levels(source, fit, landmarks),
-    )
-
-
-def _levels(source: CountSource, fit: BatchFit, landmarks: Landmarks) -> CodeArray:
-    """Condition of each cell among those of the fit, -1 for others, (n_cells,)."""
-    if not fit.match_within:
-        return np.zeros(source.n_cells, dtype=np.int32)
-    within = label_cells(source, fit.match_within)
-    place = pd.Index(landmarks.level_names).get_indexer(pd.Index(within.levels))
-    strange = [level for level, at in zip(within.levels, place, strict=True) if at < 0]
-    if strange:
-        warnings.warn(
-            f"{len(strange)} conditions of {source.description} were not part of the fit (the first is "
-            f"{strange[0]!r}): their cells are compared with none",
-            InputWarning,
-            stacklevel=5,
-        )
-    return np.asarray(place[within.codes], dtype=np.int32)
-
-
-def _of_genes(values: FloatArray, rows: IntArray) -> FloatArray:
-    """Take the rows of genes; those of genes that the fit lacks are 0."""
-    there = (rows >= 0).reshape(-1, *[1] * (values.ndim - 1))
-    return np.where(there, values[rows], 0.0)
 
 
 def _effects(fit: BatchFit, plan: MapPlan, mapped: MappedCells, rows: IntArray) -> tuple[FloatArray, FloatArray]:

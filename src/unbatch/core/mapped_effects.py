@@ -182,12 +182,13 @@ def fit_against(
     """
     factor = np.ones((1, 1)) if composition is None else composition
     usable = measured & rates.known & (rates.exposure > 0).any(axis=1)
-    counts, squares = (np.where(usable[:, None], values[:, :, 0], 0.0) for values in (table.counts, table.squares))
+    there = usable[:, None] & (rates.exposure > 0)
+    counts, squares = (np.where(there, values[:, :, 0], 0.0) for values in (table.counts, table.squares))
     model = _Model(
         own=counts,
         squares=squares,
-        total=counts + np.where(usable[:, None], rates.rate * rates.exposure, 0.0),
-        size=np.where((rates.exposure > 0) & usable[:, None], table.exposure[:, 0] * factor, 0.0),
+        total=counts + np.where(there, rates.rate * rates.exposure, 0.0),
+        size=np.where(there, table.exposure[:, 0] * factor, 0.0),
         factor=np.broadcast_to(factor, counts.shape),
         exposure=rates.exposure,
         n_cells=float(table.cells.sum()),

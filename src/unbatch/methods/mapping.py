@@ -8,9 +8,7 @@ import numpy as np
 from unbatch._progress import Progress
 from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArray, IntArray
 from unbatch.core.exact_sums import ExactSums
-from unbatch.core.landmarks import Landmarks
-from unbatch.core.mapping import MappedBatch, MapSettings, Reference, average, fit_new, map_batch, place
-from unbatch.core.partial import Frame
+from unbatch.core.mapping import MappedBatch, MapSettings, average, fit_new, map_batch, place
 from unbatch.core.projection import LogAxes
 from unbatch.io.batches import Batches
 from unbatch.io.door import DoorCheck, are_counts
@@ -18,43 +16,8 @@ from unbatch.io.known import PerCell, Shared
 from unbatch.io.reduce import Driver, Together, reduce_blocks
 from unbatch.io.sketch import choose_rows
 from unbatch.io.source import Block, CountSource
+from unbatch.methods.map_plan import MapPlan
 from unbatch.methods.survey import MeasuredOnly
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class MapPlan:
-    """What is to be mapped onto what; genes are those of the source.
-
-    Attributes
-    ----------
-    reference
-        The fit.
-    frames
-        What may be measured of it.
-    frame_of
-        (n_batches,) which of these each batch measured.
-    measured
-        (n_genes, n_batches) genes that each batch measured and the fit knows.
-    known
-        (n_batches,) column of each batch in the fit; -1 for a new batch.
-    fitted
-        (n_batches,) whether a new batch is to be fitted: it has cells enough.
-    level
-        (n_cells,) condition of each cell, -1 for one that the fit did not see.
-    """
-
-    reference: Reference
-    frames: Sequence[Frame]
-    frame_of: IntArray
-    measured: BoolArray
-    known: IntArray
-    fitted: BoolArray
-    level: CodeArray
-
-    @property
-    def landmarks(self) -> Landmarks:
-        """The states of the fit."""
-        return self.reference.landmarks
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

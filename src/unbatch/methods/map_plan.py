@@ -1,0 +1,156 @@
+"""What new cells and a finished fit have in common: genes, batches, conditions."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from unbatch._check import InputWarning
+from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
+from unbatch.core.composition import CompositionChoice
+from unbatch.core.landmarks import Landmarks
+from unbatch.core.mapped_effects import Rates
+from unbatch.core.mapping import Reference
+from unbatch.core.partial import Frame
+from unbatch.fitted import BatchFit
+from unbatch.io.batches import Batches, label_cells, measured_by_batch
+from unbatch.io.source import CountSource
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MapPlan:
+    """What is to be mapped onto what; genes are those of the source.
+
+    Attributes
+    ----------
+    reference
+        The fit.
+    frames
+        What may be measured of it.
+    frame_of
+        (n_batches,) which of these each batch measured.
+    measured
+        (n_genes, n_batches) genes that each batch measured and the fit knows.
+    known
+        (n_batches,) column of each batch in the fit; -1 for a new batch.
+    fitted
+        (n_batches,) whether a new batch is to be fitted: it has cells enough.
+    level
+        (n_cells,) condition of each cell, -1 for one that the fit did not see.
+    """
+
+    reference: Reference
+    frames: Sequence[Frame]
+    frame_of: IntArray
+    measured: BoolArray
+    known: IntArray
+    fitted: BoolArray
+    level: CodeArray
+
+    @property
+    def landmarks(self) -> Landmarks:
+        """The states of the fit."""
+        return self.reference.landmarks
+
+
+def plan_mapping(source: CountSource, fit: BatchFit, batches: Batches) -> MapPlan:
+    """See what of a fit the batches of a source measured, and which of them it knows.
+
+    Parameters
+    ----------
+    source
+        Counts of new cells.
+    fit
+        The fit, which keeps its states.
+    batches
+        Batch of each cell.
+
+    Warns
+    -----
+    InputWarning
+        Of conditions that the fit did not see.
+    """
+    landmarks = fit.landmarks
+    if landmarks is None:
+        raise ValueError("a fit without states cannot be mapped onto")
+    rows = fit.var.index.get_indexer(source.var.index)
+    rates = Rates(
+        rate=fit.mu / landmarks.scale,
+        exposure=landmarks.exposure * landmarks.scale,
+        dispersion=landmarks.dispersion,
+        se=fit.se if fit.centred_se is None else np.where(fit.estimated, fit.centred_se, np.inf),
+        sizes=landmarks.sizes,
+        relative_to=-1 if fit.reference is None else fit.batches.index(fit.reference),
+    )
+    usable = np.array([name not in fit.too_small for name in fit.batches])
+    genes = np.asarray(fit.measured[:, usable].all(axis=1))
+    measured = measured_by_batch(source, batches) & (rows >= 0)[:, None]
+    known = pd.Index(fit.batches).get_indexer(pd.Index(batches.levels))
+    patterns, frame_of = np.unique(measured, axis=1, return_inverse=True)
+    frames = []
+    for pattern in patterns.T:
+        seen = np.zeros(len(fit.var), dtype=bool)
+        seen[rows[pattern]] = True
+        frame = Frame.of(
+            fit.basis,
+            rates.rate,
+            measured=seen,
+            genes=genes,
+            centres=landmarks.centres,
+            mean_logs=landmarks.mean_logs,
+            spread=landmarks.spread,
+            noise=landmarks.noise,
+        )
+        frames.append(replace(frame, basis=of_genes(frame.basis, rows)))
+    here = replace(
+        landmarks,
+        log_delta=of_genes(landmarks.log_delta, rows),
+        mean_logs=of_genes(landmarks.mean_logs.astype(np.float64), rows).astype(np.float32),
+    )
+    reference = Reference(
+        landmarks=here,
+        rates=rates.of_genes(rows),
+        log_delta=of_genes(fit.log_delta, rows),
+        gene_shift=of_genes(landmarks.gene_shift, rows),
+        expression=of_genes(landmarks.expression, rows),
+        genes=of_genes(genes.astype(np.float64), rows) > 0,
+        choice=CompositionChoice(
+            n_factors=int(fit.evidence["composition_factors"][0]),
+            strength=float(fit.evidence["composition_strength"][0]),
+            gain=0.0,
+        ),
+    )
+    return MapPlan(
+        reference=reference,
+        frames=frames,
+        frame_of=frame_of.ravel(),
+        measured=measured,
+        known=np.asarray(known, dtype=np.int64),
+        fitted=(known < 0) & batches.usable,
+        level=_levels(source, fit, landmarks),
+    )
+
+
+def _levels(source: CountSource, fit: BatchFit, landmarks: Landmarks) -> CodeArray:
+    """Condition of each cell among those of the fit, -1 for others, (n_cells,)."""
+    if not fit.match_within:
+        return np.zeros(source.n_cells, dtype=np.int32)
+    within = label_cells(source, fit.match_within)
+    place = pd.Index(landmarks.level_names).get_indexer(pd.Index(within.levels))
+    strange = [level for level, at in zip(within.levels, place, strict=True) if at < 0]
+    if strange:
+        warnings.warn(
+            f"{len(strange)} conditions of {source.description} were not part of the fit (the first is "
+            f"{strange[0]!r}): their cells are compared with none",
+            InputWarning,
+            stacklevel=6,
+        )
+    return np.asarray(place[within.codes], dtype=np.int32)
+
+
+def of_genes(values: FloatArray, rows: IntArray) -> FloatArray:
+    """Take the rows of genes; those of genes that the fit lacks are 0."""
+    there = (rows >= 0).reshape(-1, *[1] * (values.ndim - 1))
+    return np.where(there, values[rows], 0.0)

@@ -1,0 +1,37 @@
+"""What is kept of states is what a slow sum over their cells gives."""
+
+import numpy as np
+from scipy import sparse
+
+from unbatch.core.landmarks import StateShape
+from unbatch.core.log_counts import LogCounts
+from unbatch.core.states import States
+
+
+def test_shapes_are_those_of_a_slow_sum():
+    rng = np.random.default_rng(0)
+    counts = sparse.csr_array(rng.poisson(2.0, size=(120, 30)).astype(np.float64))
+    batch = rng.integers(0, 2, 120).astype(np.int32)
+    code = rng.integers(0, 3, 120).astype(np.int32)
+    logs = LogCounts.of(counts, np.zeros((30, 2)), batch=batch, genes=np.ones(30, dtype=bool))
+    basis = np.zeros((30, 4))
+    basis[:20] = np.linalg.qr(rng.normal(size=(20, 4)))[0]
+    where = logs.project(basis)
+    centres = np.stack([where[code == s].mean(axis=0) for s in range(3)])
+    states = States(code, np.zeros((3, 2), bool), np.zeros((3, 2)), centres, np.zeros(3, np.int32))
+    shape = StateShape.of(logs, where, states, basis=basis)
+    dense = logs.dense(0, 120, genes=np.arange(30))
+    for s in range(3):
+        np.testing.assert_allclose(shape.mean_logs[:20, s], dense[code == s, :20].mean(axis=0), rtol=1e-6)
+        np.testing.assert_allclose(shape.mean_logs[:, s].astype(float) @ basis, centres[s], rtol=1e-5)
+    assert (shape.mean_logs[20:] == 0).all()
+    scatter, freedom = [], []
+    for s in range(3):
+        groups = [where[(code == s) & (batch == k)] for k in range(2)]
+        scatter.append(sum((g - g.mean(axis=0)).T @ (g - g.mean(axis=0)) for g in groups))
+        freedom.append(sum(len(g) - 1 for g in groups))
+    pooled = sum(scatter) / sum(freedom)
+    for s in range(3):
+        np.testing.assert_allclose(shape.spread[s], (scatter[s] + 4 * pooled) / (freedom[s] + 4), rtol=1e-9)
+    within = sum(((dense[code == s, :20] - dense[code == s, :20].mean(axis=0)) ** 2).sum() for s in range(3)) / 120
+    np.testing.assert_allclose(shape.noise, (within - np.trace(pooled)) / 16, rtol=1e-6)

@@ -1,0 +1,147 @@
+"""Effects of one batch against fixed rates: truth, an independent solver, calibration, and what the rates rest on."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+
+from unbatch.core.mapped_effects import Rates, fit_against
+from unbatch.core.state_table import StateTable
+
+N_GENES, N_STATES = 600, 6
+
+
+def problem(seed, *, exposure=400.0, size=60.0, sd=0.5, n_batches=3):
+    """Counts of a reference and of a new batch whose effects are known."""
+    rng = np.random.default_rng(seed)
+    mu = rng.lognormal(-1.5, 1.2, size=(N_GENES, 1)) * rng.lognormal(0, 0.7, size=(N_GENES, N_STATES))
+    effect = rng.normal(0, sd, N_GENES)
+    theirs = rng.poisson(mu * exposure).astype(float)
+    sizes = size * rng.uniform(0.2, 1.8, N_STATES)
+    cells = np.maximum(np.rint(sizes), 1)
+    own = rng.poisson(mu * np.exp(effect)[:, None] * sizes).astype(float)
+    squares = own + own**2 / sizes  # summed over Poisson cells of size 1, on average
+    table = StateTable(own[:, :, None], squares[:, :, None], sizes[:, None], cells[:, None])
+    rates = Rates(
+        rate=theirs / exposure,
+        exposure=np.full_like(mu, exposure),
+        dispersion=np.ones(N_GENES),
+        se=np.full((N_GENES, n_batches), 1e-3),
+        sizes=np.full((N_STATES, n_batches), exposure / n_batches),
+    )
+    return table, rates, effect
+
+
+def centred(values):
+    return values - np.median(values)
+
+
+def everything(rates):
+    return np.ones(len(rates.rate), dtype=bool)
+
+
+def test_planted_effects_are_found_and_the_intervals_hold_them():
+    inside = []
+    for seed in range(3):
+        table, rates, effect = problem(seed)
+        found = fit_against(table, rates, measured=everything(rates))
+        error = centred(found.log_delta) - centred(effect)
+        assert found.prior_sd == pytest.approx(0.5, abs=0.08)
+        inside.append(np.mean(np.abs(error) < 1.96 * found.se))
+        assert np.std(error) < 0.9 * np.sqrt(np.mean(found.se**2)) * 1.2
+    assert 0.93 < np.mean(inside) < 0.975
+
+
+def test_the_mode_is_that_of_a_slow_search():
+    table, rates, _ = problem(0)
+    found = fit_against(table, rates, measured=everything(rates))
+    for gene in range(0, N_GENES, 97):
+        own, theirs = table.counts[gene, :, 0], rates.rate[gene] * rates.exposure[gene]
+
+        def loss(b, own=own, theirs=theirs, gene=gene):
+            expected = table.exposure[:, 0] * np.exp(b + found.shift)
+            share = expected / (rates.exposure[gene] + expected)
+            likelihood = (own * np.log(share) + theirs * np.log1p(-share)).sum() / found.dispersion[gene]
+            return b**2 / (2 * found.prior_sd**2) - likelihood
+
+        best = minimize_scalar(loss, bounds=(-4, 4), method="bounded", options={"xatol": 1e-8})
+        assert found.log_delta[gene] == pytest.approx(best.x, abs=1e-4)
+
+
+def test_no_effect_is_found_where_there_is_none():
+    table, rates, _ = problem(1, sd=0.0)
+    found = fit_against(table, rates, measured=everything(rates))
+    assert np.abs(found.log_delta).max() < 0.05
+    assert found.prior_sd < 0.05
+
+
+def test_errors_know_that_the_rates_are_measured_too():
+    sharp, blunt = problem(2, exposure=4000.0), problem(2, exposure=30.0)
+    errors = []
+    for table, rates, effect in (sharp, blunt):
+        found = fit_against(table, rates, measured=everything(rates))
+        z = (centred(found.log_delta) - centred(effect)) / found.se
+        assert 0.85 < np.std(z) < 1.2
+        errors.append(np.median(found.se))
+    assert errors[1] > 1.2 * errors[0]
+
+
+def test_errors_know_by_which_batch_a_rate_is_known():
+    table, rates, _ = problem(3)
+    even = replace(rates, se=np.full((N_GENES, 3), 0.2))
+    sizes = np.full((N_STATES, 3), 1e-3)
+    sizes[:, 1] = 400.0
+    one = replace(even, sizes=sizes)
+    weight = np.ones((N_GENES, N_STATES))
+    np.testing.assert_allclose(even.variances(weight), 0, atol=1e-12)
+    np.testing.assert_allclose(one.variances(weight), 0.2**2, rtol=1e-3)
+    np.testing.assert_allclose(replace(one, relative_to=1).variances(weight), 0, atol=1e-4)
+    np.testing.assert_allclose(replace(one, relative_to=0).variances(weight), 2 * 0.06, rtol=1e-3)
+    loud = table.counts.sum(axis=(1, 2)) > 300
+    plain = fit_against(table, even, measured=everything(rates)).se
+    wider = fit_against(table, one, measured=everything(rates)).se
+    np.testing.assert_allclose(wider[loud] ** 2 - plain[loud] ** 2, 0.2**2, rtol=0.1)
+
+
+def test_genes_that_either_side_lacks_are_unknown():
+    table, rates, _ = problem(4)
+    measured = everything(rates)
+    measured[:50] = False
+    rates = replace(rates, se=np.where(np.arange(N_GENES)[:, None] < 100, np.inf, rates.se))
+    found = fit_against(table, rates, measured=measured)
+    assert np.isinf(found.se[:100]).all()
+    assert (found.log_delta[:100] == 0).all()
+    assert np.isfinite(found.se[100:]).all()
+    lacking = rates.of_genes(np.array([-1, 200]))
+    assert lacking.known.tolist() == [False, True]
+
+
+def test_a_state_that_the_reference_has_not_says_nothing():
+    table, rates, _ = problem(5)
+    without = replace(rates, exposure=np.where(np.arange(N_STATES) == 2, 0.0, rates.exposure))
+    spoilt = table.counts.copy()
+    spoilt[:, 2] *= 50
+    right = fit_against(table, without, measured=everything(rates))
+    found = fit_against(replace(table, counts=spoilt), without, measured=everything(rates))
+    np.testing.assert_allclose(found.log_delta, right.log_delta, atol=0.02)
+
+
+def test_a_factor_on_the_exposure_is_taken_into_account():
+    table, rates, effect = problem(6)
+    factor = np.exp(np.random.default_rng(0).normal(0, 1, (N_GENES, N_STATES)))
+    moved = np.random.default_rng(1).poisson(rates.rate * factor * np.exp(effect)[:, None] * table.exposure[:, 0])
+    changed = replace(table, counts=moved[:, :, None].astype(float))
+    found = fit_against(changed, rates, measured=everything(rates), composition=factor)
+    ignored = fit_against(changed, rates, measured=everything(rates))
+    assert np.std(found.log_delta - effect) < 0.5 * np.std(ignored.log_delta - effect)
+
+
+def test_fits_that_differ_widen_the_errors():
+    table, rates, _ = problem(7)
+    found = fit_against(table, rates, measured=everything(rates))
+    same = found.averaged([found.log_delta, found.log_delta])
+    np.testing.assert_array_equal(same.se, found.se)
+    rng = np.random.default_rng(0)
+    others = [found.log_delta + rng.normal(0, found.se) for _ in range(40)]
+    np.testing.assert_allclose(found.averaged(others).se / found.se, np.sqrt(2), rtol=0.05)
