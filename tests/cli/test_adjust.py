@@ -189,6 +189,11 @@ def test_effects_of_states_are_taken_out_of_the_cells_of_the_fit_in_any_order(ru
     done = run("adjust", tmp_path / "some.h5ad", "-m", state_model, "-o", tmp_path / "part.h5ad", "--state-specific")
     assert done.exit_code == 0, done.output
     np.testing.assert_array_equal(ad.read_h5ad(tmp_path / "part.h5ad").X.toarray(), whole[some])
+    genes = np.array([9, 2, 17])
+    toy[:, genes].copy().write_h5ad(tmp_path / "genes.h5ad")
+    done = run("adjust", tmp_path / "genes.h5ad", "-m", state_model, "-o", tmp_path / "part.h5ad", "--state-specific")
+    assert done.exit_code == 0, done.output
+    np.testing.assert_array_equal(ad.read_h5ad(tmp_path / "part.h5ad").X.toarray(), whole[:, genes])
 
 
 def test_the_state_of_other_cells_is_not_known(run, toy, state_model, tmp_path):

@@ -151,7 +151,7 @@ def test_thinned_poisson_counts_are_poisson_with_the_mean_of_the_least_affected_
 
 
 def test_counts_of_batches_that_take_no_part_are_not_thinned(counts):
-    delta, known = np.array([[1.0, 4.0, 2.0]] * 8), np.array([[False, True, True]] * 8)
+    delta, known = np.array([[1.0, 4.0, 0.5]] * 8), np.array([[False, True, True]] * 8)
     batch = np.arange(30, dtype=np.int32) % 4 - 1
     found = adjuster(delta, estimated=known, mode="thin").adjust(counts, batch).counts.toarray()
     untouched = (batch == -1) | (batch == 0) | (batch == 2)  # none, unknown, and the least affected
