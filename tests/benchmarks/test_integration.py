@@ -34,6 +34,13 @@ def test_clusters_that_are_the_labels_score_one():
     assert max(nmi_ari(rng.normal(size=(150, 2)), label)) < 0.2
 
 
+def test_many_clusters_are_found_without_the_luck_of_one_start():
+    rng = np.random.default_rng(0)
+    label = np.repeat(np.arange(6), 20)
+    centres = 10 * np.repeat(rng.normal(size=(6, 2)), 20, axis=0)
+    assert nmi_ari(centres + rng.normal(size=(120, 2)) / 10, label) == pytest.approx((1.0, 1.0))
+
+
 def test_the_largest_batch_is_split_in_halves_by_the_seed():
     batch = np.repeat(["a", "b"], [31, 60])
     first, again, other = (probes.split_largest(batch, seed) for seed in (1, 1, 2))
@@ -83,6 +90,9 @@ def test_a_type_that_merges_is_seen_and_named():
     assert found.loss == found.before - found.after
     assert found.into == "v"
     assert probes.purity(before, before, label, np.arange(40)).loss == 0
+    purer = probes.purity(after, before, label, np.arange(40))
+    assert purer.loss == -found.loss
+    assert purer.into == "u"
 
 
 def test_an_interval_covers_none_if_it_holds_zero():
@@ -114,7 +124,7 @@ def test_goals_are_judged_against_the_best_peer_on_the_sets_that_both_have():
 def test_goals_are_met_within_their_limits():
     found = goals.of_scores(scores(pca=[0.709] * 11, harmony=[0.6] * 9 + [0.71] * 2, unbatch=[0.70] * 11), "unbatch")
     assert [goal.met for goal in found] == [True, True, True]
-    below = goals.of_scores(scores(pca=[0.72], unbatch=[0.70]), "unbatch")
+    below = goals.of_scores(scores(pca=[0.72, 0.5], unbatch=[0.70, 0.9]), "unbatch")
     assert [goal.met for goal in below] == [False]
 
 
