@@ -52,7 +52,7 @@ def test_what_is_rotated_and_shifted_has_not_moved():
 def test_the_page_has_a_line_for_each_row_and_the_place_of_no_file(measured):
     row, rows = measured
     text = mapping.page(
-        [row], rows, command="python x.py " + " ".join(mapping.shown(["--data", "/a/b", "--seeds", "1"]))
+        [row], rows, seeds=1, command="python x.py " + " ".join(mapping.shown(["--data", "/a/b", "--seeds", "1"]))
     )
     assert text.count("| some |") == 3
     assert "--data DIR --seeds 1" in text
