@@ -86,6 +86,18 @@ def test_without_the_effects_they_do_not(fitted):
     assert matched(theta, before.proportions).mean() < 0.8
 
 
+@pytest.mark.parametrize("adjusted", [True, False])
+def test_cells_of_different_batches_are_pooled_only_with_the_effects(fitted, monkeypatch, adjusted):
+    from unbatch.programmes import fitting
+
+    seen = []
+    factorise = fitting.factorise
+    monkeypatch.setattr(fitting, "factorise", lambda sums, *a, **o: seen.append(sums) or factorise(sums, *a, **o))
+    found_in(fitted, 2, adjusted=adjusted)
+    n_batches = (seen[0].size > 0).sum(axis=1)
+    assert n_batches.max() == (2 if adjusted else 1)
+
+
 @pytest.mark.parametrize("driver", [InBlocks(), Shuffled()])
 def test_blocks_order_and_merging_change_no_bit(fitted, expected, driver):
     same_bits(found_in(fitted, driver=driver), expected)
