@@ -170,8 +170,10 @@ def test_a_method_without_design_refuses_one(toy, recorder):
 
 
 def test_options_reach_the_method(toy):
-    result = ub.BatchModel(method=ub.MatchedOptions(n_dims=2, max_rounds=1)).fit(toy.X, toy.obs["batch"]).result
-    assert result.embedding.shape == (400, 2)
+    model = ub.BatchModel(method=ub.MatchedOptions(n_dims=2, n_embedding_dims=3, max_rounds=1))
+    result = model.fit(toy.X, toy.obs["batch"]).result
+    assert result.basis.shape[1] == 2
+    assert result.embedding.shape == (400, 3)
     assert len(result.trace["change"]) == 1
     assert result.stop_reason == "max_rounds"
     result = ub.BatchModel(method=ub.ConceptOptions(n_dims=2, max_iter=3)).fit(toy.X, toy.obs["batch"]).result

@@ -37,6 +37,8 @@ def same(left, right):
     elif dataclasses.is_dataclass(left):
         assert type(left) is type(right)
         same(vars(left), vars(right))
+    elif isinstance(left, tuple):
+        same(dict(enumerate(left)), dict(enumerate(right)))
     else:
         assert left == right
 

@@ -122,6 +122,7 @@ def assemble(
         centred_se=centred_se,
         match_within=match_within,
         control_genes=control_genes,
+        embedder=found.embedder,
         landmarks=_shifted(found.landmarks, gene_shift, level_names=level_names),
     )
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
+from unbatch.core.embedding import Embedding
 from unbatch.core.landmarks import Landmarks
 from unbatch.core.state_effects import StateEffects
 
@@ -79,7 +80,7 @@ class BatchFit:
     mu: FloatArray
     """Batch-free expression rate, (n_genes, n_samples); nan-free, 0 where nothing was counted."""
     basis: FloatArray
-    """Gene basis of the embedding before the batch is taken out, (n_genes, n_dims)."""
+    """Gene basis of the coordinates in which cells are compared, (n_genes, n_dims)."""
     trace: Mapping[str, FloatArray]
     """What the iterations did: one array per quantity, one value per iteration."""
     stop_reason: str
@@ -109,6 +110,9 @@ class BatchFit:
     """Columns of `obs` inside whose levels cells were matched; empty if anywhere."""
     control_genes: tuple[str, ...] = ()
     """Genes that were taken to carry only technical variation."""
+
+    embedder: Embedding | None = None
+    """What puts cells into the embedding; None after a fit of effects only, or if the method only projects."""
 
     landmarks: Landmarks | None = None
     """What new cells are mapped by; None if the method keeps no states, or in what was itself mapped."""

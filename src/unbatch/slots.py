@@ -26,6 +26,7 @@ from anndata import AnnData
 
 from unbatch._check import InputError
 from unbatch._types import IntArray
+from unbatch.core.embedding import Embedding, Shifts
 from unbatch.core.landmarks import Landmarks
 from unbatch.core.state_effects import StateEffects
 from unbatch.fitted import BatchFit, MappedOnto
@@ -45,6 +46,7 @@ _NO_REFERENCE = ""
 _CENTRED = "centred_se"
 _PLACED = "placed"
 _STATE_EFFECTS = "state_effects"
+_EMBEDDER = "embedder"
 _LANDMARKS, _MAPPED_ONTO = "landmarks", "mapped_onto"
 _LANDMARKS_BY_GENE = frozenset({"log_delta", "gene_shift", "exposure", "dispersion", "expression", "mean_logs"})
 _BY_GENE = ("measured", "mu", "basis")
@@ -99,6 +101,7 @@ def write_slots(adata: AnnData, fit: BatchFit) -> None:
         "peak_bytes": fit.peak_bytes,
         **({} if fit.centred_se is None else {_CENTRED: fit.centred_se}),
         **({} if fit.state_effects is None else {_STATE_EFFECTS: _state_record(fit.state_effects)}),
+        **({} if fit.embedder is None else {_EMBEDDER: _embedder_record(fit.embedder)}),
         **({} if fit.landmarks is None else {_LANDMARKS: _as_record(fit.landmarks)}),
         **({} if fit.mapped_onto is None else {_MAPPED_ONTO: _as_record(fit.mapped_onto)}),
     }
@@ -107,6 +110,32 @@ def write_slots(adata: AnnData, fit: BatchFit) -> None:
 def _as_record(values: Landmarks | MappedOnto) -> dict[str, Any]:
     plain = {field.name: getattr(values, field.name) for field in fields(values)}
     return {name: _names(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+
+
+def _embedder_record(embedder: Embedding) -> dict[str, Any]:
+    rounds = {
+        str(number): {field.name: getattr(shifts, field.name) for field in fields(shifts)}
+        for number, shifts in enumerate(embedder.rounds)
+    }
+    return {"basis": embedder.basis, "rounds": rounds}
+
+
+def _read_embedder(record: Mapping[str, Any], rows: IntArray) -> Embedding:
+    rounds = record.get("rounds", {})  # a record without rounds is not stored
+    return Embedding(
+        np.asarray(record["basis"], dtype=np.float64)[rows],
+        tuple(
+            Shifts(
+                centres=np.asarray(one["centres"], dtype=np.float64),
+                level=np.asarray(one["level"], dtype=np.int32),
+                width=float(one["width"]),
+                target=np.asarray(one["target"], dtype=np.float64),
+                met=np.asarray(one["met"], dtype=bool),
+                shift=np.asarray(one["shift"], dtype=np.float64),
+            )
+            for one in (rounds[str(number)] for number in range(len(rounds)))
+        ),
+    )
 
 
 def _state_record(states: StateEffects) -> dict[str, Any]:
@@ -221,6 +250,7 @@ def read_slots(adata: AnnData, *, where: str = "this AnnData") -> BatchFit:
         match_within=_strings(record.get("match_within", ())),
         control_genes=_strings(record.get("control_genes", ())),
         state_effects=_read_states(record[_STATE_EFFECTS], rows) if _STATE_EFFECTS in record else None,
+        embedder=_read_embedder(record[_EMBEDDER], rows) if _EMBEDDER in record else None,
         landmarks=_read_landmarks(record[_LANDMARKS], rows) if _LANDMARKS in record else None,
         mapped_onto=_read_mapped_onto(record[_MAPPED_ONTO]) if _MAPPED_ONTO in record else None,
     )

@@ -28,7 +28,7 @@ def test_an_option_of_no_method_lists_the_valid_ones():
     with pytest.raises(ub.InputError, match="no option 'caliper': its options are n_dims, n_neighbors, max_iter, tol"):
         options_for("concept", {"caliper": 1.0})
     with pytest.raises(
-        ub.InputError, match="'matched' has no option 'n_neighbors': its options are n_dims, max_states"
+        ub.InputError, match="'matched' has no option 'n_neighbors': its options are n_dims, n_embedding_dims"
     ):
         options_for("matched", {"n_neighbors": 3})
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import unbatch as ub
+from unbatch.core.embedding import Embedding, Shifts
 from unbatch.core.matched import fit_matched
 from unbatch.io.source import open_counts
 from unbatch.methods.placing import Placing, nearest_state, overlap_by_batch, overlap_by_state, spread_out
@@ -38,24 +39,36 @@ def fitted(adata, codes):
     return fit_matched(counts, compact, measured=np.ones((N_GENES, 3), dtype=bool), level=LEVEL[cells])
 
 
-def placing(fitted, codes):
-    return Placing(fitted, codes=codes, used=USED, genes=np.ones(N_GENES, dtype=bool), level=LEVEL)
+@pytest.fixture(scope="module")
+def embedding():
+    """Axes of other genes, and a round of shifts, made up."""
+    rng = np.random.default_rng(4)
+    basis = np.linalg.qr(rng.normal(size=(N_GENES, 6)))[0]
+    centres, level = rng.normal(size=(4, 6)), np.array([0, 1, 0, 1], dtype=np.int32)
+    return Embedding(basis, (Shifts(centres, level, 2.0, centres, np.ones(4, dtype=bool), rng.normal(size=(4, 3, 6))),))
+
+
+def placing(fitted, embedding, codes):
+    return Placing(fitted, embedding, codes=codes, used=USED, genes=np.ones(N_GENES, dtype=bool), level=LEVEL)
 
 
 @pytest.fixture(scope="module")
-def placed(adata, fitted, codes):
-    walk = placing(fitted, codes)
+def placed(adata, fitted, embedding, codes):
+    walk = placing(fitted, embedding, codes)
     for block in open_counts(adata).blocks():
         walk.add(block)
     return walk.finish()
 
 
-def test_coordinates_and_states_equal_those_of_dense_arithmetic(adata, fitted, codes, placed):
+def test_coordinates_and_states_equal_those_of_dense_arithmetic(adata, fitted, embedding, codes, placed):
     log_delta = np.zeros((N_GENES, 5))
     log_delta[:, USED] = fitted.effects.log_delta * fitted.tied.identifiable
     adjusted = adata.X.toarray() / np.exp(log_delta)[:, codes].T  # code -1 is the last column, of zeros
     logs = np.log1p(fitted.scale * adjusted / adjusted.sum(axis=1, keepdims=True))
-    np.testing.assert_allclose(placed.embedding, logs @ fitted.basis, atol=1e-4)
+    of_fit = np.array([0, -1, 1, 2, -1], dtype=np.int32)[codes]
+    expected = embedding.apply(logs @ embedding.basis, of_fit, LEVEL)
+    assert np.abs(expected - logs @ embedding.basis).max() > 0.5
+    np.testing.assert_allclose(placed.embedding, expected, atol=1e-4)
     assert placed.embedding.dtype == np.float32
     squared = ((logs @ fitted.basis)[:, None] - fitted.states.centres) ** 2
     squared = np.where(fitted.states.level == LEVEL[:, None], squared.sum(axis=2), np.inf)
@@ -76,8 +89,8 @@ def test_overlap_is_counted_by_state(fitted, codes, placed):
 
 
 @pytest.mark.parametrize("size", [1, 100, 333])
-def test_blocks_and_their_order_and_merging_change_no_bit(adata, fitted, codes, placed, size):
-    one, other = placing(fitted, codes), placing(fitted, codes)
+def test_blocks_and_their_order_and_merging_change_no_bit(adata, fitted, embedding, codes, placed, size):
+    one, other = placing(fitted, embedding, codes), placing(fitted, embedding, codes)
     for place, block in enumerate(reversed(list(open_counts(adata).blocks(size)))):
         (one if place % 3 else other).add(block)
     other.merge(one)

@@ -85,6 +85,10 @@ def fit(
             help="Dimensions to compare cells in. More: finer, smaller pseudobulks.", rich_help_panel=_OPTIONS
         ),
     ] = None,
+    n_embedding_dims: Annotated[
+        int | None,
+        typer.Option(help="matched: dimensions of the embedding. More: finer, noisier.", rich_help_panel=_OPTIONS),
+    ] = None,
     max_states: Annotated[
         int | None,
         typer.Option(help="matched: most cell states. More: purer, fewer cells in each.", rich_help_panel=_OPTIONS),
@@ -169,6 +173,7 @@ def fit(
         check_output(effects, [*inputs, *others], suffixes=SUFFIXES, option="--effects")
     given = {
         "n_dims": n_dims,
+        "n_embedding_dims": n_embedding_dims,
         "max_states": max_states,
         "caliper": caliper,
         "min_support": min_support,

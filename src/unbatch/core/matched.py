@@ -15,16 +15,14 @@ from unbatch.core.identifiability import Identifiability, judge_batches
 from unbatch.core.landmarks import StateShape
 from unbatch.core.linking import link_pseudobulks
 from unbatch.core.log_counts import LogCounts
-from unbatch.core.projection import batch_design, regress_out
 from unbatch.core.state_table import StateTable, group_sums
-from unbatch.core.states import States, batch_pseudobulks, find_states, state_basis
+from unbatch.core.states import States, batch_pseudobulks, clear_of_control, find_states, state_basis
 
 StopReason: TypeAlias = Literal["converged", "max_rounds", "nothing shared"]
 
 _FEWEST_STATES = 4
 _WELL_MEASURED = 200
 _COMPOSITION_GENES = 2000
-_CONTROL_DIMS = 5
 _MOST_GAP = 1.5
 _PARTITIONS = 4
 _COUNTS = 4_000_000
@@ -194,7 +192,8 @@ class _Rounds:
         basis = state_basis(
             logs, batch=self.batch, genes=self.shared, n_dims=self.settings.n_dims, n_genes=self.settings.n_genes
         )
-        basis = self._without_control(logs, basis)
+        if self.control_genes is not None:
+            basis = clear_of_control(basis, logs, batch=self.batch, control_genes=self.control_genes & self.shared)
         log_delta = self._first_effects(logs.project(basis), logs.size, basis)
         effects: Effects | None = None
         states: States | None = None
@@ -264,21 +263,6 @@ class _Rounds:
             trace={name: np.array(values) for name, values in trace.items()},
             stop_reason=stop if identifiable.any() else "nothing shared",
         )
-
-    def _without_control(self, logs: LogCounts, basis: FloatArray) -> FloatArray:
-        """Take out of the axes what the control genes predict: five axes of theirs, by least squares within batches.
-
-        Between batches the control genes differ by the batch effect too, which predicts nothing of the other genes.
-        """
-        if self.control_genes is None:
-            return basis
-        technical = state_basis(
-            logs, batch=self.batch, genes=self.control_genes & self.shared, n_dims=_CONTROL_DIMS, n_genes=logs.n_genes
-        )
-        scores, where = logs.project(technical), logs.project(basis)
-        within = batch_design(self.batch, self.n_batches)
-        slope = np.linalg.lstsq(regress_out(scores, within), regress_out(where, within), rcond=None)[0]
-        return np.asarray(basis - technical @ slope)
 
     def _first_effects(self, where: FloatArray, size: FloatArray, basis: FloatArray) -> FloatArray:
         code, first = batch_pseudobulks(where, batch=self.batch, level=self.level, seed=self.seed)

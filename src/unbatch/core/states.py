@@ -10,11 +10,13 @@ from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
 from unbatch.core.clustering import k_means
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.parallel import in_ranges
+from unbatch.core.projection import batch_design, regress_out
 
 _ROWS, _COLUMNS = 2048, 512
 """Cells, and genes, of which products are added to the scatter at a time."""
 _MOST_CELLS = 20_000
 """Cells by which axes are found; of more, every second, third, ... one."""
+_CONTROL_DIMS = 5
 _CELLS_PER_PSEUDOBULK = 30
 _FEWEST, _MOST = 5, 60
 _SMALLEST_PSEUDOBULK = 4
@@ -85,6 +87,33 @@ def _scatter_within(logs: LogCounts, batch: CodeArray, *, genes: IntArray) -> Fl
         sums += members @ part
     cells_of_batch = np.bincount(batch[::every], minlength=len(sums))
     return products - (sums / np.maximum(cells_of_batch, 1)[:, None]).T @ sums
+
+
+def clear_of_control(basis: FloatArray, logs: LogCounts, *, batch: CodeArray, control_genes: BoolArray) -> FloatArray:
+    """Take out of axes what control genes predict: five axes of theirs, by least squares within batches.
+
+    Between batches the control genes differ by the batch effect too, which predicts nothing of the other genes.
+
+    Parameters
+    ----------
+    basis
+        Axes, (n_genes, n_dims).
+    logs
+        Log counts of the cells.
+    batch
+        Batch of each cell, (n_cells,).
+    control_genes
+        Genes that carry technical variation only, measured by all batches, (n_genes,).
+
+    Returns
+    -------
+    (n_genes, n_dims), no longer orthonormal.
+    """
+    technical = state_basis(logs, batch=batch, genes=control_genes, n_dims=_CONTROL_DIMS, n_genes=logs.n_genes)
+    scores, where = logs.project(technical), logs.project(basis)
+    within = batch_design(batch, int(batch.max()) + 1)
+    slope = np.linalg.lstsq(regress_out(scores, within), regress_out(where, within), rcond=None)[0]
+    return np.asarray(basis - technical @ slope)
 
 
 def batch_pseudobulks(

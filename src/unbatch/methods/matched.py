@@ -8,9 +8,11 @@ import numpy as np
 from unbatch._check import InputError, InputWarning
 from unbatch._memory import release
 from unbatch._progress import Progress
-from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
+from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.diagnostics import Overlap
+from unbatch.core.embedding import Embedding, find_embedding
 from unbatch.core.landmarks import Landmarks
+from unbatch.core.log_counts import LogCounts
 from unbatch.core.matched import MatchedFit, Settings, fit_matched
 from unbatch.core.novelty import learn_landscape
 from unbatch.core.state_effects import StateEffects, fit_state_effects
@@ -42,6 +44,8 @@ class MatchedOptions:
 
     n_dims: int = 20
     """Axes in which cells are compared. More of them tell finer states apart, but add noise to each comparison."""
+    n_embedding_dims: int = 25
+    """Axes of the embedding. More of them keep finer states apart, and more noise between cells."""
     max_states: int = 40
     """Most states that the cells are grouped in (about one per 40 cells). More of them leave less difference in
     composition inside a state, but compare fewer cells each; time and memory grow in proportion."""
@@ -65,7 +69,7 @@ class MatchedOptions:
     earlier."""
 
     def __post_init__(self) -> None:
-        least = {"n_dims": 1, "max_states": 1, "sketch_size": 100, "max_rounds": 1}
+        least = {"n_dims": 1, "n_embedding_dims": 1, "max_states": 1, "sketch_size": 100, "max_rounds": 1}
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be {bound} or more")
@@ -177,15 +181,27 @@ def fit(
             ),
             seed=seed,
         )
+    embedding: Embedding | None = None
+    if not effects_only:
+        with progress.stage("finding an embedding"):
+            embedding = find_embedding(
+                _adjusted_logs(fitted, counts, compact, genes=shared),
+                level=level[cells],
+                group=np.where(fitted.tied.identifiable, fitted.tied.group, -1),
+                genes=shared,
+                n_dims=options.n_embedding_dims,
+                seed=seed,
+                control_genes=control_genes,
+            )
     del counts  # the largest thing here
     release()
     _warn_of_unidentifiable(fitted, [batches.levels[code] for code in used])
     placed: Placed | None = None
     divided_out = fitted.effects.log_delta * fitted.tied.identifiable
-    if not effects_only:
+    if embedding is not None:
         sketched = bool(plan.novel.any())
         with_sums = sketched or state_specific
-        placing = Placing(fitted, codes=codes, used=used, genes=shared, level=within, with_sums=with_sums)
+        placing = Placing(fitted, embedding, codes=codes, used=used, genes=shared, level=within, with_sums=with_sums)
         with progress.stage("placing cells", total=source.n_cells) as advance:
             reduce_blocks(source, MeasuredOnly(placing, source, batches), progress=advance, driver=driver)
         placed = placing.finish()
@@ -209,10 +225,17 @@ def fit(
         used=used,
         totals=report.counts_per_gene,
         divided_out=divided_out,
+        embedding=None if embedding is None else embedding.among_batches(used, len(batches.levels)),
     )
     if states is None:
         return found
     return replace(found, state_effects=states.among_batches(used, len(batches.levels)))
+
+
+def _adjusted_logs(fitted: MatchedFit, counts: Counts, batch: CodeArray, *, genes: BoolArray) -> LogCounts:
+    """Take the effects out of the logs of the cells that were fitted, on the scale that all cells are placed by."""
+    log_delta = fitted.effects.log_delta * fitted.tied.identifiable
+    return replace(LogCounts.of(counts, log_delta, batch=batch, genes=genes), scale=fitted.scale)
 
 
 def effects_of_states(fitted: MatchedFit, table: StateTable) -> StateEffects:
@@ -286,6 +309,7 @@ def _result(
     used: IntArray,
     totals: IntArray,
     divided_out: FloatArray,
+    embedding: Embedding | None,
 ) -> MethodResult:
     effects, n_batches = fitted.effects, len(overlap.support)
     n_genes = len(effects.log_delta)
@@ -319,6 +343,7 @@ def _result(
             "composition_factors": np.array([float(fitted.composition.n_factors)]),
             "composition_strength": np.array([fitted.composition.strength]),
         },
+        embedder=embedding,
         landmarks=_landmarks(fitted, used=used, n_batches=n_batches, totals=totals, divided_out=divided_out),
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
 from unbatch.core.diagnostics import Overlap
+from unbatch.core.embedding import Embedding
 from unbatch.core.landmarks import Landmarks
 from unbatch.core.state_effects import StateEffects
 
@@ -27,7 +28,7 @@ class MethodResult:
     """Pseudobulk sample of each cell, (n_cells,), a column of `mu`; -1 for cells that took no part. This and
     `embedding` are None if the method was to find effects only."""
     basis: FloatArray
-    """Gene basis of the embedding, (n_genes, n_dims)."""
+    """Gene basis of the coordinates in which cells are compared, (n_genes, n_dims)."""
     embedding: Float32Array | None
     """Batch-free coordinates, (n_cells, n_dims)."""
     trace: Mapping[str, FloatArray]
@@ -39,6 +40,8 @@ class MethodResult:
     `embedding` it is the overlap of the cells that were kept for the fit."""
     evidence: Mapping[str, FloatArray] = field(default_factory=dict)
     """What the estimate rests on, one array per quantity; the method says which."""
+    embedder: Embedding | None = None
+    """What puts cells into the embedding, for all batches; None without one, or if the method only projects."""
     landmarks: Landmarks | None = None
     """What new cells are placed by, before the convention of the output; None if the method cannot map."""
     state_effects: StateEffects | None = None

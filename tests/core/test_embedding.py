@@ -1,0 +1,176 @@
+"""The embedding: shifts of states against sums written out, and what must and must not move."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from unbatch.core import embedding as embedding_module
+from unbatch.core.embedding import Shifts, find_embedding
+from unbatch.core.log_counts import LogCounts
+
+N_GENES, N_TYPES, PER_TYPE = 60, 4, 60
+CENTRES = 2 + 2 * np.random.default_rng(1).random((N_TYPES, N_GENES))
+RESPONSE = 0.1 * (CENTRES[1] - CENTRES[2])
+"""A change along an axis of the embedding: what lies beside all axes is not seen in it."""
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+def log_counts(values, batch):
+    """Log counts that are these values: counts of size and scale 1."""
+    counts, genes = sparse.csr_array(np.expm1(values)), np.ones(values.shape[1], dtype=bool)
+    nothing = np.zeros((values.shape[1], int(batch.max()) + 1))
+    return LogCounts(counts, batch, nothing, genes, np.ones(len(values)), 1.0)
+
+
+def cells(rng, *, n_batches=2):
+    """Cells of some types in each batch: (values, batch, type)."""
+    kind = np.tile(np.repeat(np.arange(N_TYPES), PER_TYPE), n_batches)
+    batch = np.repeat(np.arange(n_batches, dtype=np.int32), N_TYPES * PER_TYPE)
+    return CENTRES[kind] + 0.2 * rng.standard_normal((len(kind), N_GENES)), batch, kind
+
+
+def embed(values, batch, *, level=None, group=None, n_dims=6, seed=0):
+    logs = log_counts(values, batch)
+    level = np.zeros_like(batch) if level is None else level
+    group = np.zeros(int(batch.max()) + 1, dtype=np.int64) if group is None else np.asarray(group)
+    found = find_embedding(logs, level=level, group=group, genes=logs.genes, n_dims=n_dims, seed=seed)
+    before = logs.project(found.basis)
+    return found, before, found.apply(before, batch, level)
+
+
+def distance(where, batch, kind, *, of, batches=(0, 1)):
+    one, other = (where[(batch == k) & (kind == of)].mean(axis=0) for k in batches)
+    return np.linalg.norm(one - other)
+
+
+def test_weights_are_those_of_the_formula(rng):
+    centres, where = rng.normal(size=(5, 3)), rng.normal(size=(40, 3))
+    level, of_centre = rng.integers(0, 2, 40).astype(np.int32), np.array([0, 1, 0, 1, 0], dtype=np.int32)
+    shifts = Shifts(centres, of_centre, 0.7, centres, np.ones(5, dtype=bool), np.zeros((5, 2, 3)))
+    squared = np.square(where[:, None] - centres).sum(axis=2)
+    expected = np.where(level[:, None] == of_centre, np.exp(-squared / 0.7), 0.0)
+    np.testing.assert_allclose(shifts.weights(where, level), expected / expected.sum(axis=1, keepdims=True), rtol=1e-10)
+
+
+def test_cells_move_by_the_weighted_shifts_of_their_batch(rng):
+    centres, where, shift = rng.normal(size=(5, 3)), rng.normal(size=(40, 3)), rng.normal(size=(5, 2, 3))
+    nothing, batch = np.zeros(40, dtype=np.int32), rng.integers(-1, 3, 40).astype(np.int32)
+    shifts = Shifts(centres, np.zeros(5, dtype=np.int32), 0.7, centres, np.ones(5, dtype=bool), shift)
+    expected = where.copy()
+    for j, weights in enumerate(shifts.weights(where, nothing)):
+        if batch[j] in (0, 1):
+            expected[j] += weights @ shift[:, batch[j]]
+    moved = shifts.apply(where, batch, nothing)
+    np.testing.assert_allclose(moved, expected, rtol=1e-10)
+    np.testing.assert_array_equal(moved[(batch < 0) | (batch > 1)], where[(batch < 0) | (batch > 1)])
+
+
+def test_cells_of_a_level_without_states_stay(rng):
+    shifts = Shifts(
+        np.zeros((1, 2)), np.zeros(1, dtype=np.int32), 1.0, np.zeros((1, 2)), np.ones(1, dtype=bool), np.ones((1, 1, 2))
+    )
+    where, nothing = rng.normal(size=(4, 2)), np.zeros(4, dtype=np.int32)
+    np.testing.assert_array_equal(shifts.apply(where, nothing, np.full(4, 7, dtype=np.int32)), where)
+
+
+def test_what_a_batch_does_to_one_state_only_is_taken_out(rng):
+    values, batch, kind = cells(rng)
+    hit = (batch == 1) & (kind == 0)
+    values[hit] += RESPONSE
+    _, before, after = embed(values, batch)
+    assert distance(before, batch, kind, of=0) > 0.5
+    assert distance(after, batch, kind, of=0) < 0.15 * distance(before, batch, kind, of=0)
+    assert max(distance(after, batch, kind, of=k) for k in range(1, N_TYPES)) < 0.2
+
+
+def test_batches_that_differ_by_chance_only_hardly_move(rng):
+    values, batch, _ = cells(rng)
+    _, before, after = embed(values, batch)
+    moved = np.linalg.norm(after - before, axis=1)
+    spread = np.sqrt(np.square(before - before.mean(axis=0)).sum(axis=1).mean())
+    assert np.sqrt(np.square(moved).mean()) < 0.02 * spread
+
+
+def test_a_type_of_one_batch_stays_where_it_is(rng):
+    values, batch, kind = cells(rng)
+    here = (batch == 0) | (kind != 0)
+    values[batch == 1] += RESPONSE  # so that there is something to do
+    values, batch, kind = values[here], batch[here], kind[here]
+    _, before, after = embed(values, batch)
+    assert distance(after, batch, kind, of=1) < 0.3 * distance(before, batch, kind, of=1)
+    alone = kind == 0
+    assert np.linalg.norm((after - before)[alone], axis=1).max() < 0.2
+
+
+def test_a_batch_beyond_the_caliper_is_not_drawn_near(rng):
+    values, batch, kind = cells(rng)
+    values, batch, kind = values[kind == 0], batch[kind == 0], kind[kind == 0]
+    values[batch == 1] += 6.0 * (np.arange(N_GENES) < N_GENES // 2)
+    _, before, after = embed(values, batch, n_dims=3)
+    np.testing.assert_allclose(after, before, atol=1e-6)
+
+
+def test_levels_are_not_drawn_together(rng):
+    values, batch, kind = cells(rng, n_batches=4)
+    level = (batch >= 2).astype(np.int32)
+    values[level == 1] += RESPONSE
+    values[batch == 1] += 0.1 * (CENTRES[0] - CENTRES[3])
+    _, before, after = embed(values, batch, level=level)
+    assert distance(after, batch, kind, of=0, batches=(0, 1)) < 0.2 * distance(before, batch, kind, of=0)
+    kept = [distance(where, batch, kind, of=0, batches=(0, 2)) for where in (before, after)]
+    assert kept[1] > 0.7 * kept[0]
+
+
+def test_batches_that_cannot_be_compared_stay(rng):
+    values, batch, _ = cells(rng, n_batches=3)
+    values[batch > 0] += RESPONSE
+    _, before, after = embed(values, batch, group=[0, 0, -1])
+    np.testing.assert_array_equal(after[batch == 2], before[batch == 2])
+    assert np.linalg.norm((after - before)[batch == 1], axis=1).mean() > 0.2
+
+
+def test_batches_of_different_groups_are_not_drawn_together(rng):
+    values, batch, kind = cells(rng, n_batches=4)
+    values += (batch / 3)[:, None] * RESPONSE
+    _, before, after = embed(values, batch, group=[0, 0, 1, 1])
+    assert distance(after, batch, kind, of=0, batches=(0, 2)) > 0.5 * distance(
+        before, batch, kind, of=0, batches=(0, 2)
+    )
+
+
+def test_splits_of_the_cells_change_no_bit(rng):
+    values, batch, _ = cells(rng)
+    values[batch == 1] += RESPONSE
+    found, before, after = embed(values, batch)
+    level = np.zeros_like(batch)
+    parts = [found.apply(before[at : at + 37], batch[at : at + 37], level[at : at + 37]) for at in range(0, 480, 37)]
+    np.testing.assert_array_equal(np.concatenate(parts), after)
+
+
+def test_states_of_many_cells_are_found_on_some(rng, monkeypatch):
+    values, batch, kind = cells(rng)
+    values[batch == 1] += RESPONSE
+    monkeypatch.setattr(embedding_module, "_MOST_CELLS", 100)
+    _, before, after = embed(values, batch)
+    assert distance(after, batch, kind, of=0) < 0.3 * distance(before, batch, kind, of=0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_cells_that_are_all_alike_have_no_embedding():
+    batch = np.array([0, 0, 0, 1, 1, 1], dtype=np.int32)
+    found, _, after = embed(np.ones((6, 12)), batch)
+    assert not found.rounds
+    assert not after.any()
+
+
+def test_batches_get_their_place_among_all(rng):
+    values, batch, _ = cells(rng)
+    values[batch == 1] += RESPONSE
+    found, before, after = embed(values, batch)
+    wide = found.among_batches(np.array([1, 3]), 5)
+    assert wide.rounds[0].shift.shape[1] == 5
+    np.testing.assert_array_equal(wide.apply(before, 2 * batch + 1, np.zeros_like(batch)), after)
