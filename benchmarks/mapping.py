@@ -324,7 +324,7 @@ the true effects in the 95% intervals. *se*: median standard error.
 
 *kept*: of the {neighbors} nearest fitted cells that a mapped cell has in the joint fit, the share that it has when
 mapped. *moved*: root mean square distance of the mapped cells from where the joint fit has them, in units of the root
-mean square distance of a cell from the mean of its state, after the rotation that brings the fitted cells together best;
+mean square distance of a cell from the mean of its state, after the rotation that brings the fitted cells together;
 *reference moved*: the same for the fitted cells, which differ because a fit without the others has other axes. *same
 type*: share of those neighbours that are of the cell's own type, mapped and in the joint fit. *by seed*: what two joint
 fits differ by that differ in nothing but their seed.

@@ -351,3 +351,22 @@ def test_nothing_else_is_warned_of(model, new):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.map(new)
+
+
+def test_slots_are_written_into_the_anndata(model, new, mapped, tmp_path):
+    adata = new.copy()
+    assert ub.tl.map_cells(adata, model=model) is None
+    np.testing.assert_array_equal(adata.obsm["X_unbatch"], mapped.result.embedding)
+    np.testing.assert_array_equal(adata.varm["batch_effects"], mapped.result.log_delta)
+    model.save(tmp_path / "fit.h5ad")
+    copy = ub.tl.map_cells(new, model=tmp_path / "fit.h5ad", batch_key="batch", copy=True)
+    np.testing.assert_array_equal(copy.varm["batch_effects"], mapped.result.log_delta)
+    assert "X_unbatch" not in new.obsm
+    more = ad.concat([new, ad.AnnData(np.ones((new.n_obs, 2)), obs=new.obs)], axis=1)
+    more.obs = new.obs
+    more.raw = more
+    with (
+        pytest.warns(ub.InputWarning, match="unknown to the model"),
+        pytest.raises(ub.InputError, match="has 402 genes, adata 5"),
+    ):
+        ub.tl.map_cells(more[:, :5].copy(), model=model, layer="raw")

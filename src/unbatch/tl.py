@@ -1,6 +1,7 @@
 """Estimate, from an AnnData to slots of the same AnnData; test what was estimated; find gene programmes."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -154,6 +155,76 @@ def batch_effects(
         driver=None if client is None else DaskDriver(client),
     )
     write_slots(adata, model.result)
+    return adata if copy else None
+
+
+def map_cells(
+    adata: AnnData,
+    *,
+    model: BatchModel | str | Path,
+    batch_key: str | Sequence[str] | None = None,
+    layer: str | None = None,
+    progress: bool = False,
+    copy: bool = False,
+) -> AnnData | None:
+    """Put new cells in their place beside those of a finished fit, which does not change.
+
+    Cells of a batch that the fit knows are placed by its effects. A new batch is matched against the cell states of the
+    fit and gets effects of its own, relative to what those of the fit are relative to: see `unbatch.BatchModel.map`.
+
+    Parameters
+    ----------
+    adata
+        Raw counts of the new cells, in memory or backed. Genes are found by name: those that are missing count as not
+        measured, those that the fit does not know get no effect.
+    model
+        A fitted model, or the path of what ``unbatch fit`` or `unbatch.BatchModel.save` wrote.
+    batch_key
+        Column of ``obs`` that names the batch of each cell, or several; None for the columns of the fit.
+    layer
+        Where the raw counts are; None for where the fit found them.
+    progress
+        Show bars, if standard error is a terminal.
+    copy
+        Give back a changed copy and leave `adata` as it is.
+
+    Returns
+    -------
+    AnnData or None
+        None unless `copy`. The slots of `unbatch.tl.batch_effects` are set, for the new cells and their batches;
+        ``uns["unbatch"]["mapped_onto"]`` tells of the model.
+
+    Raises
+    ------
+    InputError
+        If the model keeps no states, no gene is known to it, labels are missing, or values are not counts.
+
+    Warns
+    -----
+    InputWarning
+        For genes that one side lacks, and for new batches that are too small or share no cell state with the fit.
+
+    Examples
+    --------
+    >>> import unbatch as ub
+    >>> cells = ub.simulate(n_cells=1200, n_genes=200, n_batches=3, n_types=4, median_depth=800, seed=1)
+    >>> known = (cells.obs["batch"] != "batch_3").to_numpy()
+    >>> old, new = cells[known].copy(), cells[~known].copy()
+    >>> model = ub.BatchModel().fit(old.X, old.obs["batch"])
+    >>> new.var_names = model.result.var.index
+    >>> ub.tl.map_cells(new, model=model, batch_key="batch")
+    >>> new.varm["batch_effects"].shape
+    (200, 1)
+    """
+    adata = adata.copy() if copy else adata
+    fitted = model if isinstance(model, BatchModel) else BatchModel.load(model)
+    mapped = fitted.map(adata, batch_key=batch_key, layer=layer, progress=progress_for(quiet=not progress)).result
+    if not mapped.var.index.equals(adata.var_names.astype(object)):
+        raise InputError(
+            f"layer {mapped.layer!r} has {len(mapped.var)} genes, adata {adata.n_vars}: the effects would have no "
+            "place in it. Run on adata.raw.to_adata()"
+        )
+    write_slots(adata, mapped)
     return adata if copy else None
 
 

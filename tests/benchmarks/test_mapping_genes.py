@@ -1,0 +1,20 @@
+"""The benchmark of missing genes measures what it says."""
+
+import pytest
+
+import mapping_genes
+from unbatch.simulation import simulate
+
+pytestmark = pytest.mark.filterwarnings("ignore::unbatch.InputWarning")
+
+
+def test_missing_genes_move_cells_less_than_zeros_do():
+    adata = simulate(n_cells=1200, n_genes=250, n_batches=3, n_types=4, composition=3.0, median_depth=900, seed=2)
+    lines = mapping_genes.measure("some", adata)
+    assert [line.split(" | ")[1] for line in lines] == ["10%", "30%", "60%", "the loudest 5%"]
+    for line in lines:
+        moved, bias, width, state, zeros, zeros_bias = (float(entry) for entry in line.strip("| ").split(" | ")[2:])
+        assert moved < zeros
+        assert bias < 0.3 < zeros_bias
+        assert 0.7 < width < 1.3
+        assert state > 0.5
