@@ -48,13 +48,16 @@ def embedding():
     return Embedding(basis, (Shifts(centres, level, 2.0, centres, np.ones(4, dtype=bool), rng.normal(size=(4, 3, 6))),))
 
 
+@pytest.fixture(scope="module")
 def placing(fitted, embedding, codes):
-    return Placing(fitted, embedding, codes=codes, used=USED, genes=np.ones(N_GENES, dtype=bool), level=LEVEL)
+    """Makes an accumulator."""
+    genes = np.ones(N_GENES, dtype=bool)
+    return lambda: Placing(fitted, embedding, codes=codes, used=USED, genes=genes, level=LEVEL)
 
 
 @pytest.fixture(scope="module")
-def placed(adata, fitted, embedding, codes):
-    walk = placing(fitted, embedding, codes)
+def placed(adata, placing):
+    walk = placing()
     for block in open_counts(adata).blocks():
         walk.add(block)
     return walk.finish()
@@ -89,8 +92,8 @@ def test_overlap_is_counted_by_state(fitted, codes, placed):
 
 
 @pytest.mark.parametrize("size", [1, 100, 333])
-def test_blocks_and_their_order_and_merging_change_no_bit(adata, fitted, embedding, codes, placed, size):
-    one, other = placing(fitted, embedding, codes), placing(fitted, embedding, codes)
+def test_blocks_and_their_order_and_merging_change_no_bit(adata, placing, placed, size):
+    one, other = placing(), placing()
     for place, block in enumerate(reversed(list(open_counts(adata).blocks(size)))):
         (one if place % 3 else other).add(block)
     other.merge(one)

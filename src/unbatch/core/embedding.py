@@ -1,7 +1,6 @@
-r"""The embedding that users take home: coordinates of adjusted counts, less what still tells the batches of a state apart.
+r"""The embedding that users take home: coordinates of adjusted counts, less what a batch does to some states only.
 
-Effects that are the same in all states are divided out of the counts. What a batch does to one state only is left, and
-is taken out here, where cells of several batches show it: in rounds of grouping all cells into states, and shifting the
+Effects that are the same in all states are divided out of the counts. What is left is taken out here, where cells of several batches show it: in rounds of grouping all cells into states, and shifting the
 cells of each batch in a state towards the mean of the batches in it.
 """
 

@@ -200,8 +200,15 @@ def fit(
     divided_out = fitted.effects.log_delta * fitted.tied.identifiable
     if embedding is not None:
         sketched = bool(plan.novel.any())
-        with_sums = sketched or state_specific
-        placing = Placing(fitted, embedding, codes=codes, used=used, genes=shared, level=within, with_sums=with_sums)
+        placing = Placing(
+            fitted,
+            embedding,
+            codes=codes,
+            used=used,
+            genes=shared,
+            level=within,
+            with_sums=sketched or state_specific,
+        )
         with progress.stage("placing cells", total=source.n_cells) as advance:
             reduce_blocks(source, MeasuredOnly(placing, source, batches), progress=advance, driver=driver)
         placed = placing.finish()

@@ -14,8 +14,8 @@ def _weigh(
     width: float,
     weights: FloatArray,
 ) -> None:
-    # where: (n_cells, n_dims). centres: (n_centres, n_dims). weights: (n_cells, n_centres), sum to 1 in each row, or are
-    # all 0 for cells of a level without a centre.
+    # where: (n_cells, n_dims). centres: (n_centres, n_dims). weights: (n_cells, n_centres), sum to 1 in each row, or
+    # are all 0 for cells of a level without a centre.
     for row in range(where.shape[0]):
         here, least = weights[row], -1.0
         for centre in range(centres.shape[0]):
