@@ -30,19 +30,20 @@ class Goal:
 
 
 def of_scores(scores: pd.DataFrame, method: str) -> list[Goal]:
-    """Judge a method by its scores. Each peer is compared on the sets where both have one."""
+    """Judge a method by its scores. The best peer is one that has a score on every set that the method has."""
     total, bio = (_table(scores, column) for column in ("total", "bio"))
-    peers = [peer for peer in PEERS if peer in total]
     if method not in total:
         return []
-    ahead = {peer: (total[method] - total[peer]).dropna() for peer in peers}
-    best = min((peer for peer in peers if len(ahead[peer])), key=lambda peer: ahead[peer].mean(), default=None)
+    ahead = {peer: (total[method] - total[peer]).dropna() for peer in PEERS if peer in total}
+    complete = [peer for peer in ahead if len(ahead[peer]) == total[method].count()]
     goals = []
-    if best is not None:
-        words = f"{ahead[best].mean():+.3f} to {best}, on {len(ahead[best])} sets"
-        goals.append(
-            Goal(f"mean total at least {AHEAD} above the best peer's", words, bool(ahead[best].mean() >= AHEAD))
-        )
+    if complete:
+        best = min(complete, key=lambda peer: ahead[peer].mean())
+        others = {peer: gap for peer, gap in ahead.items() if peer not in complete and len(gap)}
+        rest = [f"{gap.mean():+.3f} to {peer} on the {len(gap)} that it has" for peer, gap in others.items()]
+        words = "; ".join([f"{ahead[best].mean():+.3f} to {best}", *rest])
+        met = bool(ahead[best].mean() >= AHEAD)
+        goals.append(Goal(f"mean total at least {AHEAD} above the best peer's", words, met))
     if "harmony" in ahead:
         wins, n = int((ahead["harmony"] >= 0).sum()), len(ahead["harmony"])
         goals.append(Goal("at least as good as Harmony on 9 of 11 sets", f"{wins} of {n}", wins >= HARMONY_SETS * n))

@@ -102,7 +102,7 @@ def reached(found: Sequence[goals.Goal]) -> str:
 def _summary(found: pd.DataFrame, column: str) -> str:
     names, methods = found["set"].unique(), found["method"].unique()
     groups = found.groupby(["set", "method"])[column]
-    mean, spread = groups.mean(), groups.max() - groups.min()
+    mean, spread, done, tried = groups.mean(), groups.max() - groups.min(), groups.count(), groups.size()
     notes = found.groupby(["set", "method"])["note"].first()
     lines = _head([f"**{column}**", *map(title, methods)], "l" + "r" * len(methods))
     for name in names:
@@ -111,7 +111,9 @@ def _summary(found: pd.DataFrame, column: str) -> str:
             if pd.isna(mean.get(key)):
                 cells.append(notes.get(key, "not run").partition(":")[0])
             else:
-                cells.append(_number(mean[key], 3) + (f" ({spread[key]:.3f})" if spread[key] >= _SAME else ""))
+                wide = f" ({spread[key]:.3f})" if spread[key] >= _SAME else ""
+                part = f" [{done[key]} of {tried[key]} seeds]" if done[key] < tried[key] else ""
+                cells.append(f"{mean[key]:.3f}{wide}{part}")
         lines.append(_line([name, *cells]))
     full = []
     for method in methods:
