@@ -1,7 +1,8 @@
 """Run methods in this Python: `python -m integration.embed JOBS.json`, with benchmarks/ on the path.
 
 The file holds a list of jobs: method, data (.h5ad), output (.npy; .h5ad where counts come out, .csv where a table
-does) and seed. Each writes its output, and beside it .json with versions and seconds; one that fails writes .error.
+does) and seed. Each writes its output, and beside it .json with versions and seconds; one that fails writes .error. One
+whose data is not there, because the job that makes it failed, is passed over.
 """
 
 import json
@@ -24,6 +25,8 @@ def main(path: str) -> None:
     """Run every job of a file."""
     for job in json.loads(Path(path).read_text()):
         output = Path(job["output"])
+        if not Path(job["data"]).exists():
+            continue
         error = output.with_suffix(".error")
         error.unlink(missing_ok=True)
         try:

@@ -86,21 +86,18 @@ def seeds_of(method: str, seeds: Sequence[int]) -> Sequence[int]:
 
 
 def embed(tasks: Iterable[Task], pythons: Pythons) -> None:
-    """Compute what is missing, each method by its own Python, a method that others build on first."""
-    wanted = list(dict.fromkeys(tasks))
-    lacking = [task for task in wanted if not task.output.exists()]
+    """Compute what is missing, each method by its own Python: ours first, a method that others build on before them."""
+    lacking = [task for task in tasks if not task.output.exists()]
     first = [Task(task.data, before, task.seed) for task in lacking if (before := METHODS[task.method].after)]
-    for group in (list(dict.fromkeys(first)), lacking):
-        for where in Where:
-            python = pythons.of(where)
-            missing = [task for task in group if METHODS[task.method].where is where and not task.output.exists()]
-            jobs = [
-                {"method": task.method, "data": str(task.input), "output": str(task.output), "seed": task.seed}
-                for task in missing
-                if task.input.exists()
-            ]
-            if python and jobs:
-                _run(python, "integration.embed", jobs)
+    for where in Where:
+        python = pythons.of(where)
+        jobs = [
+            {"method": task.method, "data": str(task.input), "output": str(task.output), "seed": task.seed}
+            for task in dict.fromkeys([*first, *lacking])
+            if METHODS[task.method].where is where and not task.output.exists()
+        ]
+        if python and jobs:
+            _run(python, "integration.embed", jobs)
 
 
 def score(pairs: Sequence[tuple[Path, Path]], python: str | None) -> list[dict[str, float] | None]:

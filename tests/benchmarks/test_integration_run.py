@@ -19,8 +19,8 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 STAND_IN = f"""#!{sys.executable}
 import json, sys
+import h5py
 import numpy as np
-import anndata
 jobs = json.load(open(sys.argv[3]))
 for job in jobs:
     print(sys.argv[2], job, file=open(__file__ + ".log", "a"))
@@ -30,7 +30,7 @@ for job in jobs:
     elif job["method"] == "combat":
         open(job["output"].replace(".npy", ".error"), "w").write("Traceback\\nno luck")
     else:
-        n = anndata.read_h5ad(job["data"]).n_obs
+        n = len(h5py.File(job["data"])["obs"]["scored"])
         drawn = np.random.default_rng(job["seed"]).normal(1, 1, (n, 2))
         np.save(job["output"], drawn.astype("float32") * (2 if job["method"] == "harmony" else 1))
 """
@@ -121,6 +121,14 @@ def test_ours_run_here_and_new_code_gives_new_results(problem, stand_in, monkeyp
     assert "changed" not in work.Task(problem.path, "pca", 0).output.name
 
 
+def test_what_builds_on_a_failure_says_why(problem):
+    counts = anndata.read_h5ad(problem.path)
+    counts.X.data[0] = 0.5
+    counts.write_h5ad(problem.path)
+    found = compare.compare([problem], ["unbatch"], [0], pythons=work.Pythons(None, None))
+    assert "InputError" in found["note"][0]
+
+
 def test_any_embedding_is_scored_by_the_same_ruler(problem, stand_in, tmp_path):
     path = tmp_path / "candidate.npz"
     np.savez(path, labelled=np.full((200, 4), 0.25), elsewhere=np.zeros((5, 2)))
@@ -169,7 +177,7 @@ def test_every_method_has_its_file():
 
 def test_a_run_from_the_command_line_writes_what_it_was_asked_for(data, stand_in, tmp_path):
     csv, page = tmp_path / "scores.csv", tmp_path / "page.md"
-    chosen = ["--data", str(data), "--sets", "labelled", "--methods", "pca", "harmony", "unbatch", "--seeds", "0", "1"]
+    chosen = ["--data", str(data), "--sets", "labelled", "--methods", "pca", "harmony", "unbatch", "--seeds", "0"]
     places = ["--cache", str(tmp_path / "cache"), "--csv", str(csv), "--output", str(page)]
     command = [sys.executable, str(BENCHMARKS / "integration.py"), "--peers-python", str(stand_in), "--probes"]
     subprocess.run([*command, *chosen, *places], check=True, capture_output=True)
@@ -183,7 +191,7 @@ def test_a_run_from_the_command_line_writes_what_it_was_asked_for(data, stand_in
         "X_unbatch:",
     ):
         assert part in text
-    assert pd.read_csv(csv)["method"].tolist() == ["pca", "harmony", "harmony", "unbatch", "unbatch"]
+    assert pd.read_csv(csv)["method"].tolist() == ["pca", "harmony", "unbatch"]
 
 
 def test_a_set_that_is_not_there_is_named(data, tmp_path):
