@@ -1,7 +1,8 @@
 r"""The embedding that users take home: coordinates of adjusted counts, less what a batch does to some states only.
 
-Effects that are the same in all states are divided out of the counts. What is left is taken out here, where cells of several batches show it: in rounds of grouping all cells into states, and shifting the
-cells of each batch in a state towards the mean of the batches in it.
+Effects that are the same in all states are divided out of the counts. What is left is taken out here, where cells of
+several batches show it: in rounds of grouping all cells into states, and shifting the cells of each batch in a state
+towards the mean of the batches in it.
 """
 
 from collections.abc import Iterable
