@@ -117,13 +117,14 @@ def _embedder_record(embedder: Embedding) -> dict[str, Any]:
         str(number): {field.name: getattr(shifts, field.name) for field in fields(shifts)}
         for number, shifts in enumerate(embedder.rounds)
     }
-    return {"basis": embedder.basis, "rounds": rounds}
+    return {"basis": embedder.basis, "centre": embedder.centre, "rounds": rounds}
 
 
 def _read_embedder(record: Mapping[str, Any], rows: IntArray) -> Embedding:
     rounds = record.get("rounds", {})  # a record without rounds is not stored
     return Embedding(
         np.asarray(record["basis"], dtype=np.float64)[rows],
+        np.asarray(record["centre"], dtype=np.float64)[rows],
         tuple(
             Shifts(
                 centres=np.asarray(one["centres"], dtype=np.float64),

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from unbatch.core import embedding as embedding_module
-from unbatch.core.embedding import Shifts, find_embedding
+from unbatch.core.embedding import Shifts, find_embedding, mean_effect
 from unbatch.core.log_counts import LogCounts
 
 N_GENES, N_TYPES, PER_TYPE = 60, 4, 60
@@ -37,7 +37,9 @@ def embed(values, batch, *, level=None, group=None, n_dims=6, seed=0):
     logs = log_counts(values, batch)
     level = np.zeros_like(batch) if level is None else level
     group = np.zeros(int(batch.max()) + 1, dtype=np.int64) if group is None else np.asarray(group)
-    found = find_embedding(logs, level=level, group=group, genes=logs.genes, n_dims=n_dims, seed=seed)
+    found = find_embedding(
+        logs, centre=np.zeros(logs.n_genes), level=level, group=group, genes=logs.genes, n_dims=n_dims, seed=seed
+    )
     before = logs.project(found.basis)
     return found, before, found.apply(before, batch, level)
 
@@ -174,3 +176,12 @@ def test_batches_get_their_place_among_all(rng):
     wide = found.among_batches(np.array([1, 3]), 5)
     assert wide.rounds[0].shift.shape[1] == 5
     np.testing.assert_array_equal(wide.apply(before, 2 * batch + 1, np.zeros_like(batch)), after)
+
+
+def test_the_mean_effect_stays_when_a_batch_is_split():
+    log_delta, known = np.array([[0.3, -0.6], [1.0, 5.0]]), np.array([[True, True], [True, False]])
+    whole = mean_effect(log_delta, sizes=np.array([10, 30]), known=known)
+    np.testing.assert_allclose(whole, [(3 - 18) / 40, 1.0])
+    split = mean_effect(log_delta[:, [0, 1, 1]], sizes=np.array([10, 12, 18]), known=known[:, [0, 1, 1]])
+    np.testing.assert_allclose(split, whole)
+    assert mean_effect(log_delta, sizes=np.array([10, 30]), known=np.zeros((2, 2), bool)).tolist() == [0, 0]

@@ -45,7 +45,11 @@ def embedding():
     rng = np.random.default_rng(4)
     basis = np.linalg.qr(rng.normal(size=(N_GENES, 6)))[0]
     centres, level = rng.normal(size=(4, 6)), np.array([0, 1, 0, 1], dtype=np.int32)
-    return Embedding(basis, (Shifts(centres, level, 2.0, centres, np.ones(4, dtype=bool), rng.normal(size=(4, 3, 6))),))
+    return Embedding(
+        basis,
+        rng.normal(size=N_GENES),
+        (Shifts(centres, level, 2.0, centres, np.ones(4, dtype=bool), rng.normal(size=(4, 3, 6))),),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +73,10 @@ def test_coordinates_and_states_equal_those_of_dense_arithmetic(adata, fitted, e
     adjusted = adata.X.toarray() / np.exp(log_delta)[:, codes].T  # code -1 is the last column, of zeros
     logs = np.log1p(fitted.scale * adjusted / adjusted.sum(axis=1, keepdims=True))
     of_fit = np.array([0, -1, 1, 2, -1], dtype=np.int32)[codes]
-    expected = embedding.apply(logs @ embedding.basis, of_fit, LEVEL)
-    assert np.abs(expected - logs @ embedding.basis).max() > 0.5
+    relative = adjusted * np.exp(embedding.centre)
+    along = np.log1p(fitted.scale * relative / relative.sum(axis=1, keepdims=True)) @ embedding.basis
+    expected = embedding.apply(along, of_fit, LEVEL)
+    assert np.abs(expected - along).max() > 0.5
     np.testing.assert_allclose(placed.embedding, expected, atol=1e-4)
     assert placed.embedding.dtype == np.float32
     squared = ((logs @ fitted.basis)[:, None] - fitted.states.centres) ** 2

@@ -93,11 +93,14 @@ class Embedding:
     ----------
     basis
         (n_genes, n_dims) axes for the log counts of `LogCounts`.
+    centre
+        (n_genes,) log effect in the batch of the mean cell: effects are divided out relative to it.
     rounds
         The shifts, one after the other.
     """
 
     basis: FloatArray
+    centre: FloatArray
     rounds: tuple[Shifts, ...]
 
     def apply(self, where: FloatArray, batch: CodeArray, level: CodeArray) -> FloatArray:
@@ -127,12 +130,33 @@ class Embedding:
             shift = np.zeros((len(one.centres), n_batches, one.centres.shape[1]))
             shift[:, used] = one.shift
             rounds.append(replace(one, shift=shift))
-        return type(self)(self.basis, tuple(rounds))
+        return replace(self, rounds=tuple(rounds))
+
+
+def mean_effect(log_delta: FloatArray, *, sizes: IntArray, known: BoolArray) -> FloatArray:
+    """Average log effects over cells: unlike their mean over batches, it stays when a batch is split in two.
+
+    Parameters
+    ----------
+    log_delta
+        Log effects, (n_genes, n_batches).
+    sizes
+        Cells of each batch, (n_batches,).
+    known
+        Where the effect is known, (n_genes, n_batches).
+
+    Returns
+    -------
+    (n_genes,), 0 where nothing is known.
+    """
+    weights = known * sizes.astype(np.float64)
+    return np.asarray((weights * log_delta).sum(axis=1) / np.maximum(weights.sum(axis=1), 1.0))
 
 
 def find_embedding(
     logs: LogCounts,
     *,
+    centre: FloatArray,
     level: CodeArray,
     group: IntArray,
     genes: BoolArray,
@@ -157,6 +181,8 @@ def find_embedding(
     ----------
     logs
         Log counts of the cells.
+    centre
+        What the effects that were divided out are relative to, (n_genes,): see `mean_effect`.
     level
         Level of each cell, (n_cells,): batches are drawn together within levels only.
     group
@@ -177,14 +203,14 @@ def find_embedding(
     with threadpool_limits(limits=1):  # with more, the order of sums is that of the threads
         basis = state_basis(logs, batch=logs.batch, genes=genes, n_dims=n_dims, n_genes=_N_GENES)
         if not basis.any():
-            return Embedding(basis, ())
+            return Embedding(basis, centre, ())
         if control_genes is not None:
             basis = clear_of_control(basis, logs, batch=logs.batch, control_genes=control_genes & genes)
         where, rounds = logs.project(basis), []
         for number in range(_ROUNDS):
             rounds.append(_shifts(where, batch=logs.batch, level=level, group=group, seed=seed + number))
             where = rounds[-1].apply(where, logs.batch, level)
-    return Embedding(basis, tuple(rounds))
+    return Embedding(basis, centre, tuple(rounds))
 
 
 def _shifts(where: FloatArray, *, batch: CodeArray, level: CodeArray, group: IntArray, seed: int) -> Shifts:

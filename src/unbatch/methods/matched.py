@@ -10,7 +10,7 @@ from unbatch._memory import release
 from unbatch._progress import Progress
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.diagnostics import Overlap
-from unbatch.core.embedding import Embedding, find_embedding
+from unbatch.core.embedding import Embedding, find_embedding, mean_effect
 from unbatch.core.landmarks import Landmarks
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.matched import MatchedFit, Settings, fit_matched
@@ -184,14 +184,16 @@ def fit(
     embedding: Embedding | None = None
     if not effects_only:
         with progress.stage("finding an embedding"):
-            embedding = find_embedding(
-                _adjusted_logs(fitted, counts, compact, genes=shared),
+            embedding = _embedding(
+                fitted,
+                counts,
+                compact,
                 level=level[cells],
-                group=np.where(fitted.tied.identifiable, fitted.tied.group, -1),
-                genes=shared,
+                sizes=np.bincount(codes[codes >= 0], minlength=len(batches.levels))[used],
+                measured=measured,
+                control_genes=control_genes,
                 n_dims=options.n_embedding_dims,
                 seed=seed,
-                control_genes=control_genes,
             )
     del counts  # the largest thing here
     release()
@@ -239,10 +241,33 @@ def fit(
     return replace(found, state_effects=states.among_batches(used, len(batches.levels)))
 
 
-def _adjusted_logs(fitted: MatchedFit, counts: Counts, batch: CodeArray, *, genes: BoolArray) -> LogCounts:
-    """Take the effects out of the logs of the cells that were fitted, on the scale that all cells are placed by."""
-    log_delta = fitted.effects.log_delta * fitted.tied.identifiable
-    return replace(LogCounts.of(counts, log_delta, batch=batch, genes=genes), scale=fitted.scale)
+def _embedding(
+    fitted: MatchedFit,
+    counts: Counts,
+    batch: CodeArray,
+    *,
+    level: CodeArray,
+    sizes: IntArray,
+    measured: BoolArray,
+    control_genes: BoolArray | None,
+    n_dims: int,
+    seed: int,
+) -> Embedding:
+    """Find an embedding by the cells that were fitted; `sizes` are those of the batches among all cells."""
+    genes, identifiable = np.asarray(measured.all(axis=1)), fitted.tied.identifiable
+    log_delta = fitted.effects.log_delta * identifiable
+    centre = mean_effect(log_delta, sizes=sizes, known=measured & identifiable)
+    logs = LogCounts.of(counts, log_delta - centre[:, None], batch=batch, genes=genes)
+    return find_embedding(
+        replace(logs, scale=fitted.scale),
+        centre=centre,
+        level=level,
+        group=np.where(identifiable, fitted.tied.group, -1),
+        genes=genes,
+        n_dims=n_dims,
+        seed=seed,
+        control_genes=control_genes,
+    )
 
 
 def effects_of_states(fitted: MatchedFit, table: StateTable) -> StateEffects:

@@ -80,9 +80,10 @@ class Placing:
         self._compact[used] = np.arange(len(used), dtype=np.int32)  # code -1 finds the last place, as do other batches
         known = fitted.effects.log_delta * fitted.tied.identifiable
         unknown = np.zeros((len(known), 1))
-        self._embedding, self._n_dims = Shared(embedding), fitted.basis.shape[1]
-        both = np.hstack([fitted.basis, embedding.basis])
-        self._axes = Shared(LogAxes.of(both, log_delta=np.hstack([known, unknown]), genes=genes))
+        log_delta = np.hstack([known, unknown])
+        self._axes = Shared(LogAxes.of(fitted.basis, log_delta=log_delta, genes=genes))
+        relative = log_delta - embedding.centre[:, None]
+        self._embedding = Shared((embedding, LogAxes.of(embedding.basis, log_delta=relative, genes=genes)))
         self._counted = fitted.cells > 0
         self.sums = ExactSums(len(known), fitted.support.shape) if with_sums else None
         self.parts: dict[int, tuple[Float32Array, CodeArray]] = {}
@@ -92,13 +93,13 @@ class Placing:
         cells = (block.start, block.stop)
         batch = self._compact[self._codes.of(*cells)]
         size = self._axes.value.sizes(block.counts, batch)
-        both = self._axes.value.project(block.counts, batch, scale=self._scale, size=size)
-        where, along = np.ascontiguousarray(both[:, : self._n_dims]), np.ascontiguousarray(both[:, self._n_dims :])
+        where = self._axes.value.project(block.counts, batch, scale=self._scale, size=size)
         level = np.zeros(len(batch), dtype=np.int32) if self._level is None else self._level.of(*cells)
         state = nearest_state(where, level, *self._centres.value)
         state[batch == self._support.shape[1]] = -1
-        embedding = self._embedding.value.apply(along, batch, level)
-        self.parts[block.start] = embedding.astype(np.float32), state
+        embedding, axes = self._embedding.value
+        along = axes.project(block.counts, batch, scale=self._scale)
+        self.parts[block.start] = embedding.apply(along, batch, level).astype(np.float32), state
         if self.sums is not None:
             known = np.minimum(batch, self._support.shape[1] - 1)
             counted = np.where((state >= 0) & self._counted[state, known], state, np.int32(-1))
@@ -114,7 +115,7 @@ class Placing:
         """Put the blocks together, which are let go."""
         codes = self._codes.rows
         n_cells = len(codes)
-        embedding = np.empty((n_cells, self._embedding.value.basis.shape[1]), dtype=np.float32)
+        embedding = np.empty((n_cells, self._embedding.value[0].basis.shape[1]), dtype=np.float32)
         sample = np.full(n_cells, -1, dtype=np.int64)
         cell, share = np.zeros(n_cells), overlap_by_state(self._support)
         members = np.zeros(self._support.shape, dtype=np.int64)
