@@ -119,8 +119,12 @@ def map_source(
 
 
 def _check_states(fit: BatchFit) -> None:
-    if fit.landmarks is not None:
+    if fit.landmarks is not None and fit.embedder is not None:
         return
+    if fit.landmarks is not None and fit.embedding is None:
+        raise InputError(
+            "this model is a fit of effects only, without places for cells: fit again without effects_only"
+        )
     if fit.mapped_onto is not None:
         raise InputError(
             "this model holds cells that were themselves mapped, and no states: map onto the model that they were "

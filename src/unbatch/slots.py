@@ -48,7 +48,9 @@ _PLACED = "placed"
 _STATE_EFFECTS = "state_effects"
 _EMBEDDER = "embedder"
 _LANDMARKS, _MAPPED_ONTO = "landmarks", "mapped_onto"
-_LANDMARKS_BY_GENE = frozenset({"log_delta", "gene_shift", "exposure", "dispersion", "expression", "mean_logs"})
+_LANDMARKS_BY_GENE = frozenset(
+    {"log_delta", "gene_shift", "exposure", "dispersion", "expression", "mean_logs", "embedding_logs"}
+)
 _BY_GENE = ("measured", "mu", "basis")
 _NEEDED = (
     *_BY_GENE,

@@ -145,3 +145,24 @@ def test_fits_that_differ_widen_the_errors():
     rng = np.random.default_rng(0)
     others = [found.log_delta + rng.normal(0, found.se) for _ in range(40)]
     np.testing.assert_allclose(found.averaged(others).se / found.se, np.sqrt(2), rtol=0.05)
+
+
+def test_errors_know_how_cells_scatter():
+    table, rates, _ = problem(8)
+    loud = table.counts.sum(axis=(1, 2)) > 200
+    plain = fit_against(table, rates, measured=everything(rates))
+    scattered = fit_against(replace(table, squares=table.squares + 3 * table.counts), rates, measured=everything(rates))
+    np.testing.assert_allclose(np.median((scattered.dispersion / plain.dispersion)[loud]), 4, rtol=0.2)
+    np.testing.assert_allclose(np.median((scattered.se / plain.se)[loud]), 2, rtol=0.2)
+
+
+def test_errors_know_how_states_scatter():
+    table, rates, effect = problem(9, exposure=4000.0, size=400.0)
+    rng = np.random.default_rng(0)
+    moved = rng.poisson(table.counts[:, :, 0] * rng.lognormal(0, 0.4, (N_GENES, N_STATES)))[:, :, None]
+    found = fit_against(replace(table, counts=moved.astype(float)), rates, measured=everything(rates))
+    plain = fit_against(table, rates, measured=everything(rates))
+    wrong = centred(found.log_delta) - centred(effect)
+    assert np.std(wrong / found.se) < 0.5 * np.std(wrong / plain.se)
+    assert np.median(found.se) > 2 * np.median(plain.se)
+    assert found.state_residual.mean() > 3 * plain.state_residual.mean()

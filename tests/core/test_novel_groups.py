@@ -21,6 +21,7 @@ def landmarks():
         dispersion=np.ones(8),
         expression=np.ones(8),
         mean_logs=(own_genes @ np.array([[1.0, 2.0], [0.0, 1.0]])).astype(np.float32),
+        embedding_logs=np.zeros((8, 2), dtype=np.float32),
         centres=np.array([[0.0, 0, 0], [10.0, 0, 0]]),
         spread=np.tile(np.eye(N_DIMS), (2, 1, 1)),
         level=np.zeros(2, dtype=np.int32),

@@ -72,10 +72,10 @@ def test_sums_are_those_of_the_cells_that_count(parts):
             assert table.cells[state, 0] == len(mine)
 
 
-def test_cells_that_lack_genes_have_a_frame_of_their_own(parts):
+def test_cells_that_lack_genes_have_a_view_of_their_own(parts):
     _, batches, plan, _ = parts
-    assert len(plan.frames) == 2
-    frame = {name: plan.frames[plan.frame_of[b]] for b, name in enumerate(batches.levels)}
-    assert frame["batch_1"].whole
-    assert frame["batch_3"] is frame["batch_1"]
-    assert not frame["short"].whole
+    assert len(plan.views) == 2
+    view = {name: plan.views[plan.view_of[b]] for b, name in enumerate(batches.levels)}
+    assert view["batch_1"].states.whole
+    assert view["batch_3"] is view["batch_1"]
+    assert not view["short"].states.whole

@@ -5,7 +5,7 @@ several batches show it: in rounds of grouping all cells into states, and shifti
 towards the mean of the batches in it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -122,6 +122,41 @@ class Embedding:
         for one in self.rounds:
             where = one.apply(where, batch, level)
         return where
+
+    def of_new_batch(self, where: FloatArray, level: CodeArray) -> tuple[FloatArray, ...]:
+        """Find the shifts of a batch that was not there when the embedding was found, which does not change.
+
+        Cells are drawn to the mean of the batches in their state, or to the centre of a state in which no batches met,
+        less where chance explains the distance, and not beyond the caliper.
+
+        Parameters
+        ----------
+        where
+            Coordinates along the axes of cells of the batch that have counterparts, (n_cells, n_dims).
+        level
+            Level of each cell, (n_cells,).
+
+        Returns
+        -------
+        One (n_states, n_dims) for each round.
+        """
+        batch, shifts = np.zeros(len(where), dtype=np.int32), list[FloatArray]()
+        with threadpool_limits(limits=1):  # with more, the order of sums is that of the threads
+            for one in self.rounds:
+                effective, mean, variance = _moments(where, batch, one.weights(where, level), n_batches=1)
+                target = np.where(one.met[:, None], one.target, one.centres)
+                shift = np.zeros_like(target)
+                for state in np.flatnonzero(effective[:, 0] > 0):
+                    line, chance = target[state] - mean[state], variance[state].sum() / effective[state]
+                    shift[state] = _shrunk(line, chance=chance, variance=variance[state])[0]
+                shifts.append(shift)
+                where = replace(one, shift=shift[:, None]).apply(where, batch, level)
+        return tuple(shifts)
+
+    def with_shifts(self, shifts: Sequence[Sequence[FloatArray]]) -> Self:
+        """Put other batches in the place of these, given the shifts of each by round, (n_states, n_dims)."""
+        rounds = (replace(one, shift=np.stack(own, axis=1)) for one, own in zip(self.rounds, shifts, strict=True))
+        return replace(self, rounds=tuple(rounds))
 
     def among_batches(self, used: IntArray, n_batches: int) -> Self:
         """Give the batches their numbers `used` among all; the others stay where they are."""
@@ -279,9 +314,13 @@ def _together(effective: FloatArray, group: IntArray) -> Iterable[tuple[int, Int
 def _towards(target: FloatArray, mean: FloatArray, *, effective: FloatArray, variance: FloatArray) -> FloatArray:
     """Shift batches, (n_present, n_dims), towards the target: less where chance explains it, not beyond the caliper."""
     n, one_over = len(mean), 1 / effective
-    line = target - mean
-    length2 = np.maximum((line**2).sum(axis=1), _TINY)
     chance = ((1 - 1 / n) ** 2 * one_over + (one_over.sum() - one_over) / n**2) * variance.sum()
+    return _shrunk(target - mean, chance=chance, variance=variance)
+
+
+def _shrunk(line: FloatArray, *, chance: FloatArray, variance: FloatArray) -> FloatArray:
+    """Shorten lines, (n, n_dims), by what chance explains of their squared length; to nothing beyond the caliper."""
+    length2 = np.maximum((line**2).sum(axis=1), _TINY)
     along = line**2 @ variance / length2
     factor = np.where(length2 > _CALIPER**2 * along, 0.0, np.maximum(1 - chance / length2, 0.0))
     return np.asarray(factor[:, None] * line)

@@ -93,6 +93,8 @@ class Landmarks:
     """(n_genes,) counts of all cells."""
     mean_logs: Float32Array
     """(n_genes, n_states) mean log counts of the genes that are on an axis."""
+    embedding_logs: Float32Array
+    """(n_genes, n_states) mean log counts of the genes that are on an axis of the embedding, as it takes them."""
     centres: FloatArray
     """(n_states, n_dims) mean coordinates."""
     spread: FloatArray
@@ -114,3 +116,11 @@ class Landmarks:
     def n_states(self) -> int:
         """Number of states."""
         return len(self.centres)
+
+
+def state_means(logs: LogCounts, states: States, *, basis: FloatArray) -> Float32Array:
+    """Average the log counts of each state over cells, (n_genes, n_states); 0 for genes on no axis of `basis`."""
+    sums, _ = logs.moments(states.code)
+    cells = np.maximum(np.bincount(states.code, minlength=states.n_states), 1)
+    means: Float32Array = (sums / cells[:, None] * np.any(basis != 0, axis=1)).T.astype(np.float32)
+    return means

@@ -129,6 +129,8 @@ class MappedEffects:
 
         over genes that the prior does not dominate.
         """
+        if not others:
+            return self
         fits = np.stack([self.log_delta, *others])
         sharp = (self.se < self.prior_sd / 3) & (self.se > 0)
         between = fits.var(axis=0, ddof=1)

@@ -7,101 +7,25 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
-from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, composition_ratio
-from unbatch.core.effects import Effects
 from unbatch.core.identifiability import judge_batches
 from unbatch.core.landmarks import Landmarks
 from unbatch.core.linking import link_pseudobulks
 from unbatch.core.log_counts import LogCounts
-from unbatch.core.mapped_effects import MappedEffects, Rates, fit_against
+from unbatch.core.mapped_effects import MappedEffects
+from unbatch.core.mapped_fit import average, fit_new
 from unbatch.core.novel_groups import Groups
-from unbatch.core.partial import Frame
+from unbatch.core.placement import Axes, Places, View, place
 from unbatch.core.projection import LogAxes
+from unbatch.core.reference import Reference
 from unbatch.core.state_table import StateTable, group_sums
 from unbatch.core.states import batch_pseudobulks, state_basis
 
 StopReason: TypeAlias = Literal["converged", "max_rounds", "nothing shared"]
 
 _WELL_MEASURED = 200
-_COMPOSITION_GENES = 2000
 _GROUPING_ROUNDS = 5
 _OWN_AXES, _LEAST_OWN = 10, 0.1
-_STARTS = 4
 _TINY = 1e-300
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Reference:
-    """A finished fit as new cells see it; genes are those of the new cells.
-
-    Attributes
-    ----------
-    landmarks
-        Its states, and how cells are placed. Only what is not by gene is used here.
-    rates
-        Its rates, on the footing of its output.
-    log_delta
-        (n_genes, n_batches) its effects, on the same footing.
-    gene_shift
-        (n_genes,) log effect, on the footing of the coordinates, of what counts as none in the output.
-    expression
-        (n_genes,) counts in the cells of the fit.
-    genes
-        Genes that make up the size factor, (n_genes,).
-    choice
-        Its correction for graded states.
-    """
-
-    landmarks: Landmarks
-    rates: Rates
-    log_delta: FloatArray
-    gene_shift: FloatArray
-    expression: FloatArray
-    genes: BoolArray
-    choice: CompositionChoice = NO_COMPOSITION
-
-
-def place(
-    counts: Counts, batch: CodeArray, level: CodeArray, *, axes: LogAxes, frame: Frame, landmarks: Landmarks
-) -> tuple[FloatArray, CodeArray, FloatArray]:
-    """Find where cells lie among the states.
-
-    Parameters
-    ----------
-    counts
-        Counts, (n_cells, n_genes).
-    batch
-        Column of the effects in `axes`, (n_cells,).
-    level
-        Condition of each cell, (n_cells,), -1 for one that the fit did not see.
-    axes
-        Axes for the logs of counts, made of ``frame.basis``.
-    frame
-        What the cells measured.
-    landmarks
-        The states.
-
-    Returns
-    -------
-    where
-        (n_cells, n_dims) coordinates.
-    state
-        (n_cells,) nearest state; -1 without one.
-    size
-        (n_cells,) size factor, over all genes that make it up.
-    """
-    counted = axes.sizes(counts, batch)
-    if frame.whole:
-        where = axes.project(counts, batch, scale=landmarks.scale, size=counted)
-        return where, frame.nearest(where, level, landmarks.level), counted
-    weight = landmarks.cells.sum(axis=1) + _TINY
-    size = counted / float(np.average(frame.share, weights=weight))
-    where = axes.project(counts, batch, scale=landmarks.scale, size=size)
-    state = frame.nearest(where, level, landmarks.level)
-    size = np.where(state >= 0, counted / frame.share[state], size)
-    where = axes.project(counts, batch, scale=landmarks.scale, size=size)
-    state = frame.nearest(where, level, landmarks.level)
-    return frame.moved(where, state), state, size
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -120,6 +44,8 @@ class MappedBatch:
         Effective number of cells by which it is compared.
     groups
         Cells of the batch within each state, and which of them lie apart.
+    shifts
+        What takes its cells to those of the reference in the embedding, (n_states, n_dims) by round of the embedding.
     rounds
         Change of log delta by round, root mean square over well-measured genes.
     stop_reason
@@ -131,6 +57,7 @@ class MappedBatch:
     identifiable: bool
     information: float
     groups: Groups
+    shifts: tuple[FloatArray, ...]
     rounds: FloatArray
     stop_reason: StopReason
 
@@ -153,7 +80,7 @@ def map_batch(
     counts: Counts,
     reference: Reference,
     *,
-    frame: Frame,
+    view: View,
     measured: BoolArray,
     level: CodeArray,
     n_cells: int,
@@ -168,7 +95,7 @@ def map_batch(
         Counts of cells of the batch, (n_cells, n_genes); every cell has a count.
     reference
         The fit.
-    frame
+    view
         The fit as seen through the genes that the batch measured.
     measured
         Genes that the batch measured, (n_genes,).
@@ -188,14 +115,14 @@ def map_batch(
     if not counts.has_sorted_indices:
         counts = counts.sorted_indices()
     with threadpool_limits(limits=1):
-        return _Rounds(counts, reference, frame, measured, level, n_cells, settings, seed).run()
+        return _Rounds(counts, reference, view, measured, level, n_cells, settings, seed).run()
 
 
 @dataclass(frozen=True, eq=False)
 class _Rounds:
     counts: Counts
     reference: Reference
-    frame: Frame
+    view: View
     measured: BoolArray
     level: CodeArray
     n_cells: int
@@ -219,7 +146,8 @@ class _Rounds:
         stop: StopReason = "max_rounds"
         table: StateTable | None = None
         for number in range(self.settings.max_rounds):
-            where, state, size = self._place(log_delta)
+            places = self._place(log_delta)
+            where, state, size = places.where, places.state, places.size
             beside = self._beside(own, log_delta, size)
             if number < _GROUPING_ROUNDS:  # later, cells that change between groups would keep the effects moving
                 groups = Groups.of(np.hstack([where, beside]), state, own=own, landmarks=landmarks, seed=self.seed)
@@ -246,21 +174,35 @@ class _Rounds:
             identifiable=identifiable,
             information=information,
             groups=groups,
+            shifts=self._shifts(effects.log_delta, own, groups, counted & identifiable),
             rounds=np.array(changes),
             stop_reason=stop if identifiable else "nothing shared",
         )
 
-    def _place(self, log_delta: FloatArray) -> tuple[FloatArray, CodeArray, FloatArray]:
-        footing = (log_delta + self.reference.gene_shift)[:, None]
-        axes = LogAxes.of(self.frame.basis, log_delta=footing, genes=self.reference.genes)
-        return place(
-            self.counts, self._one, self.level, axes=axes, frame=self.frame, landmarks=self.reference.landmarks
+    def _shifts(
+        self, log_delta: FloatArray, own: FloatArray, groups: Groups, counted: BoolArray
+    ) -> tuple[FloatArray, ...]:
+        """Find the shifts in the embedding from the cells that are compared with those of the reference."""
+        places = self._place(log_delta, embed=True)
+        beside = self._beside(own, log_delta, places.size)
+        state = np.where(groups.apart(places.where, beside, places.state), np.int32(-1), places.state)
+        mine = np.flatnonzero((state >= 0) & counted[state])
+        return self.reference.embedding.of_new_batch(places.along[mine], self.level[mine])
+
+    def _place(self, log_delta: FloatArray, *, embed: bool = False) -> Places:
+        reference = self.reference
+        axes = Axes.of(
+            self.view,
+            log_delta=(log_delta + reference.gene_shift)[:, None],
+            genes=reference.genes,
+            centre=reference.embedding.centre if embed else None,
         )
+        return place(self.counts, self._one, self.level, axes=axes, view=self.view, landmarks=reference.landmarks)
 
     def _own_axes(self, log_delta: FloatArray) -> FloatArray:
         """Find directions in which cells of the batch differ and those of the reference do not, (n_genes, n_dims)."""
-        _, _, size = self._place(log_delta)
-        footing, basis = (log_delta + self.reference.gene_shift)[:, None], self.frame.basis
+        size = self._place(log_delta).size
+        footing, basis = (log_delta + self.reference.gene_shift)[:, None], self.view.states.basis
         genes = np.asarray(np.any(basis != 0, axis=1) & self.measured)
         scale = self.reference.landmarks.scale
         logs = LogCounts(self.counts, self._one, footing, self.reference.genes, size, scale)
@@ -277,10 +219,10 @@ class _Rounds:
         """Link pseudobulks of the batch to the states of the reference."""
         landmarks, rates = self.reference.landmarks, self.reference.rates
         log_delta = np.zeros(self.counts.shape[1])
-        used = np.flatnonzero(np.any(self.frame.basis != 0, axis=1))
+        used = np.flatnonzero(np.any(self.view.states.basis != 0, axis=1))
         there = np.flatnonzero(_usable(landmarks))
-        where, state, size = self._place(log_delta)
-        cells = np.flatnonzero(state >= 0)
+        places = self._place(log_delta)
+        where, size, cells = places.where, places.size, np.flatnonzero(places.state >= 0)
         if not (used.size and there.size and cells.size):
             return log_delta
         code, first = batch_pseudobulks(where[cells], batch=self._one[cells], level=self.level[cells], seed=self.seed)
@@ -290,7 +232,7 @@ class _Rounds:
             np.vstack([rates.rate[np.ix_(used, there)].T * exposure[:, None], sums]),
             np.concatenate([exposure, np.bincount(code, size[cells])]),
             batch=np.repeat(np.array([0, 1], dtype=np.int32), [len(there), len(first)]),
-            basis=self.frame.basis[used],
+            basis=self.view.states.basis[used],
             level=np.concatenate([landmarks.level[there], self.level[cells][first]]),
         )
         log_delta[used] = links.log_delta[:, 1] - links.log_delta[:, 0]
@@ -339,80 +281,6 @@ class _Rounds:
             min_support=self.settings.min_support,
         )
         return bool(tied.identifiable[-1]), float(tied.information[-1])
-
-
-def fit_new(
-    table: StateTable,
-    reference: Reference,
-    *,
-    measured: BoolArray,
-    start: MappedEffects | None,
-    composed: bool,
-    seed: int,
-) -> MappedEffects:
-    """Fit a batch to its sums, with the correction for graded states that the reference chose.
-
-    The correction is that of a fit (`unbatch.core.composition`), with the reference as one batch.
-
-    Parameters
-    ----------
-    table
-        Sums of the new cells, (n_genes, n_states, 1).
-    reference
-        The fit.
-    measured
-        Genes that the batch measured, (n_genes,).
-    start
-        An earlier fit to begin from.
-    composed
-        Whether to correct.
-    seed
-        Start of the random numbers of the factor model.
-    """
-    ratio: FloatArray | None = None
-    if composed and start is not None and reference.choice.strength > 0:
-        rates, theirs = reference.rates, reference.landmarks.sizes.sum(axis=1)
-        here = measured & rates.known
-        counts = np.where(here[:, None, None], np.dstack([rates.rate * theirs, table.counts[:, :, 0]]), 0.0)
-        both = StateTable(
-            counts=counts,
-            squares=counts,
-            exposure=np.column_stack([theirs, table.exposure[:, 0]]),
-            cells=np.column_stack([reference.landmarks.cells.sum(axis=1), table.cells[:, 0]]),
-        )
-        totals = counts.sum(axis=(1, 2)) * reference.genes
-        ranked = np.argsort(-totals, kind="stable")[:_COMPOSITION_GENES]
-        loud = np.sort(ranked[totals[ranked] > 0])
-        effects = Effects(
-            log_delta=np.column_stack([np.zeros(len(measured)), start.log_delta]),
-            se=np.zeros((len(measured), 2)),
-            prior_sd=np.full(2, start.prior_sd),
-            dispersion=start.dispersion,
-            rate=rates.rate,
-            exposure=rates.exposure,
-            state_residual=np.zeros(both.exposure.shape),
-            gene_residual=np.zeros(len(measured)),
-            objective=0.0,
-        )
-        ratio = composition_ratio(both, effects, reference.choice, genes=loud, seed=seed)
-        ratio = ratio[:, :, 1] / np.maximum(ratio[:, :, 0], _TINY)
-    return fit_against(table, reference.rates, measured=measured, composition=ratio, start=start)
-
-
-def average(
-    table: StateTable, reference: Reference, *, measured: BoolArray, effects: MappedEffects, seed: int
-) -> MappedEffects:
-    """Where states are graded, average over several factor models, and widen the errors by how far they differ.
-
-    The factor model behind the correction has several solutions, in which it ends by the luck of its start.
-    """
-    if reference.choice.strength == 0:
-        return effects
-    seeds = np.random.SeedSequence(seed, spawn_key=(19,)).generate_state(_STARTS - 1)
-    others = [
-        fit_new(table, reference, measured=measured, start=effects, composed=True, seed=int(own)) for own in seeds
-    ]
-    return effects.averaged([other.log_delta for other in others])
 
 
 def _group_of(landmarks: Landmarks) -> IntArray:

@@ -12,8 +12,8 @@ from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
 from unbatch.core.composition import CompositionChoice
 from unbatch.core.landmarks import Landmarks
 from unbatch.core.mapped_effects import Rates
-from unbatch.core.mapping import Reference
-from unbatch.core.partial import Frame
+from unbatch.core.placement import View
+from unbatch.core.reference import Reference
 from unbatch.fitted import BatchFit
 from unbatch.io.batches import Batches, label_cells, measured_by_batch
 from unbatch.io.source import CountSource
@@ -27,9 +27,9 @@ class MapPlan:
     ----------
     reference
         The fit.
-    frames
+    views
         What may be measured of it.
-    frame_of
+    view_of
         (n_batches,) which of these each batch measured.
     measured
         (n_genes, n_batches) genes that each batch measured and the fit knows.
@@ -42,8 +42,8 @@ class MapPlan:
     """
 
     reference: Reference
-    frames: Sequence[Frame]
-    frame_of: IntArray
+    views: Sequence[View]
+    view_of: IntArray
     measured: BoolArray
     known: IntArray
     fitted: BoolArray
@@ -72,8 +72,8 @@ def plan_mapping(source: CountSource, fit: BatchFit, batches: Batches) -> MapPla
     InputWarning
         Of conditions that the fit did not see.
     """
-    landmarks = fit.landmarks
-    if landmarks is None:
+    landmarks, embedder = fit.landmarks, fit.embedder
+    if landmarks is None or embedder is None:
         raise ValueError("a fit without states cannot be mapped onto")
     rows = fit.var.index.get_indexer(source.var.index)
     rates = Rates(
@@ -88,22 +88,14 @@ def plan_mapping(source: CountSource, fit: BatchFit, batches: Batches) -> MapPla
     genes = np.asarray(fit.measured[:, usable].all(axis=1))
     measured = measured_by_batch(source, batches) & (rows >= 0)[:, None]
     known = pd.Index(fit.batches).get_indexer(pd.Index(batches.levels))
-    patterns, frame_of = np.unique(measured, axis=1, return_inverse=True)
-    frames = []
+    patterns, view_of = np.unique(measured, axis=1, return_inverse=True)
+    views = []
     for pattern in patterns.T:
         seen = np.zeros(len(fit.var), dtype=bool)
         seen[rows[pattern]] = True
-        frame = Frame.of(
-            fit.basis,
-            rates.rate,
-            measured=seen,
-            genes=genes,
-            centres=landmarks.centres,
-            mean_logs=landmarks.mean_logs,
-            spread=landmarks.spread,
-            noise=landmarks.noise,
-        )
-        frames.append(replace(frame, basis=of_genes(frame.basis, rows)))
+        view = View.of(fit.basis, rates.rate, measured=seen, genes=genes, landmarks=landmarks, embedding=embedder)
+        frames = (replace(frame, basis=of_genes(frame.basis, rows)) for frame in (view.states, view.embedding))
+        views.append(View(*frames))
     here = replace(
         landmarks,
         log_delta=of_genes(landmarks.log_delta, rows),
@@ -116,6 +108,7 @@ def plan_mapping(source: CountSource, fit: BatchFit, batches: Batches) -> MapPla
         gene_shift=of_genes(landmarks.gene_shift, rows),
         expression=of_genes(landmarks.expression, rows),
         genes=of_genes(genes.astype(np.float64), rows) > 0,
+        embedding=replace(embedder, basis=of_genes(embedder.basis, rows), centre=of_genes(embedder.centre, rows)),
         choice=CompositionChoice(
             n_factors=int(fit.evidence["composition_factors"][0]),
             strength=float(fit.evidence["composition_strength"][0]),
@@ -124,8 +117,8 @@ def plan_mapping(source: CountSource, fit: BatchFit, batches: Batches) -> MapPla
     )
     return MapPlan(
         reference=reference,
-        frames=frames,
-        frame_of=frame_of.ravel(),
+        views=views,
+        view_of=view_of.ravel(),
         measured=measured,
         known=np.asarray(known, dtype=np.int64),
         fitted=(known < 0) & batches.usable,

@@ -7,8 +7,11 @@ import numpy as np
 
 from unbatch._progress import Progress
 from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArray, IntArray
+from unbatch.core.embedding import Embedding
 from unbatch.core.exact_sums import ExactSums
-from unbatch.core.mapping import MappedBatch, MapSettings, average, fit_new, map_batch, place
+from unbatch.core.mapped_fit import average, fit_new
+from unbatch.core.mapping import MappedBatch, MapSettings, map_batch
+from unbatch.core.placement import Axes, place
 from unbatch.core.projection import LogAxes
 from unbatch.io.batches import Batches
 from unbatch.io.door import DoorCheck, are_counts
@@ -133,7 +136,7 @@ def _map_one(
     return map_batch(
         counts[seen],
         plan.reference,
-        frame=plan.frames[plan.frame_of[b]],
+        view=plan.views[plan.view_of[b]],
         measured=plan.measured[:, b],
         level=plan.level[rows[seen]],
         n_cells=int(batches.sizes[b]),
@@ -171,12 +174,11 @@ class MapPlacing:
         self._codes, self._level = PerCell(codes), PerCell(plan.level)
         self._compared, self._stateful = compared_states(plan, found)
         log_delta = footing(plan, found)
-        self._axes = [
-            Shared(LogAxes.of(frame.basis, log_delta=log_delta, genes=plan.reference.genes)) for frame in plan.frames
-        ]
-        self._plan = Shared((tuple(plan.frames), plan.frame_of, plan.landmarks))
+        genes, centre = plan.reference.genes, plan.reference.embedding.centre
+        self._axes = [Shared(Axes.of(view, log_delta=log_delta, genes=genes, centre=centre)) for view in plan.views]
+        self._plan = Shared((tuple(plan.views), plan.view_of, plan.landmarks))
+        self._embedding = Shared(embedding_of(plan, found))
         self._scale = plan.landmarks.scale
-        genes = plan.reference.genes
         self._groups = Shared(
             {
                 b: (batch.groups, LogAxes.of(batch.groups.own, log_delta=log_delta[:, [b]], genes=genes))
@@ -190,19 +192,21 @@ class MapPlacing:
 
     def add(self, block: Block) -> None:
         """Place the cells of a block."""
-        frames, frame_of, landmarks = self._plan.value
+        views, view_of, landmarks = self._plan.value
         cells = (block.start, block.stop)
         batch, level = self._codes.of(*cells), self._level.of(*cells)
         n_cells, n_dims = len(batch), landmarks.centres.shape[1]
         where, size = np.empty((n_cells, n_dims)), np.ones(n_cells)
+        along = np.empty((n_cells, self._embedding.value.basis.shape[1]))
         state = np.full(n_cells, -1, dtype=np.int32)
-        for number, frame in enumerate(frames):
-            mine = np.flatnonzero(frame_of[batch] == number)
+        for number, view in enumerate(views):
+            mine = np.flatnonzero(view_of[batch] == number)
             if mine.size:
                 counts = block.counts if mine.size == n_cells else block.counts[mine]
-                where[mine], state[mine], size[mine] = place(
-                    counts, batch[mine], level[mine], axes=self._axes[number].value, frame=frame, landmarks=landmarks
-                )
+                axes = self._axes[number].value
+                places = place(counts, batch[mine], level[mine], axes=axes, view=view, landmarks=landmarks)
+                where[mine], along[mine] = places.where, places.along
+                state[mine], size[mine] = places.state, places.size
         state[~self._stateful[batch] | (np.diff(block.counts.indptr) == 0)] = -1
         for b, (groups, axes) in self._groups.value.items():
             mine = np.flatnonzero((batch == b) & (state >= 0))
@@ -210,7 +214,8 @@ class MapPlacing:
                 one = np.zeros(len(mine), dtype=np.int32)
                 beside = axes.project(block.counts[mine], one, scale=self._scale, size=size[mine])
                 state[mine[groups.apart(where[mine], beside, state[mine])]] = -1
-        self.parts[block.start] = where.astype(np.float32), state
+        embedding = self._embedding.value.apply(along, batch, level)
+        self.parts[block.start] = embedding.astype(np.float32), state
         for number, b in enumerate(self._large):
             compared = (batch == b) & (state >= 0) & self._compared[state, b]
             if compared.any():
@@ -225,7 +230,7 @@ class MapPlacing:
 
     def finish(self, found: dict[int, MappedBatch]) -> MappedCells:
         """Put the blocks together, which are let go."""
-        codes, n_dims = self._codes.rows, self._plan.value[2].centres.shape[1]
+        codes, n_dims = self._codes.rows, self._embedding.value.basis.shape[1]
         embedding, sample = np.empty((len(codes), n_dims), dtype=np.float32), np.empty(len(codes), dtype=np.int64)
         for start in sorted(self.parts):
             where, state = self.parts.pop(start)
@@ -248,6 +253,17 @@ def footing(plan: MapPlan, found: dict[int, MappedBatch]) -> FloatArray:
         else:
             columns.append(plan.reference.gene_shift)
     return np.column_stack(columns)
+
+
+def embedding_of(plan: MapPlan, found: dict[int, MappedBatch]) -> Embedding:
+    """Give the embedding of the fit with the mapped batches in the place of its own."""
+    embedding = plan.reference.embedding
+    shifts: list[list[FloatArray]] = []
+    for number, one in enumerate(embedding.rounds):
+        nothing = np.zeros_like(one.centres)
+        new = {b: batch.shifts[number] for b, batch in found.items() if batch.identifiable}
+        shifts.append([one.shift[:, k] if k >= 0 else new.get(b, nothing) for b, k in enumerate(plan.known.tolist())])
+    return embedding.with_shifts(shifts)
 
 
 def compared_states(plan: MapPlan, found: dict[int, MappedBatch]) -> tuple[BoolArray, BoolArray]:

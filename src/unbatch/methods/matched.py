@@ -8,10 +8,10 @@ import numpy as np
 from unbatch._check import InputError, InputWarning
 from unbatch._memory import release
 from unbatch._progress import Progress
-from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
+from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArray, IntArray
 from unbatch.core.diagnostics import Overlap
 from unbatch.core.embedding import Embedding, find_embedding, mean_effect
-from unbatch.core.landmarks import Landmarks
+from unbatch.core.landmarks import Landmarks, state_means
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.matched import MatchedFit, Settings, fit_matched
 from unbatch.core.novelty import learn_landscape
@@ -182,9 +182,10 @@ def fit(
             seed=seed,
         )
     embedding: Embedding | None = None
+    divided_out, embedding_logs = _divided_out(fitted), np.zeros_like(fitted.shape.mean_logs)
     if not effects_only:
         with progress.stage("finding an embedding"):
-            embedding = _embedding(
+            embedding, embedding_logs = _embedding(
                 fitted,
                 counts,
                 compact,
@@ -199,7 +200,6 @@ def fit(
     release()
     _warn_of_unidentifiable(fitted, [batches.levels[code] for code in used])
     placed: Placed | None = None
-    divided_out = fitted.effects.log_delta * fitted.tied.identifiable
     if embedding is not None:
         sketched = bool(plan.novel.any())
         placing = Placing(
@@ -234,11 +234,17 @@ def fit(
         used=used,
         totals=report.counts_per_gene,
         divided_out=divided_out,
+        embedding_logs=embedding_logs,
         embedding=None if embedding is None else embedding.among_batches(used, len(batches.levels)),
     )
     if states is None:
         return found
     return replace(found, state_effects=states.among_batches(used, len(batches.levels)))
+
+
+def _divided_out(fitted: MatchedFit) -> FloatArray:
+    """Log effects by which cells are placed, (n_genes, n_batches): none of batches that cannot be compared."""
+    return np.asarray(fitted.effects.log_delta * fitted.tied.identifiable)
 
 
 def _embedding(
@@ -252,14 +258,18 @@ def _embedding(
     control_genes: BoolArray | None,
     n_dims: int,
     seed: int,
-) -> Embedding:
-    """Find an embedding by the cells that were fitted; `sizes` are those of the batches among all cells."""
+) -> tuple[Embedding, Float32Array]:
+    """Find an embedding by the cells that were fitted, and the mean logs of states that it takes.
+
+    The `sizes` are those of the batches among all cells.
+    """
     genes, identifiable = np.asarray(measured.all(axis=1)), fitted.tied.identifiable
-    log_delta = fitted.effects.log_delta * identifiable
+    log_delta = _divided_out(fitted)
     centre = mean_effect(log_delta, sizes=sizes, known=measured & identifiable)
     logs = LogCounts.of(counts, log_delta - centre[:, None], batch=batch, genes=genes)
-    return find_embedding(
-        replace(logs, scale=fitted.scale),
+    logs = replace(logs, scale=fitted.scale)
+    embedding = find_embedding(
+        logs,
         centre=centre,
         level=level,
         group=np.where(identifiable, fitted.tied.group, -1),
@@ -268,6 +278,7 @@ def _embedding(
         seed=seed,
         control_genes=control_genes,
     )
+    return embedding, state_means(logs, fitted.states, basis=embedding.basis)
 
 
 def effects_of_states(fitted: MatchedFit, table: StateTable) -> StateEffects:
@@ -341,6 +352,7 @@ def _result(
     used: IntArray,
     totals: IntArray,
     divided_out: FloatArray,
+    embedding_logs: Float32Array,
     embedding: Embedding | None,
 ) -> MethodResult:
     effects, n_batches = fitted.effects, len(overlap.support)
@@ -376,12 +388,25 @@ def _result(
             "composition_strength": np.array([fitted.composition.strength]),
         },
         embedder=embedding,
-        landmarks=_landmarks(fitted, used=used, n_batches=n_batches, totals=totals, divided_out=divided_out),
+        landmarks=_landmarks(
+            fitted,
+            used=used,
+            n_batches=n_batches,
+            totals=totals,
+            divided_out=divided_out,
+            embedding_logs=embedding_logs,
+        ),
     )
 
 
 def _landmarks(
-    fitted: MatchedFit, *, used: IntArray, n_batches: int, totals: IntArray, divided_out: FloatArray
+    fitted: MatchedFit,
+    *,
+    used: IntArray,
+    n_batches: int,
+    totals: IntArray,
+    divided_out: FloatArray,
+    embedding_logs: Float32Array,
 ) -> Landmarks:
     n_genes, n_states = len(divided_out), fitted.states.n_states
     log_delta, group = np.zeros((n_genes, n_batches)), np.full(n_batches, -1, dtype=np.int64)
@@ -397,6 +422,7 @@ def _landmarks(
         dispersion=fitted.effects.dispersion,
         expression=totals.astype(np.float64),
         mean_logs=fitted.shape.mean_logs,
+        embedding_logs=embedding_logs,
         centres=fitted.states.centres,
         spread=fitted.shape.spread,
         level=fitted.states.level.astype(np.int32),

@@ -1,0 +1,43 @@
+"""A finished fit as new cells see it."""
+
+from dataclasses import dataclass
+
+from unbatch._types import BoolArray, FloatArray
+from unbatch.core.composition import NO_COMPOSITION, CompositionChoice
+from unbatch.core.embedding import Embedding
+from unbatch.core.landmarks import Landmarks
+from unbatch.core.mapped_effects import Rates
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reference:
+    """A finished fit as new cells see it; genes are those of the new cells.
+
+    Attributes
+    ----------
+    landmarks
+        Its states, and how cells are placed. Only what is not by gene is used here.
+    rates
+        Its rates, on the footing of its output.
+    log_delta
+        (n_genes, n_batches) its effects, on the same footing.
+    gene_shift
+        (n_genes,) log effect, on the footing of the coordinates, of what counts as none in the output.
+    expression
+        (n_genes,) counts in the cells of the fit.
+    genes
+        Genes that make up the size factor, (n_genes,).
+    embedding
+        What puts its cells into the embedding.
+    choice
+        Its correction for graded states.
+    """
+
+    landmarks: Landmarks
+    rates: Rates
+    log_delta: FloatArray
+    gene_shift: FloatArray
+    expression: FloatArray
+    genes: BoolArray
+    embedding: Embedding
+    choice: CompositionChoice = NO_COMPOSITION
