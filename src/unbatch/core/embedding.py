@@ -26,7 +26,7 @@ _MOST_CELLS = 20_000
 """Cells by which states are found; of more, evenly spaced ones."""
 _FEWEST_CELLS = 3.0
 _N_GENES = 2000
-_CALIPER = 6.0
+_CALIPER = 2.5
 _ROWS = 1024
 _TINY = 1e-12
 
@@ -209,8 +209,8 @@ def find_embedding(
               f_{sk} = \max(0, 1 - v_{sk} / \lVert \bar m_s - m_{sk} \rVert^2)
 
     where v is the squared length that chance alone gives to the difference (positive-part James-Stein shrinkage: James
-    and Stein 1961; Efron and Morris 1973), so that batches which differ by nothing stay. A batch further than six
-    standard deviations of its cells from the mean of the batches is not shifted: it holds another type of cell.
+    and Stein 1961; Efron and Morris 1973), so that batches which differ by nothing stay. A batch further than 2.5
+    standard deviations of its cells from the mean of the others is not shifted: it holds another type of cell.
 
     Parameters
     ----------
@@ -315,12 +315,15 @@ def _towards(target: FloatArray, mean: FloatArray, *, effective: FloatArray, var
     """Shift batches, (n_present, n_dims), towards the target: less where chance explains it, not beyond the caliper."""
     n, one_over = len(mean), 1 / effective
     chance = ((1 - 1 / n) ** 2 * one_over + (one_over.sum() - one_over) / n**2) * variance.sum()
-    return _shrunk(target - mean, chance=chance, variance=variance)
+    return _shrunk(target - mean, chance=chance, variance=variance, share=1 - 1 / n)
 
 
-def _shrunk(line: FloatArray, *, chance: FloatArray, variance: FloatArray) -> FloatArray:
-    """Shorten lines, (n, n_dims), by what chance explains of their squared length; to nothing beyond the caliper."""
+def _shrunk(line: FloatArray, *, chance: FloatArray, variance: FloatArray, share: float = 1.0) -> FloatArray:
+    """Shorten lines, (n, n_dims), by what chance explains of their squared length; to nothing beyond the caliper.
+
+    The caliper is for the distance from the other batches, of which the line is a share.
+    """
     length2 = np.maximum((line**2).sum(axis=1), _TINY)
     along = line**2 @ variance / length2
-    factor = np.where(length2 > _CALIPER**2 * along, 0.0, np.maximum(1 - chance / length2, 0.0))
-    return np.asarray(factor[:, None] * line)
+    far = length2 > (_CALIPER * share) ** 2 * along
+    return np.asarray(np.where(far, 0.0, np.maximum(1 - chance / length2, 0.0))[:, None] * line)
