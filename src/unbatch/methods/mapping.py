@@ -208,11 +208,11 @@ class MapPlacing:
                 where[mine], along[mine] = places.where, places.along
                 state[mine], size[mine] = places.state, places.size
         state[~self._stateful[batch] | (np.diff(block.counts.indptr) == 0)] = -1
-        for b, (groups, axes) in self._groups.value.items():
+        for b, (groups, further) in self._groups.value.items():
             mine = np.flatnonzero((batch == b) & (state >= 0))
             if mine.size:
                 one = np.zeros(len(mine), dtype=np.int32)
-                beside = axes.project(block.counts[mine], one, scale=self._scale, size=size[mine])
+                beside = further.project(block.counts[mine], one, scale=self._scale, size=size[mine])
                 state[mine[groups.apart(where[mine], beside, state[mine])]] = -1
         embedding = self._embedding.value.apply(along, batch, level)
         self.parts[block.start] = embedding.astype(np.float32), state
