@@ -15,7 +15,7 @@ import sys
 import warnings
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anndata
 import numpy as np
@@ -27,8 +27,11 @@ from unbatch import BatchFit, BatchModel, InputWarning
 from unbatch._types import BoolArray, FloatArray
 from unbatch.io.batches import read_batches
 from unbatch.io.source import open_counts
+from unbatch.simulation import simulate
 
-SIMULATED = ("moderate", "extreme", "sparse", "overdispersed", "unequal-depth", "null", "toy-confounded")
+SIMULATED = ("moderate", "extreme", "sparse", "overdispersed", "unequal-depth", "null", "graded")
+GRADED: dict[str, Any] = {"n_cells": 3000, "n_batches": 3, "confounding": 0.65}
+"""Options of the scenario "graded": cells without types, whose programmes go with the batch."""
 N_NEIGHBORS = 15
 _LOUD = 200
 _FEWEST_BATCHES = 3
@@ -124,6 +127,10 @@ def shown(arguments: list[str]) -> list[str]:
 
 def measure_problem(name: str, seed: int, data: Path | None) -> tuple[EffectRow, list[CellRow]] | None:
     """Measure on counts with known effects; None with two batches."""
+    if name == "graded":
+        adata = simulate(**GRADED, seed=seed)
+        adata.obs["batch"] = adata.obs["batch"].astype(str)
+        return measure(name, adata, truth=np.array(adata.varm["log_delta_true"]))
     problem = load_scenario(name, seed, data=data)
     if problem.n_batches < _FEWEST_BATCHES:
         return None
@@ -308,9 +315,9 @@ _TEXT = """\
 ```
 
 The last batch of each data set is held out, the others are fitted, and the batch is mapped onto that fit. Beside it,
-all cells are fitted together. The simulated scenarios are those of [accuracy](accuracy.md); `thinned:` are real counts
-with made effects, explained there; both are means over {seeds} seeds. The other names are files of real counts with
-their own batches, where no truth is known.
+all cells are fitted together. The simulated scenarios are those of [accuracy](accuracy.md), and *graded*: cells without
+types, whose programmes go with the batch. `thinned:` are real counts with made effects, explained there. Both are means
+over {seeds} seeds. The other names are files of real counts with their own batches, where no truth is known.
 
 ## Effects of the held-out batch
 
