@@ -60,22 +60,22 @@ class Shifts:
 
     def weights(self, where: FloatArray, level: CodeArray) -> FloatArray:
         """Share cells out to the states, (n_cells, n_states); rows sum to 1."""
-        weights = np.empty((len(where), len(self.centres)))
+        weights, centres = np.empty((len(where), len(self.centres))), np.ascontiguousarray(self.centres.T)
 
         def some(start: int, stop: int) -> None:
-            weigh(where[start:stop], level[start:stop], self.centres, self.level, self.width, weights[start:stop])
+            weigh(where[start:stop], level[start:stop], centres, self.level, self.width, weights[start:stop])
 
         in_ranges(some, len(where), step=_ROWS)
         return weights
 
     def apply(self, where: FloatArray, batch: CodeArray, level: CodeArray) -> FloatArray:
         """Shift cells, (n_cells, n_dims). Neither blocks nor threads change a bit."""
-        moved = where.copy()
+        moved, centres = where.copy(), np.ascontiguousarray(self.centres.T)
 
         def some(start: int, stop: int) -> None:
             cells = slice(start, stop)
             weights = np.empty((stop - start, len(self.centres)))
-            weigh(where[cells], level[cells], self.centres, self.level, self.width, weights)
+            weigh(where[cells], level[cells], centres, self.level, self.width, weights)
             move(moved[cells], batch[cells], weights, self.shift)
 
         in_ranges(some, len(where), step=_ROWS)

@@ -6,6 +6,10 @@ from unbatch._types import CodeArray, FloatArray
 from unbatch.core.kernels._compile import compiled
 
 
+_NEGLIGIBLE = 40.0
+"""Exponent beyond which a share is below 1e-17 of the largest, and is 0."""
+
+
 def _weigh(
     where: FloatArray,
     level: CodeArray,
@@ -14,27 +18,29 @@ def _weigh(
     width: float,
     weights: FloatArray,
 ) -> None:
-    # where: (n_cells, n_dims). centres: (n_centres, n_dims). weights: (n_cells, n_centres), sum to 1 in each row, or
-    # are all 0 for cells of a level without a centre.
+    # where: (n_cells, n_dims). centres: (n_dims, n_centres), so that the innermost loop works on many at once.
+    # weights: (n_cells, n_centres), sum to 1 in each row, or are all 0 for cells of a level without a centre.
+    n_dims, n_centres = centres.shape
     for row in range(where.shape[0]):
         here, least = weights[row], -1.0
-        for centre in range(centres.shape[0]):
-            here[centre] = -1.0
-            if centre_level[centre] != level[row]:
-                continue
-            squared = 0.0
-            for d in range(where.shape[1]):
-                step = where[row, d] - centres[centre, d]
-                squared += step * step
-            here[centre] = squared
-            if least < 0.0 or squared < least:
-                least = squared
+        here[:] = 0.0
+        for d in range(n_dims):
+            along, axis = where[row, d], centres[d]
+            for centre in range(n_centres):
+                step = along - axis[centre]
+                here[centre] += step * step
+        for centre in range(n_centres):
+            if centre_level[centre] == level[row] and (least < 0.0 or here[centre] < least):
+                least = here[centre]
         total = 0.0
-        for centre in range(centres.shape[0]):
-            here[centre] = np.exp((least - here[centre]) / width) if here[centre] >= 0.0 else 0.0
-            total += here[centre]
+        for centre in range(n_centres):
+            exponent = (here[centre] - least) / width
+            here[centre] = 0.0
+            if least >= 0.0 and centre_level[centre] == level[row] and exponent < _NEGLIGIBLE:
+                here[centre] = np.exp(-exponent)
+                total += here[centre]
         if total > 0.0:
-            for centre in range(centres.shape[0]):
+            for centre in range(n_centres):
                 here[centre] /= total
 
 
