@@ -5,7 +5,6 @@ import numpy as np
 from unbatch._types import CodeArray, FloatArray
 from unbatch.core.kernels._compile import compiled
 
-
 _NEGLIGIBLE = 40.0
 """Exponent beyond which a share is below 1e-17 of the largest, and is 0."""
 
