@@ -43,7 +43,15 @@ EACH_METHOD = pytest.mark.parametrize(
     [
         (
             "matched",
-            {"n_dims": 4, "max_states": 5, "caliper": 2.5, "min_support": 7.0, "sketch_size": 120, "max_rounds": 2},
+            {
+                "n_dims": 4,
+                "n_embedding_dims": 6,
+                "max_states": 5,
+                "caliper": 2.5,
+                "min_support": 7.0,
+                "sketch_size": 120,
+                "max_rounds": 2,
+            },
         ),
         ("concept", {"n_dims": 2, "n_neighbors": 4, "max_iter": 7}),
     ],
