@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
-from unbatch.core.embedding import Embedding
-from unbatch.core.landmarks import Landmarks
-from unbatch.core.state_effects import StateEffects
+
+if TYPE_CHECKING:  # each of them loads the compiler, which the command line does without until it computes
+    from unbatch.core.embedding import Embedding
+    from unbatch.core.landmarks import Landmarks
+    from unbatch.core.state_effects import StateEffects
 
 CONVENTION = (
     "natural log; for each gene the mean over the batches with an estimate is 0; "
@@ -111,16 +114,16 @@ class BatchFit:
     control_genes: tuple[str, ...] = ()
     """Genes that were taken to carry only technical variation."""
 
-    embedder: Embedding | None = None
+    embedder: "Embedding | None" = None
     """What puts cells into the embedding; None after a fit of effects only, or if the method only projects."""
 
-    landmarks: Landmarks | None = None
+    landmarks: "Landmarks | None" = None
     """What new cells are mapped by; None if the method keeps no states, or in what was itself mapped."""
 
     mapped_onto: MappedOnto | None = None
     """The model that the cells were mapped onto; None if they were fitted."""
 
-    state_effects: StateEffects | None = None
+    state_effects: "StateEffects | None" = None
     """By how much effects differ from state to state; None if the fit was not asked for it."""
     peak_bytes: float = float("nan")
     """Most memory that the process held up to the end of the fit; nan where the system does not tell."""
