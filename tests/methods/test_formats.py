@@ -14,7 +14,8 @@ from unbatch._progress import Silent
 from unbatch.io.batches import read_batches
 from unbatch.io.source import open_counts
 from unbatch.io.turning import TurnedReader
-from unbatch.methods.matched import MatchedOptions, fit
+from unbatch.methods.matched import fit
+from unbatch.methods.matched_options import MatchedOptions
 
 ARRAYS = ("log_delta", "se", "mu", "basis", "embedding", "sample", "expression", "informative")
 

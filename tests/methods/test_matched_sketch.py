@@ -9,11 +9,11 @@ from scipy import sparse
 import unbatch as ub
 from unbatch._progress import Silent
 from unbatch.io.batches import read_batches
-from unbatch.io.reduce import reduce_blocks
-from unbatch.io.sketch import KeptRows, plan_sketch
+from unbatch.io.sketch import plan_sketch
 from unbatch.io.source import open_counts
-from unbatch.methods import matched
-from unbatch.methods.matched import MatchedOptions, fit
+from unbatch.methods.matched import fit
+from unbatch.methods.matched_options import MatchedOptions
+from unbatch.methods.sketching import read_sketch
 
 ARRAYS = ("log_delta", "se", "mu", "basis", "embedding", "sample", "expression", "informative")
 
@@ -112,10 +112,9 @@ def test_fifty_of_many_cells_are_kept(large, batches, seed):
     labels, codes = read_batches(source, "batch"), np.array(data.obs["batch"].cat.codes, dtype=np.int32)
     plan = plan_sketch(codes, 10_000, seed=seed)
     genes = np.ones(200, dtype=bool)
-    novelty, floor = matched._novelty(source, labels, plan, codes=codes, genes=genes, seed=seed)
-    rows = KeptRows(plan, codes, novelty=novelty, floor=floor)
-    reduce_blocks(source, rows)
-    cells, _ = rows.finish()
+    sketch, counts = read_sketch(source, labels, sketch_size=10_000, genes=genes, seed=seed, progress=Silent())
+    cells = sketch.cells
+    assert counts.shape == (10_000, 200)
     assert len(cells) == 10_000
     assert np.isin(rare, cells).mean() > 0.8
     assert plan.even[rare].mean() < 0.2

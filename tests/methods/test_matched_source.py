@@ -9,7 +9,8 @@ from unbatch.core.matched import fit_matched
 from unbatch.io.batches import read_batches
 from unbatch.io.sketch import choose_rows
 from unbatch.io.source import open_counts
-from unbatch.methods.matched import MatchedOptions, fit
+from unbatch.methods.matched import fit
+from unbatch.methods.matched_options import MatchedOptions
 
 
 class InBlocksOf:

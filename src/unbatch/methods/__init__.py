@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from unbatch._check import InputError
 from unbatch.methods import concept, matched
 from unbatch.methods.concept import ConceptOptions
-from unbatch.methods.matched import MatchedOptions
+from unbatch.methods.matched_options import MatchedOptions
 from unbatch.methods.result import MethodResult
 
 __all__ = [

@@ -17,6 +17,7 @@ from unbatch.io.batches import Batches
 from unbatch.io.known import PerCell
 from unbatch.io.reduce import Driver, reduce_blocks
 from unbatch.io.source import Block, CountSource
+from unbatch.methods.checked import CheckedCells, checked_rows
 from unbatch.methods.result import MethodResult
 from unbatch.methods.survey import MeasuredOnly, active_codes, shared_genes, survey
 
@@ -119,6 +120,8 @@ def fit(
     stats = sums.sums.finish()
     with progress.stage("fitting effects"):
         fitted = fit_concept(stats, max_iter=options.max_iter, tol=options.tol)
+    rows = checked_rows(active_codes(batches), seed=seed)
+    rows = rows[codes[rows] >= 0]
     return MethodResult(
         log_delta=np.log(fitted.delta),
         se=1 / np.sqrt(np.maximum(stats.s_gk, 1.0)),
@@ -130,6 +133,7 @@ def fit(
         embedding=features.astype(np.float32),
         trace=asdict(fitted.trace),
         stop_reason=fitted.stop_reason,
+        checked=CheckedCells(rows, source.rows(rows)),
     )
 
 

@@ -8,6 +8,7 @@ from unbatch.core.diagnostics import Overlap
 from unbatch.core.embedding import Embedding
 from unbatch.core.landmarks import Landmarks
 from unbatch.core.state_effects import StateEffects
+from unbatch.methods.checked import CheckedCells
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -46,3 +47,5 @@ class MethodResult:
     """What new cells are placed by, before the convention of the output; None if the method cannot map."""
     state_effects: StateEffects | None = None
     """By how much effects differ from state to state, for all batches, if it was asked for."""
+    checked: CheckedCells | None = None
+    """Cells by which the fit is judged, with their counts; None if the method keeps none."""

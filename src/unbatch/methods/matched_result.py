@@ -1,0 +1,155 @@
+"""What the default method gives back, and warns of."""
+
+import warnings
+
+import numpy as np
+
+from unbatch._check import InputWarning
+from unbatch._types import Float32Array, FloatArray, IntArray
+from unbatch.core.diagnostics import Overlap
+from unbatch.core.embedding import Embedding
+from unbatch.core.landmarks import Landmarks
+from unbatch.core.matched import MatchedFit
+from unbatch.methods.placing import Placed
+from unbatch.methods.result import MethodResult
+
+_MOST_NAMES = 5
+
+
+def warn_of_unidentifiable(fitted: MatchedFit, names: list[str]) -> None:
+    """Warn of batches that share no state with any other, and of groups of batches that share none with each other."""
+    alone = [name for name, known in zip(names, fitted.tied.identifiable, strict=True) if not known]
+    if alone:
+        listed = ", ".join(repr(name) for name in alone[:_MOST_NAMES]) + (", ..." if len(alone) > _MOST_NAMES else "")
+        warnings.warn(
+            f"{len(alone)} of {len(names)} batches share no cell state with the others, so that their effects are not "
+            f"identifiable and stay 1 (none): {listed}. If they should share some, raise caliper or max_states",
+            InputWarning,
+            stacklevel=2,
+        )
+    if fitted.tied.group.max(initial=-1) > 0:
+        groups = [
+            ", ".join(repr(str(name)) for name in np.array(names)[fitted.tied.group == number][:_MOST_NAMES])
+            for number in range(int(fitted.tied.group.max()) + 1)
+        ]
+        warnings.warn(
+            f"the batches fall into {len(groups)} groups that share no cell state: {'; '.join(groups)}. Effects are "
+            "relative to the mean of each group, and batches of different groups cannot be compared",
+            InputWarning,
+            stacklevel=2,
+        )
+
+
+def matched_result(
+    fitted: MatchedFit,
+    placed: Placed | None,
+    *,
+    overlap: Overlap,
+    used: IntArray,
+    totals: IntArray,
+    divided_out: FloatArray,
+    embedding_logs: Float32Array,
+    embedding: Embedding | None,
+) -> MethodResult:
+    """Put together what was found of the `used` batches, among all batches.
+
+    Parameters
+    ----------
+    fitted
+        The fit.
+    placed
+        Every cell's place; None after a fit of effects only.
+    overlap
+        Which cells have counterparts in which batches, for all batches.
+    used
+        Batches that were fitted, (n_used,).
+    totals
+        Counts of each gene, (n_genes,).
+    divided_out
+        Log effects by which cells were placed, (n_genes, n_used).
+    embedding_logs
+        Mean logs of states that the embedding takes.
+    embedding
+        What puts cells into the embedding, for all batches.
+
+    Returns
+    -------
+    MethodResult
+    """
+    effects, n_batches = fitted.effects, len(overlap.support)
+    n_genes = len(effects.log_delta)
+    log_delta, se = np.zeros((n_genes, n_batches)), np.full((n_genes, n_batches), np.inf)
+    informative = np.zeros((n_genes, n_batches), dtype=bool)
+    log_delta[:, used], se[:, used] = effects.log_delta, effects.se
+    informative[:, used] = (totals > 0)[:, None] & fitted.tied.identifiable
+    return MethodResult(
+        log_delta=log_delta,
+        se=se,
+        informative=informative,
+        expression=totals.astype(np.float64),
+        mu=effects.rate * fitted.scale,
+        sample=placed.sample if placed else None,
+        basis=fitted.basis,
+        embedding=placed.embedding if placed else None,
+        trace=fitted.trace,
+        stop_reason=fitted.stop_reason,
+        overlap=overlap,
+        evidence={
+            "state_support": fitted.support.astype(np.float64),
+            "state_cells": fitted.cells,
+            "state_residual": effects.state_residual,
+            "gene_residual": effects.gene_residual,
+            "dispersion": effects.dispersion,
+            "prior_sd": effects.prior_sd,
+            "information": fitted.tied.information,
+            "spread": fitted.tied.spread,
+            "ratio": fitted.tied.ratio,
+            "group": fitted.tied.group.astype(np.float64),
+            "composition_factors": np.array([float(fitted.composition.n_factors)]),
+            "composition_strength": np.array([fitted.composition.strength]),
+        },
+        embedder=embedding,
+        landmarks=_landmarks(
+            fitted,
+            used=used,
+            n_batches=n_batches,
+            totals=totals,
+            divided_out=divided_out,
+            embedding_logs=embedding_logs,
+        ),
+    )
+
+
+def _landmarks(
+    fitted: MatchedFit,
+    *,
+    used: IntArray,
+    n_batches: int,
+    totals: IntArray,
+    divided_out: FloatArray,
+    embedding_logs: Float32Array,
+) -> Landmarks:
+    n_genes, n_states = len(divided_out), fitted.states.n_states
+    log_delta, group = np.zeros((n_genes, n_batches)), np.full(n_batches, -1, dtype=np.int64)
+    cells, sizes, support = (np.zeros((n_states, n_batches), dtype=kind) for kind in (float, float, bool))
+    log_delta[:, used], group[used] = divided_out, fitted.tied.group
+    cells[:, used], sizes[:, used], support[:, used] = fitted.cells, fitted.sizes, fitted.support
+    return Landmarks(
+        scale=fitted.scale,
+        noise=fitted.shape.noise,
+        log_delta=log_delta,
+        gene_shift=np.zeros(n_genes),
+        exposure=fitted.effects.exposure / fitted.scale,
+        dispersion=fitted.effects.dispersion,
+        expression=totals.astype(np.float64),
+        mean_logs=fitted.shape.mean_logs,
+        embedding_logs=embedding_logs,
+        centres=fitted.states.centres,
+        spread=fitted.shape.spread,
+        level=fitted.states.level.astype(np.int32),
+        level_names=(),
+        cells=cells,
+        sizes=sizes,
+        support=support,
+        group=group,
+    )

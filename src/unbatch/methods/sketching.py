@@ -1,0 +1,139 @@
+"""The first pass of the default method: check the counts, keep as many cells as fit in memory."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from unbatch._check import InputError
+from unbatch._memory import release
+from unbatch._progress import Progress
+from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
+from unbatch.core.novelty import learn_landscape
+from unbatch.io.batches import Batches
+from unbatch.io.door import DoorCheck, are_counts
+from unbatch.io.reduce import Driver, Together, reduce_blocks
+from unbatch.io.sketch import KeptRows, Novelty, SketchPlan, least_novelty, pilot_rows, plan_sketch
+from unbatch.io.source import CountSource
+from unbatch.methods.checked import CheckedCells, checked_rows
+from unbatch.methods.survey import MeasuredOnly, active_codes
+
+_MIN_BATCHES = 2
+_CELLS_OF_BATCH = 50
+_FEWEST_PILOT_CELLS = 50
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Sketch:
+    """The cells that were kept, and what the pass told of all of them."""
+
+    cells: IntArray
+    """Positions of the kept cells, (n_kept,); all of them have counts."""
+    batch: CodeArray
+    """Their batches, as positions in `used`, (n_kept,)."""
+    used: IntArray
+    """Batches that have cells with counts, (n_used,)."""
+    codes: CodeArray
+    """Batch of each cell, (n_cells,); -1 for cells that take no part or have no counts."""
+    totals: IntArray
+    """Counts of each gene, (n_genes,)."""
+    checked: CheckedCells
+    """Those by which the fit is judged."""
+    is_part: bool
+    """Whether there are more cells than were kept."""
+
+
+def read_sketch(
+    source: CountSource,
+    batches: Batches,
+    *,
+    sketch_size: int,
+    genes: BoolArray,
+    seed: int,
+    progress: Progress,
+    driver: Driver | None = None,
+) -> tuple[Sketch, Counts]:
+    """Read all counts once, check them, and keep cells.
+
+    Parameters
+    ----------
+    source
+        Counts, (n_cells, n_genes).
+    batches
+        Batch of each cell.
+    sketch_size
+        Most cells to keep.
+    genes
+        Genes by which cells are found to be novel, (n_genes,).
+    seed
+        Start of the random choice.
+    progress
+        Told of the stage.
+    driver
+        Who reads the counts; None is this process.
+
+    Returns
+    -------
+    The sketch, and the counts of its cells, (n_kept, n_genes): the largest thing here, for the caller to let go.
+
+    Raises
+    ------
+    InputError
+        If values are not counts, some batch would have no cell in the sketch, or fewer than two batches have cells
+        with counts.
+    """
+    codes = active_codes(batches)
+    plan = plan_sketch(codes, sketch_size, seed=seed)
+    _check_sketch(codes, plan.even, sketch_size)
+    rows = checked_rows(codes, seed=seed)
+    door = DoorCheck(source)
+    with progress.stage("reading counts", total=source.n_cells) as advance:
+        novelty, floor = _novelty(source, batches, plan, codes=codes, genes=genes, seed=seed)
+        kept = KeptRows(plan, codes, novelty=novelty, floor=floor)
+        reduce_blocks(source, Together(door, MeasuredOnly(kept, source, batches)), progress=advance, driver=driver)
+    report = door.finish()
+    release()
+    codes = np.where(report.counts_per_cell > 0, codes, np.int32(-1)).astype(np.int32)
+    cells, counts = kept.finish()
+    if (codes[cells] < 0).any():
+        counts, cells = counts[np.flatnonzero(codes[cells] >= 0)], cells[codes[cells] >= 0]
+    used, batch = np.unique(codes[cells].astype(np.int64), return_inverse=True)
+    if len(used) < _MIN_BATCHES:
+        raise InputError(f"only {len(used)} batch of {source.description} has cells with counts: two are needed")
+    place = np.flatnonzero(np.isin(cells, rows))
+    sketch = Sketch(
+        cells=cells,
+        batch=np.asarray(batch, dtype=np.int32),
+        used=used,
+        codes=codes,
+        totals=report.counts_per_gene,
+        checked=CheckedCells(cells[place], counts[place]),
+        is_part=bool(plan.novel.any()),
+    )
+    return sketch, counts
+
+
+def _novelty(
+    source: CountSource, batches: Batches, plan: SketchPlan, *, codes: CodeArray, genes: BoolArray, seed: int
+) -> tuple[Novelty | None, FloatArray | None]:
+    """Look at a few thousand cells, to tell what is common; None if no novel cells are wanted, or nothing is seen."""
+    if not plan.novel.any():
+        return None, None
+    rows = pilot_rows(codes, seed=seed)
+    counts = source.rows(rows)
+    if not are_counts(counts):
+        return None, None  # the pass that follows says what is wrong
+    seen = np.flatnonzero(counts[:, np.flatnonzero(genes)].sum(axis=1) > 0)
+    if len(seen) < _FEWEST_PILOT_CELLS:
+        return None, None
+    counts, batch = counts[seen], codes[rows[seen]]
+    novelty = learn_landscape(counts, batch, genes=genes, n_batches=len(batches.levels), seed=seed).novelty
+    return novelty, least_novelty(novelty(counts, batch), batch, plan, batches=codes)
+
+
+def _check_sketch(codes: CodeArray, chosen: BoolArray, sketch_size: int) -> None:
+    n_batches, n_kept = len(np.unique(codes[codes >= 0])), len(np.unique(codes[chosen]))
+    if n_kept < n_batches:
+        raise InputError(
+            f"sketch_size is {sketch_size}: some of the {n_batches} batches would have no cell in it, give "
+            f"{n_batches * _CELLS_OF_BATCH:,} or more"
+        )
