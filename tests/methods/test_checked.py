@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 
 import unbatch as ub
+from unbatch._check import InputWarning
 from unbatch._progress import Silent
 from unbatch.io.batches import read_batches
 from unbatch.io.source import open_counts
@@ -26,6 +27,7 @@ def test_they_keep_the_counts_that_were_read_and_none_is_without(method):
     adata.X = sparse.csr_array(sparse.diags_array(with_counts.astype(np.float32)) @ adata.X)
     source = open_counts(adata)
     batches = read_batches(source, "batch")
-    found = method.fit(source, batches, method.options(), seed=0, progress=Silent())
+    with pytest.warns(InputWarning, match="1 of 400 cells have no counts"):
+        found = method.fit(source, batches, method.options(), seed=0, progress=Silent())
     assert found.checked.rows.tolist() == np.flatnonzero(with_counts).tolist()
     assert (found.checked.counts != adata.X[found.checked.rows]).nnz == 0
