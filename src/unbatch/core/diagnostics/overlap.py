@@ -1,4 +1,4 @@
-"""Whether the answer can be trusted: are batches mixed, and do they share cell states at all."""
+"""Whether batches share cell states at all."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,8 @@ import numpy as np
 
 from unbatch._check import InputError
 from unbatch._types import CodeArray, FloatArray
-from unbatch.core.matching import ExactSearch, Neighbors, unit_rows
+from unbatch.core.diagnostics.neighbors import neighbors_of_others
+from unbatch.core.matching import ExactSearch, unit_rows
 
 
 @dataclass(frozen=True)
@@ -25,62 +26,6 @@ class Overlap:
 
     cell: FloatArray
     support: FloatArray
-
-
-def same_batch_share(embedding: FloatArray, batch: CodeArray, *, n_neighbors: int = 15) -> float:
-    """Take the mean share of each cell's nearest neighbours that come from its own batch.
-
-    Parameters
-    ----------
-    embedding
-        (n_cells, n_dims), compared by Euclidean distance.
-    batch
-        (n_cells,) codes; cells with a negative code are left out.
-    n_neighbors
-        Neighbours per cell, the cell itself not counted. More of them look at a wider surrounding, where batches differ
-        by their composition alone.
-
-    Returns
-    -------
-    From 0 to 1; `expected_same_batch_share` if batches are mixed at random, 1 if they are apart.
-
-    Raises
-    ------
-    InputError
-        With fewer than 2 cells, or n_neighbors below 1.
-    """
-    kept = batch >= 0
-    points, codes = embedding[kept], batch[kept]
-    if len(points) < 2 or n_neighbors < 1:  # noqa: PLR2004
-        raise InputError(f"{len(points)} cells and {n_neighbors=}: at least 2 cells and 1 neighbour are needed")
-    found = _others(points, n_neighbors=n_neighbors)
-    return float((codes[found.indices] == codes[:, None]).mean())
-
-
-def expected_same_batch_share(batch: CodeArray) -> float:
-    r"""Take the share of same-batch neighbours if neighbours were drawn at random.
-
-    .. math:: \sum_k \frac{n_k}{n} \frac{n_k - 1}{n - 1}
-
-    Parameters
-    ----------
-    batch
-        (n_cells,) codes; cells with a negative code are left out.
-
-    Returns
-    -------
-    From 0 to 1.
-
-    Raises
-    ------
-    InputError
-        With fewer than 2 cells.
-    """
-    sizes = np.bincount(batch[batch >= 0]).astype(np.float64)
-    n_cells = sizes.sum()
-    if n_cells < 2:  # noqa: PLR2004
-        raise InputError(f"{n_cells:.0f} cells have a batch: at least 2 are needed")
-    return float((sizes * (sizes - 1)).sum() / (n_cells * (n_cells - 1)))
 
 
 def overlap(features: FloatArray, batch: CodeArray, *, n_neighbors: int = 10, caliper: float = 1.5) -> Overlap:
@@ -120,7 +65,7 @@ def overlap(features: FloatArray, batch: CodeArray, *, n_neighbors: int = 10, ca
     reach = np.full(batch.size, -1.0)
     for own in members:
         if own.size > 1:
-            reach[own] = caliper * _others(units[own], n_neighbors=n_neighbors).distances[:, -1]
+            reach[own] = caliper * neighbors_of_others(units[own], n_neighbors=n_neighbors).distances[:, -1]
     shared = np.zeros((batch.size, n_batches))
     for code, there in enumerate(members):
         elsewhere = np.flatnonzero(pointing & (batch >= 0) & (batch != code))
@@ -133,12 +78,3 @@ def overlap(features: FloatArray, batch: CodeArray, *, n_neighbors: int = 10, ca
         if own.size:
             support[code] += shared[own].mean(axis=0)
     return Overlap(shared.sum(axis=1) / n_others, support)
-
-
-def _others(points: FloatArray, *, n_neighbors: int) -> Neighbors:
-    # one neighbour more than asked, then the point itself taken out: it need not come first among its duplicates
-    found = ExactSearch().build(points).query(points, n_neighbors=n_neighbors + 1)
-    n_points, k = found.indices.shape
-    itself = found.indices == np.arange(n_points)[:, None]
-    itself[~itself.any(axis=1), -1] = True
-    return Neighbors(found.indices[~itself].reshape(n_points, k - 1), found.distances[~itself].reshape(n_points, k - 1))
