@@ -81,6 +81,30 @@ def test_a_folder_is_swapped(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_folder_is_swapped_where_the_file_system_cannot(tmp_path, monkeypatch):
+    monkeypatch.setattr("unbatch.io.atomic._swap", lambda *_: False)
+    test_a_folder_is_swapped(tmp_path)
+
+
+def test_a_folder_is_never_missing(tmp_path, monkeypatch):
+    """The old one takes the place of the new one in the same step."""
+    path = tmp_path / "out.zarr"
+    for text in ("old", "new"):
+        with replacing(path, folder=True) as temporary:
+            (temporary / ".zgroup").write_text(text)
+            monkeypatch.setattr(Path, "rename", None)
+    assert (path / ".zgroup").read_text() == "new"
+
+
+def test_an_output_inside_an_input_is_refused(tmp_path):
+    (tmp_path / "in.zarr").mkdir()
+    (tmp_path / "in.zarr" / ".zgroup").write_text("{}")
+    (tmp_path / "link").symlink_to("in.zarr")
+    with pytest.raises(InputError, match="lies in the input"):
+        _write(tmp_path / "link" / "out.h5ad", inputs=[tmp_path / "in.zarr"])
+    assert [entry.name for entry in (tmp_path / "in.zarr").iterdir()] == [".zgroup"]
+
+
 def test_a_failed_swap_puts_the_old_folder_back(tmp_path, monkeypatch):
     path = tmp_path / "out.zarr"
     path.mkdir()
@@ -93,6 +117,7 @@ def test_a_failed_swap_puts_the_old_folder_back(tmp_path, monkeypatch):
         return original(self, target)
 
     monkeypatch.setattr(Path, "rename", rename)
+    monkeypatch.setattr("unbatch.io.atomic._swap", lambda *_: False)
 
     def write():
         with replacing(path, folder=True) as temporary:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from inspect import getdoc
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
@@ -39,6 +38,14 @@ Layer = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars (they never show in a pipe).")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Print a line per stage with its time, instead of bars; also in a pipe.")
+]
+Scratch = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Where to turn counts that are stored by column or as text to rows. (default: the folder of the output)",
+        show_default=False,
+    ),
 ]
 CompressionName = Annotated[
     str,
@@ -119,8 +126,12 @@ def check_output(
     Raises
     ------
     InputError
-        If `output` is one of `inputs`, has an unknown ending, is a folder where a file is due, or in no folder.
+        If `output` is one of `inputs`, has an unknown ending, is a folder where a file is due, or in no folder or one
+        that may not be written to.
     """
+    from unbatch.io.atomic import check_place
+    from unbatch.io.scratch import claim
+
     for path in inputs:
         if output.resolve() == path.resolve() or (output.exists() and path.exists() and output.samefile(path)):
             raise InputError(f"{option} {output} is also an input and would be overwritten: choose another name")
@@ -130,17 +141,20 @@ def check_output(
         raise InputError(f"{option} {output}: there is no folder {output.parent}: make it first")
     if output.is_dir() and output.suffix != ".zarr":
         raise InputError(f"{option} {output} is a folder: give the name of a file")
+    place = check_place(output, inputs=inputs, folder=output.suffix == ".zarr")
     try:
-        TemporaryFile(dir=output.parent).close()
+        claim(place.parent).release()
     except OSError as error:
         raise InputError(f"{option} {output} cannot be written: {error.strerror} ({output.parent})") from error
 
 
-def open_inputs(inputs: Sequence[Path], layer: str | None) -> "CountSource":
-    """Open one input as itself and several as parts of one."""
+def open_inputs(inputs: Sequence[Path], layer: str | None, *, scratch: Path | None) -> "CountSource":
+    """Open one input as itself and several as parts of one; a scratch file goes to the folder `scratch`."""
     from unbatch.io.source import open_counts
 
-    return open_counts(inputs[0] if len(inputs) == 1 else list(inputs), layer=layer)
+    if scratch is not None and not scratch.is_dir():
+        raise InputError(f"--scratch {scratch}: there is no such folder: make it first")
+    return open_counts(inputs[0] if len(inputs) == 1 else list(inputs), layer=layer, scratch=scratch)
 
 
 def paths(inputs: Sequence[Path]) -> str:

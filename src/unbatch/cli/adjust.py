@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from unbatch._progress import progress_for
-from unbatch.cli._console import CompressionName, Inputs, Quiet, Verbose, check_output, open_inputs, say, thousands
+from unbatch.cli._console import (
+    CompressionName,
+    Inputs,
+    Quiet,
+    Scratch,
+    Verbose,
+    check_output,
+    open_inputs,
+    say,
+    thousands,
+)
 
 if TYPE_CHECKING:
     from unbatch.core.adjust import Mode
@@ -43,6 +53,7 @@ def adjust(
     ] = 20.0,
     seed: Annotated[int, typer.Option(help="Start of the random numbers of thin: the same seed, the same counts.")] = 0,
     compression: CompressionName = "auto",
+    scratch: Scratch = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -78,7 +89,7 @@ def adjust(
         seed=seed,
     )
     fit = BatchModel.load(model).result
-    source = open_inputs(inputs, layer or fit.layer)
+    source = open_inputs(inputs, layer or fit.layer, scratch=scratch or output.parent)
     progress = progress_for(quiet=quiet, verbose=verbose)
     adjustment = Adjustment(source, fit, options=options, progress=progress)
     record = {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unbatch._progress import progress_for
-from unbatch.cli._console import Inputs, Quiet, Verbose, check_output, open_inputs, say, thousands
+from unbatch.cli._console import Inputs, Quiet, Scratch, Verbose, check_output, open_inputs, say, thousands
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +61,7 @@ def factors(
             show_default=False,
         ),
     ] = None,
+    scratch: Scratch = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -99,7 +100,7 @@ def factors(
     wanted = check_numbers(n_factors or 20)
     options = FactorOptions(n_pseudobulks=n_pseudobulks, adjusted=not unadjusted, seed=seed)
     fit = BatchModel.load(model).result
-    source = open_inputs(inputs, layer or fit.layer)
+    source = open_inputs(inputs, layer or fit.layer, scratch=scratch or output.parent)
     with connect(dask) as driver:
         found = fit_factors(
             source,

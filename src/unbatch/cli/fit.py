@@ -14,6 +14,7 @@ from unbatch.cli._console import (
     Inputs,
     Layer,
     Quiet,
+    Scratch,
     Verbose,
     check_output,
     open_inputs,
@@ -137,6 +138,7 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    scratch: Scratch = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -186,7 +188,7 @@ def fit(
     options = options_for(method or DEFAULT_METHOD, {name: value for name, value in given.items() if value is not None})
     model = BatchModel(method=options, min_cells=min_cells, seed=seed, reference=reference)
     controls = None if control_genes is None else _gene_names(control_genes)
-    source = open_inputs(inputs, layer)
+    source = open_inputs(inputs, layer, scratch=scratch or output.parent)
     batches = read_batches(source, batch_key or None, min_cells=min_cells)
     with connect(dask) as driver:
         model.fit_source(

@@ -13,7 +13,19 @@ import typer
 from unbatch._check import InputError, InputWarning
 from unbatch._memory import peak_bytes
 from unbatch._progress import Progress, progress_for
-from unbatch.cli._console import USER_ERROR, BatchKey, Inputs, Layer, Quiet, Verbose, open_inputs, paths, say, thousands
+from unbatch.cli._console import (
+    USER_ERROR,
+    BatchKey,
+    Inputs,
+    Layer,
+    Quiet,
+    Scratch,
+    Verbose,
+    open_inputs,
+    paths,
+    say,
+    thousands,
+)
 
 if TYPE_CHECKING:
     from unbatch.core.confounding import Crossing
@@ -68,6 +80,7 @@ def inspect(
     every_cell: Annotated[
         bool, typer.Option("--every-cell", help="Check the counts of every cell, however long it takes.")
     ] = False,
+    scratch: Scratch = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -96,7 +109,9 @@ def inspect(
     options = options_for(method or DEFAULT_METHOD)
     progress = progress_for(quiet=quiet, verbose=verbose)
     seconds = math.inf if every_cell else _PROBE_SECONDS
-    findings = _look(inputs, batch_key, condition=condition, layer=layer, seconds=seconds, progress=progress)
+    findings = _look(
+        inputs, batch_key, condition=condition, layer=layer, scratch=scratch, seconds=seconds, progress=progress
+    )
     _describe(findings)
     for problem in findings.errors:
         say(f"Error: {problem}")
@@ -118,6 +133,7 @@ def _look(
     *,
     condition: list[str] | None,
     layer: Layer,
+    scratch: Path | None,
     seconds: float,
     progress: Progress,
 ) -> _Findings:
@@ -131,7 +147,7 @@ def _look(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", InputWarning)
         try:
-            found.source = open_inputs(inputs, layer)
+            found.source = open_inputs(inputs, layer, scratch=scratch)
         except InputError as error:
             found.errors.append(str(error))
             return found

@@ -7,7 +7,7 @@ import numpy as np
 import typer
 
 from unbatch._progress import progress_for
-from unbatch.cli._console import Inputs, Quiet, Verbose, check_output, open_inputs, paths, say, thousands
+from unbatch.cli._console import Inputs, Quiet, Scratch, Verbose, check_output, open_inputs, paths, say, thousands
 from unbatch.fitted import BatchFit
 
 _UNSURE = 0.5
@@ -46,6 +46,7 @@ def map_cells(
             show_default=False,
         ),
     ] = None,
+    scratch: Scratch = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -75,7 +76,7 @@ def map_cells(
     check_output(output, [*inputs, model])
     fit = BatchModel.load(model).result
     where = layer or fit.layer
-    source = open_inputs(inputs, where)
+    source = open_inputs(inputs, where, scratch=scratch or output.parent)
     with connect(dask) as driver:
         mapped = map_source(
             source,

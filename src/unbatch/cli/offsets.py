@@ -8,7 +8,7 @@ import typer
 
 from unbatch._check import InputError
 from unbatch._progress import progress_for
-from unbatch.cli._console import Inputs, Quiet, Verbose, check_output, open_inputs, say, thousands
+from unbatch.cli._console import Inputs, Quiet, Scratch, Verbose, check_output, open_inputs, say, thousands
 
 _SUFFIXES = (".h5ad", ".parquet", ".csv")
 
@@ -43,6 +43,7 @@ def offsets(
         bool,
         typer.Option("--state-specific", help="Use the effect on the cell's own state (fit --state-specific)."),
     ] = False,
+    scratch: Scratch = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -71,7 +72,7 @@ def offsets(
         raise InputError("--groupby is missing: give the obs columns whose combinations are the groups, such as donor")
     check_output(output, [*inputs, model], suffixes=_SUFFIXES)
     fit = BatchModel.load(model).result
-    source = open_inputs(inputs, layer or fit.layer)
+    source = open_inputs(inputs, layer or fit.layer, scratch=scratch or output.parent)
     progress = progress_for(quiet=quiet, verbose=verbose)
     found = sum_groups(source, fit, groupby, state_specific=state_specific, progress=progress)
     if output.suffix == ".h5ad":

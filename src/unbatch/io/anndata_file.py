@@ -14,7 +14,9 @@ from unbatch.io.readers import Place
 from unbatch.io.stored import is_group, open_stored, peek
 
 
-def open_anndata_file(place: Place, path: Path, *, layer: str | None = None) -> MatrixSource:
+def open_anndata_file(
+    place: Place, path: Path, *, layer: str | None = None, scratch: Path | None = None
+) -> MatrixSource:
     """Open X, a layer or raw.X of a file in AnnData's layout.
 
     Parameters
@@ -25,6 +27,8 @@ def open_anndata_file(place: Place, path: Path, *, layer: str | None = None) -> 
         Where it is.
     layer
         None for X, "raw" for raw.X, or the name of a layer.
+    scratch
+        Folder for a scratch file; None is the folder for temporary files.
 
     Raises
     ------
@@ -41,7 +45,7 @@ def open_anndata_file(place: Place, path: Path, *, layer: str | None = None) -> 
     check_gene_names(var, description)
     check_cell_names(obs, description)
     return MatrixSource(
-        reader=open_stored(place, key, description),
+        reader=open_stored(place, key, description, scratch=scratch),
         obs=obs,
         var=var,
         label=path.stem,

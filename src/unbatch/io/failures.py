@@ -1,5 +1,6 @@
 """What a damaged, foreign or unreachable input says: one sentence in place of a traceback of the format's library."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,19 @@ def _first_line(error: BaseException) -> str:
     text = str(error).strip().splitlines()
     line = text[0] if text else type(error).__name__
     return line if len(line) <= _LONGEST else line[:_LONGEST] + "..."
+
+
+def cannot_write(error: Exception) -> str | None:
+    """Say why something could not be written, in the few words of the system; None if `error` is of another kind.
+
+    HDF5 puts these words into the middle of a long line, and h5py raises no OSError if it is a file's end that fails.
+    """
+    if not isinstance(error, OSError) and "id ref count" not in str(error):
+        return None
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    found = re.search(r"error message = '([^']+)'", str(error))
+    return found[1] if found else _first_line(error)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ _FOREIGN = {
 }
 
 
-def open_path(path: Path, *, layer: str | None = None) -> MatrixSource:
+def open_path(path: Path, *, layer: str | None = None, scratch: Path | None = None) -> MatrixSource:
     """Open the counts at a path.
 
     Parameters
@@ -39,6 +39,8 @@ def open_path(path: Path, *, layer: str | None = None) -> MatrixSource:
         File or folder; see `open_counts` for the formats.
     layer
         Which matrix.
+    scratch
+        Folder for a scratch file; None is the folder for temporary files.
 
     Raises
     ------
@@ -51,40 +53,40 @@ def open_path(path: Path, *, layer: str | None = None) -> MatrixSource:
             raise InputError(f"{path} is a link to {path.readlink()}, which does not exist: correct the link")
         if not path.exists():
             raise InputError(f"{path} does not exist: check the path, it is looked for from {Path.cwd()}")
-        return _open_folder(path, layer) if path.is_dir() else _open_file(path, layer)
+        return _open_folder(path, layer, scratch) if path.is_dir() else _open_file(path, layer, scratch)
 
 
-def _open_folder(path: Path, layer: str | None) -> MatrixSource:
+def _open_folder(path: Path, layer: str | None, scratch: Path | None) -> MatrixSource:
     if any((path / marker).exists() for marker in _ZARR_MARKERS):
-        return _open_zarr(path, layer)
+        return _open_zarr(path, layer, scratch)
     files = find_mtx(path)
     if files is not None:
-        return _open_mtx(files, path, layer)
+        return _open_mtx(files, path, layer, scratch)
     inside = [str(folder) for folder in sorted(path.iterdir()) if folder.is_dir() and any(folder.glob("*matrix.mtx*"))]
     hint = f"; there are matrices in {', '.join(inside)}" if inside else ""
     raise InputError(f"{path} is a folder but neither a zarr store nor a 10x mtx folder: give {FORMATS}{hint}")
 
 
-def _open_zarr(path: Path, layer: str | None) -> MatrixSource:
+def _open_zarr(path: Path, layer: str | None, scratch: Path | None) -> MatrixSource:
     place = ZarrFolder(path)
     with place.open() as root:
         if "obs" not in root:
             inside = _listed(sorted(root.group_keys()))
             raise InputError(f"{path} is zarr but no AnnData, it holds {inside}: give the path of an AnnData inside")
-    return open_anndata_file(place, path, layer=layer)
+    return open_anndata_file(place, path, layer=layer, scratch=scratch)
 
 
-def _open_mtx(files: MtxFiles, path: Path, layer: str | None) -> MatrixSource:
+def _open_mtx(files: MtxFiles, path: Path, layer: str | None, scratch: Path | None) -> MatrixSource:
     if layer is not None:
         raise InputError(f"{path} has no layer {layer!r}: a 10x folder holds one matrix, leave layer out")
-    return open_tenx_mtx(files, path)
+    return open_tenx_mtx(files, path, scratch=scratch)
 
 
-def _open_file(path: Path, layer: str | None) -> MatrixSource:
+def _open_file(path: Path, layer: str | None, scratch: Path | None) -> MatrixSource:
     if path.name.endswith(("matrix.mtx", "matrix.mtx.gz")):
         files = find_mtx(path.parent, prefix=path.name[: path.name.rindex("matrix.mtx")])
         assert files is not None  # the matrix is there
-        return _open_mtx(files, path, layer)
+        return _open_mtx(files, path, layer, scratch)
     with path.open("rb") as file:
         start = file.read(4)
     if not start:
@@ -94,16 +96,16 @@ def _open_file(path: Path, layer: str | None) -> MatrixSource:
             if start.startswith(signature):
                 raise InputError(f"{path} is {cure}")
         raise InputError(f"{path} is not an HDF5 file: give {FORMATS}")
-    return _open_hdf5(path, layer)
+    return _open_hdf5(path, layer, scratch)
 
 
-def _open_hdf5(path: Path, layer: str | None) -> MatrixSource:
+def _open_hdf5(path: Path, layer: str | None, scratch: Path | None) -> MatrixSource:
     place = Hdf5File(path)
     with place.open() as root:
         inside = sorted(root)
         has_genomes = bool(find_genomes(root))
     if {"obs", "var"} <= set(inside):
-        return open_anndata_file(place, path, layer=layer)
+        return open_anndata_file(place, path, layer=layer, scratch=scratch)
     if has_genomes:
         return open_tenx_h5(path, layer=layer)
     for marker, cure in _FOREIGN.items():

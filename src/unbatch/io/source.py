@@ -114,7 +114,7 @@ class CountSource(Protocol):
         ...
 
 
-def open_counts(data: Input, *, layer: str | None = None) -> CountSource:
+def open_counts(data: Input, *, layer: str | None = None, scratch: Path | None = None) -> CountSource:
     """Open a count matrix to be read in blocks of rows; only the names of cells and genes are read now.
 
     Parameters
@@ -130,6 +130,8 @@ def open_counts(data: Input, *, layer: str | None = None) -> CountSource:
     layer
         Which matrix: None is X, "raw" is raw.X, anything else the layer of that name. For a 10x file of several
         genomes, the genome.
+    scratch
+        Folder for the scratch file, should one be needed; None is the folder for temporary files.
 
     Returns
     -------
@@ -145,7 +147,7 @@ def open_counts(data: Input, *, layer: str | None = None) -> CountSource:
     -----
     CSR and dense matrices are read block by block, Dask arrays chunk by chunk. A matrix that is stored by column (CSC)
     or as text (mtx) cannot be: it is turned to rows at the first use, up to 128 MB in memory, a larger one once into a
-    scratch file in the folder for temporary files, in at most a few hundred MB of memory, which a message tells.
+    private scratch file, in at most a few hundred MB of memory, which a message tells.
     """
     from anndata import AnnData
 
@@ -156,11 +158,12 @@ def open_counts(data: Input, *, layer: str | None = None) -> CountSource:
     if isinstance(data, AnnData):
         return open_anndata(data, layer=layer)
     if isinstance(data, str | PathLike):
-        return open_path(Path(data), layer=layer)
+        return open_path(Path(data), layer=layer, scratch=scratch)
     if isinstance(data, Mapping):
-        return open_union([open_counts(one, layer=layer) for one in data.values()], labels=[str(name) for name in data])
+        parts = [open_counts(one, layer=layer, scratch=scratch) for one in data.values()]
+        return open_union(parts, labels=[str(name) for name in data])
     if isinstance(data, Sequence):
-        return open_union([open_counts(one, layer=layer) for one in data])
+        return open_union([open_counts(one, layer=layer, scratch=scratch) for one in data])
     raise InputError(
         f"cannot read counts from {type(data).__name__}: give an AnnData, a path (.h5ad, .zarr, 10x .h5, "
         "10x mtx folder) or a list of them",

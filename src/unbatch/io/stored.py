@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ def is_group(element: Any) -> bool:  # noqa: ANN401
     return not hasattr(element, "dtype")
 
 
-def open_stored(place: Place, key: str, where: str) -> RowReader:
+def open_stored(place: Place, key: str, where: str, *, scratch: Path | None = None) -> RowReader:
     """Give a reader for the matrix at `key`.
 
     Parameters
@@ -31,6 +32,8 @@ def open_stored(place: Place, key: str, where: str) -> RowReader:
         Path inside of it, such as "X" or "layers/counts".
     where
         Name of the matrix, for messages.
+    scratch
+        Folder for the scratch file, should one be needed; None is the folder for temporary files.
 
     Returns
     -------
@@ -45,7 +48,7 @@ def open_stored(place: Place, key: str, where: str) -> RowReader:
     with place.open() as root:
         element = root[key]
         if is_group(element):
-            return _open_sparse(place, key, element, where)
+            return _open_sparse(place, key, element, where, scratch)
         if len(element.shape) != 2:  # noqa: PLR2004
             raise InputError(f"{where} has {len(element.shape)} dimensions, not cells x genes: store it as a matrix")
         shape = (int(element.shape[0]), int(element.shape[1]))
@@ -54,7 +57,13 @@ def open_stored(place: Place, key: str, where: str) -> RowReader:
         return DenseReader(place, key, shape, dtype, float(shape[1] * dtype.itemsize), chunk, shard)
 
 
-def _open_sparse(place: Place, key: str, group: Any, where: str) -> RowReader:  # noqa: ANN401
+def _open_sparse(
+    place: Place,
+    key: str,
+    group: Any,  # noqa: ANN401
+    where: str,
+    scratch: Path | None,
+) -> RowReader:
     from anndata.io import sparse_dataset
 
     attributes = dict(group.attrs)
@@ -71,7 +80,8 @@ def _open_sparse(place: Place, key: str, group: Any, where: str) -> RowReader:  
     if matrix.format == "csc" and row_bytes * n_cells <= TURN_IN_MEMORY:
         return WholeReader(partial(_load, place, key), (n_cells, n_genes), dtype)
     if matrix.format == "csc":
-        return TurnedReader(partial(_by_column, place, key, dtype), n_values, (n_cells, n_genes), dtype, where)
+        entries = partial(_by_column, place, key, dtype)
+        return TurnedReader(entries, n_values, (n_cells, n_genes), dtype, where, scratch=scratch)
     return CsrReader(place, key, (n_cells, n_genes), dtype, row_bytes)
 
 

@@ -114,7 +114,7 @@ def find_mtx(folder: Path, *, prefix: str | None = None) -> MtxFiles | None:
     return MtxFiles(**files)
 
 
-def open_tenx_mtx(files: MtxFiles, path: Path) -> MatrixSource:
+def open_tenx_mtx(files: MtxFiles, path: Path, *, scratch: Path | None = None) -> MatrixSource:
     """Open a 10x folder. Text cannot be read by row: the matrix is turned at the first use, see `unbatch.io.turning`.
 
     Parameters
@@ -123,6 +123,8 @@ def open_tenx_mtx(files: MtxFiles, path: Path) -> MatrixSource:
         The three files.
     path
         What the user gave, for messages.
+    scratch
+        Folder for the scratch file; None is the folder for temporary files.
 
     Raises
     ------
@@ -150,7 +152,7 @@ def open_tenx_mtx(files: MtxFiles, path: Path) -> MatrixSource:
     plain = layout == "coordinate" and symmetry == "general"
     if plain and mean_row_bytes(n_values, dtype, shape[0]) * shape[0] > TURN_IN_MEMORY:
         entries = partial(read_entries, files.matrix, dtype, by_cell=by_cell)
-        reader = TurnedReader(entries, n_values, shape, dtype, description)
+        reader = TurnedReader(entries, n_values, shape, dtype, description, scratch=scratch)
     obs = pd.DataFrame(index=pd.Index(barcodes.tolist(), dtype=object))
     return _finish(reader, obs, var, path, description)
 

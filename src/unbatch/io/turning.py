@@ -23,8 +23,10 @@ from unbatch._check import InputError
 from unbatch._types import CodeArray, IntArray
 from unbatch.core.kernels.turning import place, sort_by_bucket
 from unbatch.io.canonical import assemble
+from unbatch.io.failures import cannot_write
 from unbatch.io.growing import GrowingArray
 from unbatch.io.readers import CsrReader, Hdf5File, ReadRows, mean_row_bytes
+from unbatch.io.scratch import UNFINISHED, claim
 
 TURN_IN_MEMORY = 2**27
 """A matrix of at most so many bytes is turned in memory: 16 million values."""
@@ -51,8 +53,8 @@ class Entries:
 class TurnedReader:
     """A matrix that cannot be read by row: at the first use it is turned into a scratch file, which is read by row.
 
-    The scratch file lies in the folder for temporary files (``TMPDIR``), for its owner alone, and is removed when the
-    reader is no longer used, and when the program ends.
+    The scratch file is for its owner alone. It is removed when the reader is no longer used, and when the program ends;
+    if that is killed, by the next that works in the same folder (see `unbatch.io.scratch`).
 
     Attributes
     ----------
@@ -64,6 +66,8 @@ class TurnedReader:
         Name of the matrix, for messages.
     memory
         Bytes to take while turning. Larger means fewer, larger pieces.
+    scratch
+        Folder for the scratch file; None is that for temporary files (``TMPDIR``).
     """
 
     entries: Callable[[int], Iterator[Entries]]
@@ -73,6 +77,7 @@ class TurnedReader:
     where: str
     memory: int = _MEMORY
     row_chunk: int = 1
+    scratch: Path | None = None
 
     @property
     def row_bytes(self) -> float:
@@ -82,10 +87,15 @@ class TurnedReader:
     @cached_property
     def turned(self) -> CsrReader:
         """The same by row."""
-        folder = Path(tempfile.mkdtemp(prefix="unbatch-"))  # for its owner alone
-        remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        parent = Path(tempfile.gettempdir()) if self.scratch is None else self.scratch
+        with _writing(parent):
+            mine = claim(parent)
+        remove = weakref.finalize(self, mine.release)
         try:
-            self._check_room(folder.parent)
+            self._check_room(parent)
+            folder = mine.path(UNFINISHED)
+            with _writing(parent):
+                folder.mkdir(mode=0o700)
             _turn(self, folder)
         except BaseException:
             remove()
@@ -98,8 +108,8 @@ class TurnedReader:
         if size > free:
             raise InputError(
                 f"{self.where} is stored by column or as text, and turning it to rows takes up to {size / 1e9:.1f} GB "
-                f"in {folder}, where {free / 1e9:.1f} GB are free: set TMPDIR to a folder with more room, or store the "
-                "counts by cell (CSR)"
+                f"in {folder}, where {free / 1e9:.1f} GB are free: give a scratch folder with more room (--scratch, or "
+                "TMPDIR), or store the counts by cell (CSR)"
             )
         _log.warning(
             "%s is stored by column or as text: it is turned to rows once, in a scratch file in %s (up to %.1f GB, "
@@ -235,8 +245,11 @@ def _writing(folder: Path) -> Iterator[None]:
     """Tell what went wrong with the scratch file from a damaged input."""
     try:
         yield
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        reason = cannot_write(error)
+        if reason is None:
+            raise
         raise InputError(
-            f"the scratch file in {folder} could not be written ({error.strerror or error}): set TMPDIR to a folder "
-            "with more room, or store the counts by cell (CSR)"
+            f"the scratch file in {folder} could not be written ({reason}): give another scratch folder "
+            "(--scratch, or TMPDIR), or store the counts by cell (CSR)"
         ) from error
