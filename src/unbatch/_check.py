@@ -1,5 +1,8 @@
 """The two ways in which unbatch talks about input: it refuses it, or it accepts it and says what it noticed."""
 
+import math
+from numbers import Integral, Real
+
 
 class InputError(ValueError):
     """Input that cannot be used: the message names the fault, its place and extent, and what to do about it.
@@ -10,3 +13,76 @@ class InputError(ValueError):
 
 class InputWarning(UserWarning):
     """Input that is used although something about it is likely to surprise."""
+
+
+LARGEST_SEED = 2**32 - 1
+"""What all generators of random numbers that are used take."""
+
+
+def check_whole(name: str, value: object, *, least: int, most: int | None = None, usual: int | None = None) -> None:
+    """Refuse an option that is not a whole number within its range.
+
+    Parameters
+    ----------
+    name
+        What the option is called.
+    value
+        What was given; text, fractions, NaN and True are no whole numbers.
+    least, most
+        The range, both ends in it; without `most` there is no upper end.
+    usual
+        A value to suggest.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if _is_number(value, Integral) and least <= value and (most is None or value <= most):  # type: ignore[operator]
+        return
+    span = f"of {least} or more" if most is None else f"from {least} to {most}"
+    hint = "" if usual is None else f" ({usual} is usual)"
+    raise InputError(f"{name} is {value!r}: it must be a whole number {span}{hint}")
+
+
+def check_number(
+    name: str, value: object, *, above: float | None = None, least: float | None = None, infinite: bool = False
+) -> None:
+    """Refuse an option that is not a number within its range; NaN is none.
+
+    Parameters
+    ----------
+    name
+        What the option is called.
+    value
+        What was given.
+    above, least
+        Lower end of the range, without or with itself in it.
+    infinite
+        Whether infinity has a meaning.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if _is_number(value, Real):
+        number = _as_float(value)
+        within = (above is None or number > above) and (least is None or number >= least)
+        if within and (infinite or math.isfinite(number)):
+            return
+    kind = "a number" if infinite else "a finite number"
+    span = f" above {above:g}" if above is not None else f" of {least:g} or more" if least is not None else ""
+    raise InputError(f"{name} is {value!r}: it must be {kind}{span}")
+
+
+def _as_float(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except OverflowError:  # a whole number of more than 308 digits
+        return math.inf
+
+
+def _is_number(value: object, kind: type) -> bool:
+    # numpy registers its scalars with these, its bool with neither
+    return isinstance(value, kind) and not isinstance(value, bool)

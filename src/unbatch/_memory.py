@@ -1,6 +1,8 @@
 """How much memory this process has taken, and giving back what it no longer needs."""
 
 import ctypes
+import math
+import os
 import sys
 
 _KIBI = 1024
@@ -13,6 +15,14 @@ def peak_bytes() -> float:
     except ImportError:
         return float("nan")
     return float(getrusage(RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else _KIBI)
+
+
+def physical_bytes() -> float:
+    """Memory of this machine in bytes; infinite where the system does not tell."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return math.inf
 
 
 def release() -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from unbatch._check import InputError
+from unbatch._check import LARGEST_SEED, InputError, check_whole
 from unbatch._progress import Progress, Silent, Stopwatch
 from unbatch._types import Counts
 from unbatch.adjusting import Adjustment
@@ -72,10 +72,8 @@ class BatchModel:
     ) -> None:
         self.options: MethodOptions = options_for(method) if isinstance(method, str) else method
         find_method(self.options)
-        if min_cells < 1:
-            raise InputError(f"min_cells is {min_cells}: it must be 1 or more (2 is usual)")
-        if seed < 0:
-            raise InputError(f"seed is {seed}: it must be 0 or more")
+        check_whole("min_cells", min_cells, least=1, usual=2)
+        check_whole("seed", seed, least=0, most=LARGEST_SEED)
         self.min_cells = min_cells
         self.seed = seed
         self.reference = None if reference is None else str(reference)

@@ -135,7 +135,7 @@ def test_too_few_large_batches_are_refused():
 
 
 def test_min_cells_must_be_positive():
-    with pytest.raises(InputError, match="min_cells must be at least 1"):
+    with pytest.raises(InputError, match="min_cells is 0: it must be a whole number of 1 or more"):
         read_batches(_source(batch=["a", "b"]), "batch", min_cells=0)
 
 

@@ -199,8 +199,8 @@ def test_genes_may_have_gone(fitted, expected):
         ([3, 2.5], {}, r"n_factors=\[3, 2.5\]"),
         ([], {}, r"n_factors=\[\]"),
         (200, {}, "200 factors were asked for, but 600 cells make 120 pseudobulks"),
-        (3, {"n_pseudobulks": 1}, "n_pseudobulks=1: a whole number of at least 2"),
-        (3, {"seed": -1}, "seed=-1"),
+        (3, {"n_pseudobulks": 1}, "n_pseudobulks is 1: it must be a whole number of 2 or more"),
+        (3, {"seed": -1}, "seed is -1"),
     ],
 )
 def test_what_cannot_be_done_is_refused(fitted, n_factors, options, message):

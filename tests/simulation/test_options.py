@@ -20,7 +20,7 @@ from unbatch.simulation.scheme import draw_scheme
         ({"log_delta_sd": -0.1}, r"log_delta_sd=-0.1: a finite number of at least 0"),
         ({"log_delta_sd": float("nan")}, r"log_delta_sd=nan"),
         ({"size_factor_sd": float("inf")}, r"size_factor_sd=inf"),
-        ({"dispersion": "0.3"}, r"dispersion='0.3': a finite number"),
+        ({"dispersion": "0.3"}, r"dispersion='0.3': a number from 0 to 100"),
         ({"confounding": 1.5}, r"confounding=1.5: a number from 0 to 1"),
         ({"confounding": 0.5, "n_factors": 1}, r"at least 2 of them, but n_factors=1"),
         ({"median_depth": 0}, r"median_depth=0: a positive finite number"),
@@ -36,8 +36,8 @@ from unbatch.simulation.scheme import draw_scheme
         ({"n_types": 2, "private_types": {2: 0}}, r"type 2 occurs only in batch 0: types run from 0 to 1"),
         ({"n_types": 2, "private_types": {0: 2}}, r"batches from 0 to 1"),
         ({"n_types": 2, "private_types": {0: 0, 1: 0}}, r"batch 1 is left without any cell type"),
-        ({"seed": -1}, r"seed=-1: a whole number of at least 0"),
-        ({"seed": 1.5}, r"seed=1.5: a whole number of at least 0"),
+        ({"seed": -1}, r"seed is -1: it must be a whole number of 0 or more"),
+        ({"seed": 1.5}, r"seed is 1.5: it must be a whole number of 0 or more"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_cure(options: dict[str, Any], message: str) -> None:

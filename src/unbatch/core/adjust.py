@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from scipy import sparse
 
-from unbatch._check import InputError
+from unbatch._check import InputError, check_number, check_whole
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray, StepArray
 from unbatch.core.kernels.division import divide
 from unbatch.core.kernels.scaling import divide_each, keep_totals, look_up
@@ -53,10 +53,8 @@ class AdjustOptions:
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
             raise InputError(f"there is no mode {self.mode!r}: choose {' or '.join(map(repr, get_args(Mode)))}")
-        if not (np.isfinite(self.max_factor) and self.max_factor >= 1):
-            raise InputError(f"max_factor is {self.max_factor}: it must be a finite number of 1 or more")
-        if not 0 <= self.seed < _SEEDS:
-            raise InputError(f"seed is {self.seed}: it must be from 0 to 2^64 - 1")
+        check_number("max_factor", self.max_factor, least=1)
+        check_whole("seed", self.seed, least=0, most=_SEEDS - 1)
         if self.mode == "thin" and self.keep_library_size:
             raise InputError(
                 "mode 'thin' can only take counts away, so no cell could keep its total: use mode 'scale' for "

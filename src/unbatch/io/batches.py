@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from unbatch._check import InputError, InputWarning
+from unbatch._check import InputError, InputWarning, check_whole
 from unbatch._types import BoolArray, CodeArray, IntArray
 from unbatch.io.source import CountSource
 
@@ -90,8 +90,7 @@ def read_batches(source: CountSource, batch_key: str | Sequence[str] | None = No
     InputWarning
         Of batches with fewer than `min_cells` cells, and of a batch whose name is likely to stand for a missing label.
     """
-    if min_cells < 1:
-        raise InputError(f"min_cells must be at least 1, got {min_cells}")
+    check_whole("min_cells", min_cells, least=1, usual=2)
     batches = replace(label_cells(source, batch_key), min_cells=min_cells)
     _check_sizes(batches)
     return batches

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import numpy as np
 import pandas as pd
 
-from unbatch._check import InputError
+from unbatch._check import LARGEST_SEED, InputError, check_whole
 from unbatch._progress import Progress, Silent
 from unbatch._types import BoolArray, CodeArray, Float32Array, FloatArray, IntArray
 from unbatch.adjusting import batch_codes, gene_places, source_labels
@@ -49,10 +49,8 @@ class FactorOptions:
     """Start of all random numbers."""
 
     def __post_init__(self) -> None:
-        for name, least in (("n_pseudobulks", 2), ("seed", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-                raise InputError(f"{name}={value!r}: a whole number of at least {least} is needed")
+        check_whole("n_pseudobulks", self.n_pseudobulks, least=2, usual=1000)
+        check_whole("seed", self.seed, least=0, most=LARGEST_SEED)
 
 
 def fit_factors(
@@ -142,7 +140,7 @@ def check_numbers(n_factors: int | Sequence[int]) -> tuple[int, ...]:
     InputError
         If there is none, or one is no whole number or below 1.
     """
-    given = [n_factors] if isinstance(n_factors, int | np.integer) else list(n_factors)
+    given = list(n_factors) if isinstance(n_factors, Sequence | np.ndarray) else [n_factors]
     wrong = [n for n in given if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1]
     if wrong or not given:
         raise InputError(f"n_factors={n_factors!r}: a whole number of at least 1, or several of them, is needed")

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from unbatch._check import InputError
+from unbatch._memory import physical_bytes
 from unbatch._types import FloatArray
+
+_MOST_DISPERSION = 100.0
+"""Real counts have at most about 10. Far above, the clusters of molecules outgrow the integers that count them."""
+_NUMBERS, _OF_CELL, _TABLES, _GIGA = 8, 4, 3, 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +48,29 @@ class SimulationOptions:
     def __post_init__(self) -> None:
         for name, least in (("n_genes", 2), ("n_cells", 1), ("n_batches", 1), ("n_factors", 0), ("n_types", 0)):
             _at_least(name, getattr(self, name), least)
-        for name in ("log_delta_sd", "marker_log_fold_sd", "abundance_sd", "size_factor_sd", "dispersion"):
+        for name in ("log_delta_sd", "marker_log_fold_sd", "abundance_sd", "size_factor_sd"):
             _in_range(name, getattr(self, name), 0.0, np.inf)
+        _in_range("dispersion", self.dispersion, 0.0, _MOST_DISPERSION)
         for name in ("confounding", "marker_share", "variation"):
             _in_range(name, getattr(self, name), 0.0, 1.0)
         if self.median_depth is not None:
             _positive("median_depth", self.median_depth)
         self._check_per_batch()
         self._check_states()
+        self._check_memory()
+
+    def _check_memory(self) -> None:
+        """Refuse what this machine could not hold, before it is tried: a mistyped number, most of the time."""
+        programmes = self.n_types + self.n_factors
+        per_cell = _NUMBERS * (programmes + _OF_CELL) * self.n_cells
+        n_bytes = per_cell + _NUMBERS * self.n_genes * self.n_batches * (_TABLES * programmes + 2)
+        available = physical_bytes()
+        if n_bytes > available:
+            raise InputError(
+                f"n_cells={self.n_cells}, n_genes={self.n_genes}, n_batches={self.n_batches} and {programmes} "
+                f"programmes take about {n_bytes / _GIGA:.3g} GB of memory, and this machine has "
+                f"{available / _GIGA:.3g} GB: ask for less"
+            )
 
     def _check_per_batch(self) -> None:
         for name in ("batch_proportions", "batch_depth"):

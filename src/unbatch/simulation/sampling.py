@@ -15,11 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from unbatch._check import InputError
 from unbatch._types import CodeArray, Counts, FloatArray
 from unbatch.io.source import Block
 from unbatch.simulation.kernels import fill_alias, fill_clustered, fill_poisson
 from unbatch.simulation.scheme import CHUNK, Scheme, States, draw_states
 
+_MOST_COUNTS = 1e8
+"""Expected counts of a cell; real ones have less than a million. Memory goes with them, and they fill integers."""
 _MOST_DRAWS = 4_000_000
 """Molecules drawn at a time. Bounds memory; has no influence on the result."""
 
@@ -59,11 +62,23 @@ def count_blocks(scheme: Scheme) -> Iterator[Block]:
         yield Block(chunk * CHUNK, draw_counts(tables, states, dispersion=scheme.options.dispersion, rng=rng))
 
 
+def _check_expected(expected: FloatArray, dispersion: float) -> None:
+    most, limit = float(expected.sum(axis=1).max(initial=0)), _MOST_COUNTS / max(dispersion, 1.0)
+    if not most <= limit:
+        raise InputError(
+            f"a cell would have {most:.3g} counts, and {limit:.3g} are the most: lower median_depth, batch_depth, "
+            "size_factor_sd, log_delta_sd, or dispersion"
+        )
+
+
 def draw_counts(tables: Tables, states: States, *, dispersion: float, rng: np.random.Generator) -> Counts:
     """Draw counts (n_cells, n_genes) of cells with the given states; `rng` is advanced."""
     n_genes = tables.keep.shape[2]
-    weight = states.size_factor[:, None] * states.theta
-    n_draws = rng.poisson(weight * tables.totals[states.batch])
+    with np.errstate(over="ignore", invalid="ignore"):
+        weight = states.size_factor[:, None] * states.theta
+        expected = weight * tables.totals[states.batch]
+    _check_expected(expected, dispersion)
+    n_draws = rng.poisson(expected)
     per_cell = n_draws.sum(axis=1)
     ends = np.cumsum(per_cell)
     parts: list[Counts] = []

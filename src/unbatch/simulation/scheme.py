@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unbatch._check import InputError
+from unbatch._check import InputError, check_whole
 from unbatch._types import CodeArray, FloatArray
 from unbatch.simulation.options import SimulationOptions
 
@@ -70,27 +70,36 @@ def draw_scheme(options: SimulationOptions, seed: int) -> Scheme:
     Raises
     ------
     InputError
-        If the private types leave a batch without any type, or the seed is not a whole number.
+        If the private types leave a batch without any type, the seed is not a whole number, or spreads are so wide that
+        the numbers overflow.
     """
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-        raise InputError(f"seed={seed!r}: a whole number of at least 0 is needed")
-    rng = _generator(int(seed), (_SCHEME,))
+    check_whole("seed", seed, least=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scheme = _scaled_to_depth(_draw_scheme(options, int(seed)))
+        rates = [np.exp(scheme.log_delta) * scheme.beta.max(axis=1, keepdims=True, initial=0), scheme.proportions]
+    if not all(np.isfinite(values).all() and values.any(axis=0).all() for values in rates):
+        raise InputError(
+            "the expected counts are beyond what numbers can hold: lower log_delta_sd, marker_log_fold_sd, "
+            "abundance_sd or median_depth (spreads are of natural logs, 1 to 3 is usual), or batch_proportions"
+        )
+    return scheme
+
+
+def _draw_scheme(options: SimulationOptions, seed: int) -> Scheme:
+    rng = _generator(seed, (_SCHEME,))
     n_genes, n_batches = options.n_genes, options.n_batches
     log_delta = rng.standard_normal((n_genes, n_batches))
     log_delta = (log_delta - log_delta.mean(axis=0)) * (options.log_delta_sd / log_delta.std(axis=0, ddof=1))
-    proportions = (
-        np.ones(n_batches) if options.batch_proportions is None else np.array(options.batch_proportions, float)
-    )
-    scheme = Scheme(
+    proportions = _per_batch(options.batch_proportions, n_batches)
+    return Scheme(
         options=options,
-        seed=int(seed),
+        seed=seed,
         beta=_draw_beta(options, rng),
         log_delta=log_delta,
         proportions=proportions / proportions.sum(),
         composition=_draw_composition(options, rng),
         dominance=_dominance(options),
     )
-    return _scaled_to_depth(scheme)
 
 
 def _draw_beta(options: SimulationOptions, rng: np.random.Generator) -> FloatArray:
@@ -165,7 +174,8 @@ def _draw(scheme: Scheme, rng: np.random.Generator, n_cells: int) -> States:
     options = scheme.options
     batch = _categorical(np.broadcast_to(scheme.proportions, (n_cells, options.n_batches)), rng.random(n_cells))
     depth = _per_batch(options.batch_depth, options.n_batches)
-    size_factor = depth[batch] * np.exp(options.size_factor_sd * rng.standard_normal(n_cells))
+    with np.errstate(over="ignore"):  # the counts that come of it are looked at before they are drawn
+        size_factor = depth[batch] * np.exp(options.size_factor_sd * rng.standard_normal(n_cells))
     activity = rng.standard_exponential((n_cells, options.n_factors))
     group = np.zeros(n_cells, dtype=np.int32)
     if options.n_factors:
