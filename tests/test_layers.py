@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "unbatch"
 
 LAYERS = [
-    ["__main__", "cli"],
+    ["__main__", "cli", "_stopping"],
     ["demo"],
     ["report"],
     ["__init__"],  # the public names

@@ -1,6 +1,15 @@
-"""``python -m unbatch``: the command line."""
+"""``unbatch`` and ``python -m unbatch``: the command line, which can be stopped from its first moment on."""
 
-from unbatch.cli import main
+from unbatch._stopping import stoppable
+
+
+def main() -> None:
+    """Run the command line: exit code 0, 2 if the user can help it, 130 after Ctrl-C or a termination signal."""
+    with stoppable():
+        from unbatch.cli import app
+
+        app()
+
 
 if __name__ == "__main__":
     main()

@@ -214,7 +214,7 @@ def test_what_is_no_client():
 
 
 def run_fit(path, output, *options):
-    command = [sys.executable, "-c", "from unbatch.cli import main; main()", "fit", str(path), "-o", str(output)]
+    command = [sys.executable, "-c", "from unbatch.__main__ import main; main()", "fit", str(path), "-o", str(output)]
     command += ["-b", "batch", *options]
     return subprocess.run(command, check=False, capture_output=True, text=True)
 

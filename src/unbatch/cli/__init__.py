@@ -56,8 +56,3 @@ for _panel, _commands in {
     for _command in _commands:
         app.command(help=help_text(_command), rich_help_panel=_panel)(_command)
 app.command("map", help=help_text(map_cells), rich_help_panel="Use it on your data")(map_cells)
-
-
-def main() -> None:
-    """Run the command line: exit code 0, 2 if the user can help it, 130 after Ctrl-C."""
-    app()

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from unbatch._check import InputError, InputWarning
+from unbatch._stopping import INTERRUPTED, told
 
 if TYPE_CHECKING:
     from unbatch.io.source import CountSource
@@ -56,7 +57,6 @@ CompressionName = Annotated[
 
 USER_ERROR = 2
 _MOST_PATHS = 5
-INTERRUPTED = 130
 
 
 class Guarded(TyperGroup):
@@ -76,6 +76,7 @@ class Guarded(TyperGroup):
             except MemoryError:
                 complain("Error: not enough memory: `unbatch inspect` estimates how much a fit needs")
             except KeyboardInterrupt:
+                told.set()
                 complain("Interrupted.")
                 raise typer.Exit(INTERRUPTED) from None
             raise typer.Exit(USER_ERROR)

@@ -1,0 +1,105 @@
+"""Ctrl-C and the termination signal stop the command line soon, whatever it is doing, and leave nothing half-written.
+
+Python raises KeyboardInterrupt between two of its own instructions, so a compiled loop or a library keeps it waiting,
+and what is raised in a destructor is lost. Therefore a thread watches: what has not unwound in a short time is ended at
+once, after its unfinished outputs were removed.
+"""
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, NoReturn
+
+INTERRUPTED = 130
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_GRACE = 1.0
+"""Seconds to end in good order."""
+_SHOW_CURSOR = "\x1b[?25h"
+told = threading.Event()
+"""Set by whoever has told the user of the interruption."""
+_asked = threading.Event()
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Make SIGINT, SIGTERM and SIGHUP end the process within two seconds, with exit code 130 and one line.
+
+    To be used in the main thread, around all that a program does. What the caller ignores, as ``nohup`` does, stays
+    ignored.
+    """
+    told.clear()
+    _asked.clear()
+    mine, theirs = socket.socketpair()
+    theirs.settimeout(0)
+    wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    handlers = {number: handler for number in _SIGNALS if (handler := signal.getsignal(number)) != signal.SIG_IGN}
+    for number in handlers:
+        signal.signal(number, _interrupt)
+    hook = sys.unraisablehook
+    sys.unraisablehook = _without_interruptions
+    threading.Thread(target=_watch, args=(mine,), name="unbatch-watch", daemon=True).start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        _tell()
+        sys.exit(INTERRUPTED)
+    except SystemExit:
+        if _asked.is_set():
+            sys.exit(INTERRUPTED)
+        raise
+    finally:
+        if not _asked.is_set():  # else the threads that the interpreter still waits for are watched to the end
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(wakeup)
+            sys.unraisablehook = hook
+            theirs.close()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    if _asked.is_set():
+        return  # cleaning up is not disturbed; the watching thread ends it
+    _asked.set()
+    raise KeyboardInterrupt
+
+
+def _watch(signals: socket.socket) -> None:
+    """Wait for a signal, then until the process has ended or the time is up, or a second signal comes."""
+    while True:
+        received = signals.recv(1)
+        if not received:  # the context has ended
+            signals.close()
+            return
+        if received[0] in _SIGNALS:
+            break
+    signals.settimeout(_GRACE)
+    with suppress(TimeoutError):
+        signals.recv(1)
+    _end()
+
+
+def _end() -> NoReturn:
+    from unbatch.io.scratch import abandon_all
+
+    abandon_all()
+    _tell()
+    os._exit(INTERRUPTED)
+
+
+def _tell() -> None:
+    if not told.is_set():
+        told.set()
+        with suppress(OSError, ValueError):
+            sys.stderr.write((_SHOW_CURSOR if sys.stderr.isatty() else "") + "Interrupted.\n")
+            sys.stderr.flush()
+
+
+def _without_interruptions(unraisable: Any) -> None:  # noqa: ANN401 - as the interpreter calls it
+    """Keep silent of an interruption that was raised where nothing can be raised: it will be dealt with."""
+    if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
