@@ -9,8 +9,8 @@ from unbatch import pl
 from unbatch._types import FloatArray
 from unbatch.demo.drawing import map_grid, new_figure
 from unbatch.demo.fitting import Fitted
-from unbatch.demo.maps import tsne
 from unbatch.demo.measures import Mixing, log1p_pca, mixing
+from unbatch.pl import tsne
 
 LINE_KEY = "cell_type"
 N_EFFECTS = 30
@@ -68,7 +68,7 @@ def _trust(fitted: Fitted) -> Figure:
     figure = new_figure(9.4, 3.4, title="Can the estimate be trusted?")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.4))
     pl.overlap(fitted.adata, ax=left)
-    pl.balance(fitted.adata, ax=right)
+    pl.pseudobulk_balance(fitted.adata, ax=right)
     left.set_title("overlap: share of cells with a counterpart")
     right.set_title("balance of the batches in each pseudobulk sample")
     return figure

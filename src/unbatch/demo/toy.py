@@ -13,7 +13,6 @@ from unbatch.core.adjust import adjust_counts
 from unbatch.core.projection import project
 from unbatch.demo.drawing import map_grid, new_figure
 from unbatch.demo.fitting import Fitted
-from unbatch.demo.maps import tsne
 from unbatch.demo.measures import (
     Mixing,
     Recovery,
@@ -24,6 +23,7 @@ from unbatch.demo.measures import (
     naive_log_delta,
     recovery,
 )
+from unbatch.pl import tsne
 from unbatch.pl._style import category_styles
 
 TRUTH = "log_delta_true"

@@ -52,7 +52,7 @@ def batch_means(
     complete = shown.all(axis=1)
     paths = np.stack([true_mean[complete], means[complete]], axis=-1)
     ax.add_collection(LineCollection(list(paths), colors=_style.MISSING, linewidths=0.6, zorder=0))
-    for k, (colour, marker) in enumerate(_style.category_styles(len(batches))):
+    for k, (colour, marker) in enumerate(_style.category_styles(len(batches), ink=_style.ink(ax))):
         ax.scatter(
             true_mean[shown[:, k], k],
             means[shown[:, k], k],
@@ -64,9 +64,11 @@ def batch_means(
             rasterized=_style.rasterise(int(shown.sum())),
         )
     lowest, highest = float(true_mean[shown].min()), float(true_mean[shown].max())
-    ax.plot([lowest, highest], [lowest, highest], color="black", linewidth=0.8, linestyle="--")
+    ax.plot([lowest, highest], [lowest, highest], color=_style.ink(ax), linewidth=0.8, linestyle="--")
     spread = np.ptp(np.log(means[complete] / true_mean[complete]), axis=1)
-    ax.set_title(f"{title}: median fold between batches {np.exp(np.median(spread)):.2f}", fontsize="medium")
+    ax.set_title(
+        f"{title}: median fold between batches {np.exp(np.median(spread)):.2f}", fontsize="medium", parse_math=False
+    )
     _style.legend_of_levels(ax, batches, title="batch")
     _style.open_frame(ax)
     return ax

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from unbatch.pl import _style
+from unbatch.pl._names import legible, natural_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,25 +34,30 @@ def cells(coordinates: FloatArray, labels: Sequence[str], *, title: str, ax: Axe
 
     Returns
     -------
-    The axes, with a legend to its right for at most 40 levels.
+    The axes, with a legend to its right for at most 40 levels. Of more than 200,000 cells, only those are drawn that
+    are seen: the others lie below them.
     """
-    levels = sorted({str(label) for label in labels}, key=_natural)
-    code_of = {level: code for code, level in enumerate(levels)}
-    codes = np.array([code_of[str(label)] for label in labels], dtype=np.int64)
-    styles = _style.category_styles(len(levels))
-    colours = np.array([colour for colour, _ in styles])
+    from matplotlib.colors import to_rgba_array
+
+    codes, found = pd.factorize(np.asarray(labels, dtype=object).astype(str))
+    levels = natural_order(found)
+    place = {level: code for code, level in enumerate(levels)}
+    codes = np.array([place[level] for level in found], dtype=np.int64)[codes]
+    ax = _style.given_or_new_axes(ax, figsize=(4.4, 3.4))
+    styles = _style.category_styles(len(levels), ink=_style.ink(ax))
+    colours = to_rgba_array([colour for colour, _ in styles])
     markers = np.array([marker for _, marker in styles])
     order = np.random.default_rng(0).permutation(len(codes))
-    ax = _style.given_or_new_axes(ax, figsize=(4.4, 3.4))
+    order = order[_style.keep_pixels(*coordinates[order].T)]
     for marker in dict.fromkeys(markers.tolist()):
         chosen = order[markers[codes[order]] == marker]
         ax.scatter(
             coordinates[chosen, 0],
             coordinates[chosen, 1],
-            c=colours[codes[chosen]].tolist(),
+            c=colours[codes[chosen]],
             s=_style.dot_size(len(codes)),
             marker=marker,
-            alpha=0.8,
+            alpha=0.8 if len(order) == len(codes) else 1.0,
             linewidths=0,
             rasterized=_style.rasterise(len(codes)),
         )
@@ -79,6 +85,7 @@ def cells_by_value(coordinates: FloatArray, values: FloatArray, *, title: str, a
     The axes.
     """
     order = np.argsort(values, kind="stable")
+    order = order[_style.keep_pixels(*coordinates[order].T)]
     ax = _style.given_or_new_axes(ax, figsize=(4.4, 3.4))
     dots = ax.scatter(
         coordinates[order, 0],
@@ -90,15 +97,10 @@ def cells_by_value(coordinates: FloatArray, values: FloatArray, *, title: str, a
         rasterized=_style.rasterise(len(values)),
     )
     _bare(ax)
-    ax.figure.colorbar(dots, ax=ax, shrink=0.7, pad=0.02).set_label(title)
+    ax.figure.colorbar(dots, ax=ax, shrink=0.7, pad=0.02).set_label(legible(title), parse_math=False)
     return ax
 
 
 def _bare(ax: Axes) -> None:
     ax.set(xticks=[], yticks=[])
     _style.open_frame(ax)
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key by which "type 2" comes before "type 10"."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]

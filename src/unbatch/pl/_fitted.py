@@ -1,18 +1,22 @@
-"""The figures of a fitted AnnData: read the slots, draw."""
+"""Figures of a fitted AnnData: its effects, its iterations, its samples, and what it recovered of a known truth."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
 from unbatch import slots
 from unbatch._check import InputError
-from unbatch.pl import _style
-from unbatch.pl._cells import cells, cells_by_value
-from unbatch.pl._effects import effects_heatmap
-from unbatch.pl._support import balance_heatmap, support_heatmap
+from unbatch.core.convention import centre_log_delta, relate_log_delta
+from unbatch.pl import _record
+from unbatch.pl._effects import effects_heatmap, effects_volcano
+from unbatch.pl._names import legible
+from unbatch.pl._recovery import effect_recovery
+from unbatch.pl._support import balance_heatmap
+from unbatch.pl._trace import iterations
+from unbatch.ranking import mean_expression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,60 +24,165 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
 
+    from unbatch._types import BoolArray, FloatArray
+
 BETWEEN_KEYS = " | "
 """What joins the levels of several batch columns to the name of a batch."""
+TRUTH = "log_delta_true"
 
 
-def batch_effects(adata: AnnData, *, n_genes: int = 30, ax: Axes | None = None) -> Axes:
-    """Draw the strongest effects as a heat map of log2 delta; see :func:`effects_heatmap`.
+def batch_effects(
+    adata: AnnData,
+    *,
+    kind: Literal["heatmap", "volcano"] = "heatmap",
+    batch: str | Sequence[str] | None = None,
+    n_genes: int | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    r"""Draw the effects of the fit, on the log2 scale: the strongest as a heat map, or all as a volcano.
+
+    Genes are ranked by the end of the 95 % interval that is nearer to no effect, :math:`|\log\delta| - 1.96\,se`: a
+    large estimate from a handful of counts does not come first.
 
     Parameters
     ----------
     adata
         Data on which `unbatch.tl.batch_effects` ran, or the file that ``unbatch fit`` wrote.
+    kind
+        ``"heatmap"``: genes down, batches across, unknown effects grey. ``"volcano"``: a dot per gene and batch, the
+        effect across and :math:`-\log_{10} q` up (Benjamini-Hochberg over the dots shown).
+    batch
+        Batch to show, or several; None for all.
     n_genes
-        How many genes to show; a larger number adds weaker effects.
+        Genes of the heat map, or dots named in the volcano; a larger number adds weaker effects. None for 30 and 10.
     ax
         Axes to draw on; a new figure by default.
+
+    Returns
+    -------
+    The axes.
 
     Raises
     ------
     InputError
-        If `adata` holds no fit.
+        If `adata` holds no fit, or the kind or a batch is unknown.
+
+    See Also
+    --------
+    unbatch.pl.strongest : Effects of single genes with intervals and families.
+
+    Examples
+    --------
+    >>> import unbatch as ub
+    >>> adata = ub.simulate(n_cells=300, n_genes=60, n_batches=2, n_types=3, median_depth=300, seed=1)
+    >>> ub.tl.batch_effects(adata, batch_key="batch")
+    >>> ax = ub.pl.batch_effects(adata, n_genes=20)
+    >>> ax = ub.pl.batch_effects(adata, kind="volcano", batch="batch_1")
     """
-    record = slots.read_record(adata)
-    return effects_heatmap(
-        np.asarray(adata.varm[slots.EFFECTS], dtype=np.float64),
-        np.asarray(adata.varm[slots.ERRORS], dtype=np.float64),
-        genes=[str(gene) for gene in adata.var_names],
-        batches=[str(batch) for batch in record["batches"]],
-        n_genes=n_genes,
+    check_kind(kind, ("heatmap", "volcano"))
+    columns = _record.columns_of(adata, batch)
+    batches = _record.batches_of(adata)
+    draw, usual = (effects_heatmap, 30) if kind == "heatmap" else (effects_volcano, 10)
+    return draw(
+        np.asarray(adata.varm[slots.EFFECTS], dtype=np.float64)[:, columns],
+        np.asarray(adata.varm[slots.ERRORS], dtype=np.float64)[:, columns],
+        genes=adata.var_names.astype(str),
+        batches=[batches[column] for column in columns],
+        n_genes=usual if n_genes is None else n_genes,
         ax=ax,
     )
 
 
-def overlap(adata: AnnData, *, ax: Axes | None = None) -> Axes:
-    """Draw how much of each batch has counterparts in each other batch; see :func:`support_heatmap`.
+def trace(adata: AnnData, *, quantity: str | None = None, ax: Axes | None = None) -> Axes:
+    """Draw what the iterations of the fit did; the title tells why they stopped.
 
     Parameters
     ----------
     adata
         Data on which `unbatch.tl.batch_effects` ran, or the file that ``unbatch fit`` wrote.
+    quantity
+        Name of an entry of ``uns["unbatch"]["trace"]``, such as ``"change"``, ``"matched"``, ``"states"`` or
+        ``"objective"`` of the default method; None for the change of log delta, by which the fit decides when to stop.
     ax
         Axes to draw on; a new figure by default.
+
+    Returns
+    -------
+    The axes.
 
     Raises
     ------
     InputError
-        If `adata` holds no fit.
+        If `adata` holds no fit, or its fit no such quantity.
+
+    Examples
+    --------
+    >>> import unbatch as ub
+    >>> adata = ub.simulate(n_cells=300, n_genes=60, n_batches=2, n_types=3, median_depth=300, seed=1)
+    >>> ub.tl.batch_effects(adata, batch_key="batch")
+    >>> ub.pl.trace(adata, quantity="matched").get_ylabel()
+    'share of cells that take part'
     """
     record = slots.read_record(adata)
-    return support_heatmap(
-        np.asarray(record["support"], dtype=np.float64), batches=[str(batch) for batch in record["batches"]], ax=ax
-    )
+    kept = {str(name): np.asarray(values, dtype=np.float64) for name, values in record["trace"].items()}
+    if quantity is not None and quantity not in kept:
+        raise InputError(f"the trace of this fit has no {quantity!r}; it has {sorted(kept)}")
+    if not kept:
+        return iterations(np.empty(0), quantity="", ax=ax)
+    usual = next((name for name in ("change", "max_change") if name in kept), min(kept))
+    chosen = usual if quantity is None else quantity
+    return iterations(kept[chosen], quantity=chosen, stop_reason=str(record["stop_reason"]), ax=ax)
 
 
-def balance(adata: AnnData, *, ax: Axes | None = None) -> Axes:
+def recovery(
+    adata: AnnData, *, truth: AnnData | None = None, batch: str | Sequence[str] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw estimated against true effects, where the truth is known: a dot per gene and batch.
+
+    Only contrasts between batches are identifiable, so the truth is first brought into the convention of the fit: for
+    each gene the mean over batches is 0, or the reference of the fit is 0.
+
+    Parameters
+    ----------
+    adata
+        Data on which `unbatch.tl.batch_effects` ran, or the file that ``unbatch fit`` wrote.
+    truth
+        The simulated data, with ``varm["log_delta_true"]`` (natural log, genes x batches) and the names of its columns
+        in ``uns["simulation"]["batches"]``, as `unbatch.simulate` gives it. A file that ``unbatch fit`` wrote keeps no
+        truth: give the simulated file here. None if `adata` has it itself.
+    batch
+        Batch to show, or several; None for all.
+    ax
+        Axes to draw on; a new figure by default.
+
+    Returns
+    -------
+    The axes, with Pearson correlation and root mean square error (natural log) in the title. Effects that nothing is
+    known of are left out.
+
+    Raises
+    ------
+    InputError
+        If `adata` holds no fit, or there is no truth, or not for all of its genes and batches.
+
+    Examples
+    --------
+    >>> import unbatch as ub
+    >>> adata = ub.simulate(n_cells=300, n_genes=60, n_batches=2, n_types=3, median_depth=300, seed=1)
+    >>> ub.tl.batch_effects(adata, batch_key="batch")
+    >>> ax = ub.pl.recovery(adata, batch="batch_1")
+    """
+    columns = _record.columns_of(adata, batch)
+    estimate = np.asarray(adata.varm[slots.EFFECTS], dtype=np.float64)
+    known = np.isfinite(np.asarray(adata.varm[slots.ERRORS], dtype=np.float64))
+    planted = _in_convention(adata, _planted(adata, adata if truth is None else truth), known)
+    names = _record.batches_of(adata)
+    title = legible(names[columns[0]]) if len(columns) == 1 else f"{len(columns)} batches"
+    shown = known[:, columns]
+    return effect_recovery(estimate[:, columns][shown], planted[:, columns][shown], title=title, ax=ax)
+
+
+def pseudobulk_balance(adata: AnnData, *, ax: Axes | None = None) -> Axes:
     """Draw whether each pseudobulk sample holds the batches in the proportion of the data; see :func:`balance_heatmap`.
 
     Parameters
@@ -84,72 +193,58 @@ def balance(adata: AnnData, *, ax: Axes | None = None) -> Axes:
     ax
         Axes to draw on; a new figure by default.
 
+    Returns
+    -------
+    The axes: log2 of the share of the batch in the sample over its share of all cells.
+
     Raises
     ------
     InputError
-        If `adata` holds no fit, or the batch columns of the fit are not in ``obs``.
+        If `adata` holds no fit, a fit of effects only, or the batch columns of the fit are not in ``obs``.
+
+    Examples
+    --------
+    >>> import unbatch as ub
+    >>> adata = ub.simulate(n_cells=300, n_genes=60, n_batches=2, n_types=3, median_depth=300, seed=1)
+    >>> ub.tl.batch_effects(adata, batch_key="batch")
+    >>> ax = ub.pl.pseudobulk_balance(adata)
     """
-    record = slots.read_record(adata)
-    batches = [str(name) for name in record["batches"]]
-    batch = _batch_of_cells(adata, [str(key) for key in record["batch_key"]], batches)
+    batches = _record.batches_of(adata)
+    if slots.SAMPLE not in adata.obs:
+        raise InputError(f"obs has no column {slots.SAMPLE!r}: the fit was of effects only; fit again without it")
+    batch = batch_of_cells(adata)
     took_part = adata.obs[slots.SAMPLE].to_numpy() >= 0
     table = pd.crosstab(pd.Categorical(batch, batches)[took_part], adata.obs[slots.SAMPLE][took_part].to_numpy())
     cell_counts = table.reindex(batches, fill_value=0).to_numpy(dtype=np.float64)
     return balance_heatmap(cell_counts, batches=batches, ax=ax)
 
 
-def embedding(
-    adata: AnnData, color: str | Sequence[str], *, basis: str = slots.EMBEDDING, ax: Axes | None = None
-) -> list[Axes]:
-    """Draw the cells on the first two dimensions of an embedding, one axes per column of ``obs``.
-
-    Parameters
-    ----------
-    adata
-        Annotated data with ``obsm[basis]``.
-    color
-        Columns of ``obs``: numbers get a colour bar, everything else a legend.
-    basis
-        Which embedding; ``"X_unbatch"``, the default, has no batch in it. For a map of all its dimensions compute
-        neighbours on it and draw ``"X_umap"``.
-    ax
-        Axes to draw on, for a single column; a new figure by default.
-
-    Returns
-    -------
-    One axes per column.
+def check_kind(kind: str, kinds: Sequence[str]) -> None:
+    """Refuse a kind of figure that does not exist.
 
     Raises
     ------
     InputError
-        If the embedding or a column does not exist, or one axes is given for several columns.
+        If it is not among the kinds.
     """
-    columns = [color] if isinstance(color, str) else list(color)
-    if basis not in adata.obsm:
-        raise InputError(f"obsm has no embedding {basis!r}; it has {sorted(adata.obsm)}")
-    lost = [column for column in columns if column not in adata.obs]
-    if lost:
-        raise InputError(f"obs has no column {lost[0]!r}; it has {sorted(adata.obs.columns)}")
-    if ax is not None and len(columns) > 1:
-        raise InputError(f"one axes was given for {len(columns)} columns: give one column, or no axes")
-    places = np.asarray(adata.obsm[basis])[:, :2]
-    axes = []
-    for column in columns:
-        here = _style.given_or_new_axes(ax, figsize=(4.4, 3.4))
-        values = adata.obs[column]
-        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-            cells_by_value(places, values.to_numpy(dtype=np.float64), title=column, ax=here)
-        else:
-            cells(places, values.astype(str).tolist(), title=column, ax=here)
-        here.set(xlabel=f"{basis} 1", ylabel=f"{basis} 2")
-        axes.append(here)
-    return axes
+    if kind not in kinds:
+        raise InputError(f"there is no figure of kind {kind!r}: choose from {', '.join(map(repr, kinds))}")
 
 
-def _batch_of_cells(adata: AnnData, keys: list[str], batches: list[str]) -> list[str]:
-    """Name of the batch of each cell, from the columns that the fit took it from."""
+def batch_of_cells(adata: AnnData) -> list[str]:
+    """Name of the batch of each cell, from the columns that the fit took it from.
+
+    Raises
+    ------
+    InputError
+        If the fit took its batches from elsewhere, the columns are gone, or hold other batches than the fit saw.
+    """
+    batches = set(_record.batches_of(adata))
+    keys = [str(key) for key in slots.read_record(adata)["batch_key"]]
     if not keys:
-        raise InputError("the fit took its batches from files or labels, not from obs: balance needs columns of obs")
+        raise InputError(
+            "the fit took its batches from files or labels, not from obs: this figure needs columns of obs"
+        )
     lost = [key for key in keys if key not in adata.obs]
     if lost:
         raise InputError(
@@ -157,9 +252,37 @@ def _batch_of_cells(adata: AnnData, keys: list[str], batches: list[str]) -> list
         )
     columns = [adata.obs[key].astype(str) for key in keys]
     names = [BETWEEN_KEYS.join(labels) for labels in zip(*columns, strict=True)]
-    strangers = sorted(set(names) - set(batches))
+    strangers = sorted(set(names) - batches)
     if strangers:
         raise InputError(
             f"obs has {len(strangers)} batches that the fit did not see (first: {strangers[0]!r}): fit again"
         )
     return names
+
+
+def _planted(adata: AnnData, truth: AnnData) -> FloatArray:
+    """Take the true log delta of the genes and batches of the fit, in their order."""
+    if TRUTH not in truth.varm or "simulation" not in truth.uns:
+        raise InputError(
+            f"the truth is not known: there is no varm[{TRUTH!r}] with uns['simulation']; "
+            "give the simulated data as truth"
+        )
+    places = {str(name): place for place, name in enumerate(truth.uns["simulation"]["batches"])}
+    lost = [name for name in _record.batches_of(adata) if name not in places]
+    if lost:
+        raise InputError(f"the simulation has no batch {lost[0]!r}; it has {sorted(places)[:10]}")
+    rows = truth.var_names.get_indexer(adata.var_names)
+    if (rows < 0).any():
+        first = adata.var_names[int(np.argmax(rows < 0))]
+        raise InputError(f"the simulation lacks {int((rows < 0).sum())} genes of the fit (first: {first!r})")
+    columns = [places[name] for name in _record.batches_of(adata)]
+    planted: FloatArray = np.asarray(truth.varm[TRUTH], dtype=np.float64)[rows][:, columns]
+    return planted
+
+
+def _in_convention(adata: AnnData, log_delta: FloatArray, known: BoolArray) -> FloatArray:
+    fit = slots.read_slots(adata)
+    weights = mean_expression(fit)
+    if fit.reference is None:
+        return centre_log_delta(log_delta, weights, known)
+    return relate_log_delta(log_delta, weights, known, reference=fit.batches.index(fit.reference))

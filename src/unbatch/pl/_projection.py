@@ -41,7 +41,7 @@ def correlation_table(values: FloatArray, batch: CodeArray, *, batches: Sequence
     image = ax.imshow(table, vmin=-1, vmax=1, cmap=_style.DIVERGING, aspect="auto")
     _style.write_values(ax, image, [[_short(value) for value in row] for row in table])
     ax.set_xticks(range(table.shape[1]), [f"Q{d + 1}" for d in range(table.shape[1])])
-    ax.set_yticks(range(table.shape[0]), list(batches))
+    _style.name_rows(ax, batches)
     ax.set_xlabel("dimension of the projection")
     ax.set_ylabel("batch")
     ax.tick_params(length=0)

@@ -37,13 +37,17 @@ def effect_recovery(
     -------
     The axes, with the Pearson correlation r and the root mean square error (RMSE) in the title.
     """
-    ax = _style.given_or_new_axes(ax, figsize=(3.4, 3.2))
+    if not len(truth):
+        return _style.say(ax, "no batch effect is known")
+    ax = _style.given_or_new_axes(ax, figsize=(3.8, 3.6))
     _dots(ax, truth, log_delta, colour=colour)
-    limit = 1.05 * max(float(np.abs(truth).max()), float(np.abs(log_delta).max()))
+    limit = max(1.05 * float(np.abs(truth).max()), 1.05 * float(np.abs(log_delta).max()), 1e-3)
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
-    ax.axline((0, 0), slope=1, color="black", linewidth=0.8, linestyle="--")
+    ax.axline((0, 0), slope=1, color=_style.ink(ax), linewidth=0.8, linestyle="--")
     rmse = float(np.sqrt(np.mean((log_delta - truth) ** 2)))
-    ax.set_title(f"{title}: r = {correlation(truth, log_delta):.3f}, RMSE = {rmse:.3f}", fontsize="medium")
+    ax.set_title(
+        f"{title}: r = {correlation(truth, log_delta):.3f}, RMSE = {rmse:.3f}", fontsize="medium", parse_math=False
+    )
     ax.set_xlabel(r"true $\log\,\delta$")
     ax.set_ylabel(r"estimated $\log\,\delta$")
     return ax
@@ -76,8 +80,9 @@ def effect_against_mean(
     ax = _style.given_or_new_axes(ax, figsize=(3.4, 3.2))
     ax.set_xscale("log")
     _dots(ax, mean[shown], log_delta[shown], colour=colour)
-    ax.axhline(0, color="black", linewidth=0.8, linestyle="--")
-    ax.set_title(f"{title}: r = {correlation(np.log(mean[shown]), log_delta[shown]):.3f}", fontsize="medium")
+    ax.axhline(0, color=_style.ink(ax), linewidth=0.8, linestyle="--")
+    r = correlation(np.log(mean[shown]), log_delta[shown])
+    ax.set_title(f"{title}: r = {r:.3f}", fontsize="medium", parse_math=False)
     ax.set_xlabel("true batch-free mean (counts per cell)")
     ax.set_ylabel(r"estimated $\log\,\delta$")
     return ax
@@ -91,5 +96,6 @@ def correlation(x: FloatArray, y: FloatArray) -> float:
 
 
 def _dots(ax: Axes, x: FloatArray, y: FloatArray, *, colour: str) -> None:
-    ax.scatter(x, y, s=10, color=colour, alpha=0.6, linewidths=0, rasterized=_style.rasterise(len(x)))
+    kept = _style.keep_pixels(x, np.asarray(y))
+    ax.scatter(x[kept], y[kept], s=10, color=colour, alpha=0.6, linewidths=0, rasterized=_style.rasterise(len(kept)))
     _style.open_frame(ax)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from unbatch._check import InputError
 from unbatch.pl import _style
+from unbatch.pl._names import legible_names
 from unbatch.programmes.slots import read_factors
 
 if TYPE_CHECKING:
@@ -48,6 +49,14 @@ def structure(
     ------
     InputError
         If `adata` holds no programmes, no such column, or no cell with counts.
+
+    Examples
+    --------
+    >>> import unbatch as ub
+    >>> adata = ub.simulate(n_cells=300, n_genes=60, n_batches=2, n_types=3, median_depth=300, seed=1)
+    >>> ub.tl.batch_effects(adata, batch_key="batch")
+    >>> ub.tl.factors(adata, n_factors=3)
+    >>> ax = ub.pl.structure(adata, group_by="batch")
     """
     read_factors(adata, key=key)
     if group_by is not None and group_by not in adata.obs:
@@ -105,7 +114,7 @@ def structure_bars(
     names = np.array(["" if groups is None else groups[cell] for cell in kept.tolist()], dtype=object)
     order = [level for level in (levels or sorted(set(names.tolist()))) if (names == level).any()]
     ax = _style.given_or_new_axes(ax, figsize=(7.2, 2.8))
-    styles = _style.category_styles(shares.shape[1])
+    styles = _style.category_styles(shares.shape[1], ink=_style.ink(ax))
     gap = _GAP * len(kept)
     left, places = 0.0, []
     for level in order:
@@ -114,7 +123,8 @@ def structure_bars(
         _draw(ax, left + edges, heights, colours=[colour for colour, _ in styles])
         places.append(left + len(mine) / 2)
         left += len(mine) + gap
-    ax.set(xlim=(0, left - gap), ylim=(0, 1), ylabel="share of counts", title=title)
+    ax.set(xlim=(0, left - gap), ylim=(0, 1), ylabel="share of counts")
+    ax.set_title(title, parse_math=False)
     if groups is None or len(order) > _MOST_NAMES:
         ax.set_xticks([])
         n_groups = "" if groups is None else f" in {len(order)} groups"
@@ -161,9 +171,10 @@ def _hatch(factor: int) -> str:
 
 
 def _name_groups(ax: Axes, names: Sequence[str]) -> None:
-    long = max(map(len, names)) * len(names) > 80  # noqa: PLR2004 - letters that fit below the axes
-    ax.tick_params(length=0)
-    for label in ax.set_xticklabels(list(names), fontsize=_style.name_size(len(names))):
+    short = legible_names(names, longest=20)
+    long = max(map(len, short)) * len(short) > 80  # noqa: PLR2004 - letters that fit below the axes
+    ax.tick_params(axis="x", length=0)
+    for label in ax.set_xticklabels(short, fontsize=_style.name_size(len(short)), parse_math=False):
         label.set(rotation=45 if long else 0, ha="right" if long else "center", rotation_mode="anchor")
 
 
@@ -180,8 +191,6 @@ def _legend(ax: Axes, colours: Sequence[str]) -> None:
         handles=handles,
         labels=[f"{t + 1}" for t in range(len(handles))],
         title="factor",
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        frameon=False,
         ncols=1 + (len(handles) - 1) // 10,
     )
+    _style.place_legend(ax)

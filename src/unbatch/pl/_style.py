@@ -1,10 +1,12 @@
-"""What all figures share: colours that every reader can tell apart, a new axes where none is given."""
+"""What all figures share: colours that every reader can tell apart, axes, legends, and room for names."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from unbatch.pl._names import legible, legible_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,10 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.image import AxesImage
 
-    from unbatch._types import FloatArray
+    from unbatch._types import FloatArray, IntArray
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 """Okabe and Ito (2008): eight colours that readers with any common colour-vision deficiency can tell apart."""
+BEFORE, AFTER = COLOURS[1], COLOURS[0]
 MARKERS = ("o", "^", "s", "D", "v")
 NEUTRAL = "#999999"
 MISSING = "#D9D9D9"
@@ -26,12 +29,39 @@ RASTERISE_ABOVE = 2000
 """Dots drawn as vectors at most; more of them are drawn as one image inside the figure."""
 MAX_LEGEND = 40
 """Entries of a legend at most; beyond that the axes title gives the number of levels."""
+MAX_ROWS = 40
+"""Rows of a figure with one line per batch, gene or pair at most."""
+_SMALLEST = 5.0
+"""Points: letters smaller than that are not read."""
+_LINE, _LETTER = 1.2, 0.6
+"""Height of a line and width of a letter, in font sizes."""
+_SLANTED_AT_MOST = 25
 
 
-def category_styles(n_levels: int) -> list[tuple[str, str]]:
-    """Give each of ``n_levels`` categories a colour and a marker; the marker changes when the colours are used up."""
-    n = len(COLOURS)
-    return [(COLOURS[i % n], MARKERS[(i // n) % len(MARKERS)]) for i in range(n_levels)]
+def ink(ax: Axes) -> str:
+    """Colour of lines on these axes: black on a light ground, white on a dark one."""
+    from matplotlib.colors import to_rgba
+
+    ground = to_rgba(ax.get_facecolor())
+    if ground[3] < 0.5 and ax.figure is not None:  # noqa: PLR2004 - rather seen through than seen
+        ground = to_rgba(ax.figure.get_facecolor())
+    return "black" if brightness(np.array(ground[:3])) > 0.5 else "white"  # noqa: PLR2004 - half of full brightness
+
+
+def brightness(colours: FloatArray) -> FloatArray:
+    """Brightness from 0 to 1 of colours (..., 3) of red, green and blue."""
+    seen: FloatArray = colours @ np.array([0.299, 0.587, 0.114])
+    return seen
+
+
+def category_styles(n_levels: int, *, ink: str = "black") -> list[tuple[str, str]]:
+    """Give each of ``n_levels`` categories a colour and a marker; the marker changes when the colours are used up.
+
+    ``ink`` stands in for black, which nobody sees on a dark ground.
+    """
+    colours = [*COLOURS[:-1], COLOURS[-1] if ink == "black" else ink]
+    n = len(colours)
+    return [(colours[i % n], MARKERS[(i // n) % len(MARKERS)]) for i in range(n_levels)]
 
 
 def dot_size(n_dots: int) -> float:
@@ -54,6 +84,14 @@ def given_or_new_axes(ax: Axes | None, *, figsize: tuple[float, float]) -> Axes:
     return new
 
 
+def say(ax: Axes | None, sentence: str) -> Axes:
+    """Write a sentence where a figure would be, since there is nothing to draw."""
+    ax = given_or_new_axes(ax, figsize=(3.6, 1.0))
+    ax.text(0.5, 0.5, sentence, transform=ax.transAxes, ha="center", va="center", wrap=True)
+    ax.set_axis_off()
+    return ax
+
+
 def open_frame(ax: Axes) -> None:
     """Leave only the left and the bottom line of the frame."""
     ax.spines[["top", "right"]].set_visible(False)
@@ -64,31 +102,35 @@ def legend_of_levels(ax: Axes, levels: Sequence[str], *, title: str) -> None:
     from matplotlib.lines import Line2D
 
     if len(levels) > MAX_LEGEND:
-        ax.set_title(f"{title} ({len(levels)} levels)")
+        ax.set_title(f"{legible(title)} ({len(levels)} levels)", parse_math=False)
         return
+    styles = category_styles(len(levels), ink=ink(ax))
     handles = [
         Line2D([], [], color=colour, marker=marker, linestyle="", markersize=5, label=level)
-        for level, (colour, marker) in zip(levels, category_styles(len(levels)), strict=True)
+        for level, (colour, marker) in zip(legible_names(levels), styles, strict=True)
     ]
-    ax.legend(
-        handles=handles,
-        title=title,
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        frameon=False,
-        ncols=1 + (len(levels) - 1) // 20,
-        handletextpad=0.2,
-        borderaxespad=0.2,
-    )
+    ax.legend(handles=handles, title=legible(title), ncols=1 + (len(levels) - 1) // 20)
+    place_legend(ax)
+
+
+def place_legend(ax: Axes) -> None:
+    """Put the legend to the right of the axes, its entries as they are written."""
+    legend = ax.get_legend()
+    assert legend is not None
+    legend.set_loc("center left")
+    legend.set_bbox_to_anchor((1.0, 0.5))
+    legend.set_frame_on(False)
+    for text in (legend.get_title(), *legend.get_texts()):
+        text.set_parse_math(False)
 
 
 def write_values(ax: Axes, image: AxesImage, texts: Sequence[Sequence[str]]) -> None:
     """Write one text into each cell of a heat map, dark on light cells and light on dark ones."""
-    shades: FloatArray = image.to_rgba(np.ma.asarray(image.get_array()))[..., :3] @ [0.299, 0.587, 0.114]
+    shades = brightness(image.to_rgba(np.ma.asarray(image.get_array()))[..., :3])
     for row, line in enumerate(texts):
         for column, text in enumerate(line):
-            ink = "black" if shades[row, column] > 0.5 else "white"  # noqa: PLR2004 - half of full brightness
-            ax.text(column, row, text, ha="center", va="center", color=ink, fontsize="small")
+            colour = "black" if shades[row, column] > 0.5 else "white"  # noqa: PLR2004 - half of full brightness
+            ax.text(column, row, text, ha="center", va="center", color=colour, fontsize="small")
 
 
 def colour_map(name: str) -> Colormap:
@@ -99,19 +141,79 @@ def colour_map(name: str) -> Colormap:
 
 
 def name_columns(ax: Axes, names: Sequence[str]) -> None:
-    """Label the columns of a heat map, slanted where the names would not fit side by side."""
-    long = max(map(len, names), default=0) > 4 or len(names) > 12  # noqa: PLR2004 - what fits side by side
+    """Name the columns of a heat map, slanted where the names would not fit side by side.
+
+    Where letters would be too small to read, only every second, third, ... column is named.
+    """
+    short = legible_names(names, longest=20)
+    room = _points(ax, across=True) / max(len(short), 1)
+    shown, size = _fitting(len(short), room)
+    slanted = max(map(len, short), default=0) * _LETTER * size > 0.95 * room
+    angle = 0 if not slanted else 45 if len(short) <= _SLANTED_AT_MOST else 90
     ax.set_xticks(
-        range(len(names)),
-        list(names),
-        rotation=45 if long else 0,
-        ha="right" if long else "center",
+        shown,
+        [short[column] for column in shown],
+        rotation=angle,
+        ha="right" if angle else "center",
+        va="center" if angle == 90 else "top",  # noqa: PLR2004 - upright
         rotation_mode="anchor",
-        fontsize=name_size(len(names)),
+        fontsize=size,
+        parse_math=False,
     )
-    ax.tick_params(length=0)
+    ax.tick_params(axis="x", length=0)
+
+
+def name_rows(ax: Axes, names: Sequence[str]) -> None:
+    """Name rows 0, 1, ... from the top, only every second, third, ... where letters would be too small to read."""
+    short = legible_names(names)
+    shown, size = _fitting(len(short), _points(ax, across=False) / max(len(short), 1))
+    ax.set_yticks(shown, [short[row] for row in shown], fontsize=size, parse_math=False)
+    ax.tick_params(axis="y", length=0)
+
+
+def _points(ax: Axes, *, across: bool) -> float:
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    place = ax.get_position()
+    return float((place.width if across else place.height) * figure.get_size_inches()[0 if across else 1] * 72)
+
+
+def _fitting(n_names: int, room: float) -> tuple[list[int], float]:
+    """Which names fit in so many points each, and at which font size."""
+    import matplotlib as mpl
+
+    size = float(min(mpl.rcParams["font.size"], max(room / _LINE, _SMALLEST)))
+    every = max(1, int(np.ceil(size * _LINE / max(room, 0.01) - 1e-9)))
+    return list(range(0, n_names, every)), size
+
+
+def keep_pixels(x: FloatArray, y: FloatArray, *, above: int = 200_000, grid: int = 1000) -> IntArray:
+    """Choose the dots that are seen: of very many, the last of those that fall on one point of a fine grid.
+
+    Parameters
+    ----------
+    x, y
+        (n,), in the order of drawing, on the scale of the axes.
+    above
+        Up to so many dots, all are kept.
+    grid
+        Points of the grid each way. More of them keep more dots: a figure larger than so many pixels needs more.
+
+    Returns
+    -------
+    Indices in the order of drawing.
+    """
+    if len(x) <= above:
+        return np.arange(len(x))
+    cells = np.zeros(len(x), dtype=np.int64)
+    for values in (x, y):
+        low, high = float(values.min()), float(values.max())
+        cells = cells * grid + np.minimum((values - low) / max(high - low, 1e-300) * grid, grid - 1).astype(np.int64)
+    last = np.full(grid * grid, -1, dtype=np.int64)
+    last[cells] = np.arange(len(x))
+    return np.sort(last[last >= 0])
 
 
 def name_size(n_names: int) -> str:
-    """Font size of the names of so many rows or columns."""
+    """Font size of the names of so many groups."""
     return "medium" if n_names <= 12 else "x-small"  # noqa: PLR2004 - what fits side by side

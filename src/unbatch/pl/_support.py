@@ -1,4 +1,4 @@
-"""Figures of where an estimate can be trusted: support between batches, and balance of the pseudobulk samples."""
+"""Heat maps of where an estimate can be trusted: between batches, in states, in pseudobulk samples."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from unbatch._types import FloatArray
+
+_WRITTEN = 12
+"""Rows and columns of a heat map whose numbers can be read, at most."""
+_WIDEST = 10.0
 
 
 def support_heatmap(support: FloatArray, *, batches: Sequence[str], ax: Axes | None = None) -> Axes:
@@ -33,19 +37,67 @@ def support_heatmap(support: FloatArray, *, batches: Sequence[str], ax: Axes | N
     -------
     The axes, with the shares written in for at most 12 batches.
     """
-    n = len(batches)
-    shown = np.where(np.eye(n, dtype=bool), np.nan, support)
-    ax = _style.given_or_new_axes(ax, figsize=(2.4 + 0.4 * min(n, 20), 1.4 + 0.4 * min(n, 20)))
-    image = ax.imshow(
-        shown, cmap=_style.colour_map(_style.SEQUENTIAL), vmin=0, vmax=1, aspect="equal", interpolation="nearest"
-    )
-    if n <= 12:  # noqa: PLR2004 - more numbers than that cannot be read
-        _style.write_values(ax, image, [["" if np.isnan(v) else f"{v:.2f}" for v in row] for row in shown])
-    _style.name_columns(ax, batches)
-    ax.set_yticks(range(n), list(batches), fontsize=_style.name_size(n))
-    ax.set_ylabel("cells of batch")
+    ax = _pairs(support, batches, label="share of cells", limits=(0.0, 1.0), ax=ax)
     ax.set_xlabel("have a counterpart in batch")
-    ax.figure.colorbar(image, ax=ax, shrink=0.7, pad=0.03).set_label("share of cells")
+    return ax
+
+
+def distance_heatmap(ratio: FloatArray, *, batches: Sequence[str], ax: Axes | None = None) -> Axes:
+    """Draw how far the nearest cell in each other batch is, in steps of the distance within the own batch.
+
+    Parameters
+    ----------
+    ratio
+        (n_batches, n_batches): row a, column b is the median over the cells of a of the distance to the nearest cell of
+        b, over that to the nearest cell of a: 1 where batches lie on one another. nan where nothing is known; the
+        diagonal is left grey.
+    batches
+        Names.
+    ax
+        Axes to draw on; a new figure by default.
+
+    Returns
+    -------
+    The axes, with the ratios written in for at most 12 batches. The colours end at 4.
+    """
+    ax = _pairs(ratio, batches, label="nearest distance / distance within the batch", limits=(1.0, 4.0), ax=ax)
+    ax.set_xlabel("to the nearest cell of batch")
+    return ax
+
+
+def state_heatmap(
+    share: FloatArray,
+    *,
+    states: Sequence[str],
+    batches: Sequence[str],
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw from which batches the cells of each state come.
+
+    Parameters
+    ----------
+    share
+        (n_states, n_batches), p(batch | state): rows sum to 1. A row with a single 1 is a state that stands alone.
+    states, batches
+        Names.
+    ax
+        Axes to draw on; a new figure by default.
+
+    Returns
+    -------
+    The axes, states down in the given order.
+    """
+    if not len(states):
+        return _style.say(ax, "no state is known")
+    width = min(3.4 + 0.35 * len(batches), _WIDEST)
+    ax = _style.given_or_new_axes(ax, figsize=(width, 1.4 + 0.2 * min(max(len(states), 5), _style.MAX_ROWS)))
+    image = ax.imshow(
+        share, cmap=_style.colour_map(_style.SEQUENTIAL), vmin=0, vmax=1, aspect="auto", interpolation="nearest"
+    )
+    _style.name_columns(ax, batches)
+    _style.name_rows(ax, states)
+    ax.set(xlabel="batch", ylabel="state")
+    ax.figure.colorbar(image, ax=ax, shrink=0.7, pad=0.03).set_label("share of the cells of the state")
     return ax
 
 
@@ -67,17 +119,45 @@ def balance_heatmap(cell_counts: FloatArray, *, batches: Sequence[str], ax: Axes
     and 3, samples from the largest to the smallest.
     """
     sizes = cell_counts.sum(axis=0)
+    if not sizes.any():
+        return _style.say(ax, "no cell took part")
     order = np.argsort(-sizes, kind="stable")[: int((sizes > 0).sum())]
     share = cell_counts[:, order] / sizes[order]
     overall = cell_counts.sum(axis=1, keepdims=True) / cell_counts.sum()
     ratio = np.divide(share, overall, out=np.ones_like(share), where=overall > 0)
     shown = np.clip(np.log2(np.maximum(ratio, 2.0**-3)), -3, 3)
-    ax = _style.given_or_new_axes(ax, figsize=(6.0, 1.5 + 0.3 * min(len(batches), 20)))
+    ax = _style.given_or_new_axes(ax, figsize=(6.4, 1.5 + 0.3 * min(len(batches), 20)))
     image = ax.imshow(shown, cmap=_style.DIVERGING, vmin=-3, vmax=3, aspect="auto", interpolation="nearest")
     ax.set_xticks([])
-    ax.set_yticks(range(len(batches)), list(batches), fontsize=_style.name_size(len(batches)))
+    _style.name_rows(ax, batches)
     ax.set_xlabel(f"{len(order)} pseudobulk samples, largest first")
     ax.set_ylabel("batch")
     bar = ax.figure.colorbar(image, ax=ax, extend="both", pad=0.02)
     bar.set_label("share of the sample /\nshare of all cells (log2)")
+    return ax
+
+
+def _pairs(
+    values: FloatArray, batches: Sequence[str], *, label: str, limits: tuple[float, float], ax: Axes | None
+) -> Axes:
+    n = len(batches)
+    shown = np.where(np.eye(n, dtype=bool), np.nan, values)
+    side = min(0.4 * n, _WIDEST - 2.6)
+    ax = _style.given_or_new_axes(ax, figsize=(2.6 + max(side, 1.2), 1.6 + max(side, 1.2)))
+    above = bool((np.nan_to_num(shown) > limits[1]).any())
+    image = ax.imshow(
+        shown,
+        cmap=_style.colour_map(_style.SEQUENTIAL),
+        vmin=limits[0],
+        vmax=limits[1],
+        aspect="equal",
+        interpolation="nearest",
+    )
+    if n <= _WRITTEN:
+        _style.write_values(ax, image, [["" if np.isnan(v) else f"{v:.2f}" for v in row] for row in shown])
+    _style.name_columns(ax, batches)
+    _style.name_rows(ax, batches)
+    ax.set_ylabel("cells of batch")
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.7, pad=0.03, extend="max" if above else "neither")
+    bar.set_label(label)
     return ax
