@@ -15,6 +15,8 @@ LAYERS = [
     ["tl", "pp", "pl", "get"],
     ["model"],
     ["programmes", "offsets"],
+    ["diagnosing"],
+    ["judging"],
     ["assembly", "adjusting", "mapping", "ranking"],
     ["methods"],
     ["slots", "fitted"],

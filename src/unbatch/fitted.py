@@ -10,6 +10,7 @@ import pandas as pd
 from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:  # each of them loads the compiler, which the command line does without until it computes
+    from unbatch.core.diagnostics.record import Diagnostics
     from unbatch.core.embedding import Embedding
     from unbatch.core.landmarks import Landmarks
     from unbatch.core.state_effects import StateEffects
@@ -130,6 +131,10 @@ class BatchFit:
 
     evidence: Mapping[str, FloatArray] = field(default_factory=dict)
     """What the estimate rests on, one array per quantity, as the method tells; empty if it keeps none."""
+
+    diagnostics: "Diagnostics | None" = None
+    """Whether the fit can be trusted, judged by some of its cells; None in what was mapped or fitted before there were
+    diagnostics."""
 
     @property
     def delta(self) -> FloatArray:

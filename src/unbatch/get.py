@@ -11,7 +11,7 @@ from unbatch.io.source import open_counts
 from unbatch.offsets import cell_offsets, sum_groups
 from unbatch.programmes.result import shrunken_lift
 from unbatch.programmes.slots import held_out_table, read_factors
-from unbatch.slots import EFFECTS, ERRORS, gene_rows, read_record, read_slots
+from unbatch.slots import EFFECTS, ERRORS, gene_rows, read_diagnostics, read_record, read_slots
 
 _NORMAL_975 = 1.959963984540054
 
@@ -227,6 +227,134 @@ def pseudobulks(adata: AnnData, *, groupby: str | Sequence[str], state_specific:
     fit = read_slots(adata)
     found = sum_groups(open_counts(adata, layer=fit.layer), fit, _columns(groupby), state_specific=state_specific)
     return AnnData(found.counts, obs=found.obs, var=adata.var.copy(), layers={"log_delta": found.log_delta})
+
+
+def verdicts(adata: AnnData) -> pd.DataFrame:
+    """Whether a fit can be trusted: one row per check, with the number behind it.
+
+    Parameters
+    ----------
+    adata
+        Data on which `unbatch.tl.batch_effects` ran, or the file that ``unbatch fit`` wrote.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``check``, ``verdict`` ("fine", "look here" or "do not trust"), ``value`` (the number that it rests
+        on), ``threshold`` (the bound it was, or was not, beyond), ``text`` (one sentence) and ``cure`` (what to do; ""
+        if nothing). The checks are
+
+        ``need``
+            Whether batches explain more of the variance within cell states than permuted batches do.
+        ``overlap``
+            Whether batches share cell states.
+        ``balance``
+            Whether matched cells of any two batches are alike after correction.
+        ``mixing``
+            Whether neighbours in ``X_unbatch`` are of other batches as often as they should be; not after a fit of
+            effects only.
+        ``remainder``
+            Whether a batch acts on single states in its own way.
+        ``effects``
+            How many effects are known, and how large they are.
+        ``convergence``
+            Whether the iterations settled.
+        ``probes``
+            Whether splitting a batch or removing a state deceives the method; only after
+            ``unbatch.tl.diagnose(adata, probes=True)``.
+
+    Raises
+    ------
+    InputError
+        If `adata` holds no fit, or one without diagnostics.
+
+    See Also
+    --------
+    unbatch.get.diagnostics : The tables behind the verdicts.
+
+    Examples
+    --------
+    >>> import unbatch as ub
+    >>> adata = ub.datasets.toy()
+    >>> ub.tl.batch_effects(adata, batch_key="batch")
+    >>> list(ub.get.verdicts(adata).columns)
+    ['check', 'verdict', 'value', 'threshold', 'text', 'cure']
+    """
+    return read_diagnostics(adata).verdicts.copy()
+
+
+def diagnostics(adata: AnnData, table: str) -> pd.DataFrame:
+    """Table of the diagnostics of a fit, measured on at most 5,000 of its cells, the same number of each batch.
+
+    Parameters
+    ----------
+    adata
+        Data on which `unbatch.tl.batch_effects` ran, or the file that ``unbatch fit`` wrote.
+    table
+        Its name, one of
+
+        ``"need"``
+            ``space`` ("genes", "genes after", "embedding before", "embedding after"); ``explained``, the share of the
+            variance within cell states that the batch explains; ``null``, its mean if batches were exchanged at random
+            within states; ``null_upper``, which 5% of ``n_permutations`` such exchanges exceed; ``compared``, the
+            share of the cells that are in a state with another batch.
+        ``"need_genes"``
+            The same by ``gene``: ``explained_before``, ``explained_after``, ``null_upper``. Genes that all batches
+            measured.
+        ``"overlap_pairs"``
+            ``share`` of the cells of ``batch`` whose state holds cells of ``other``; ``distance_ratio``, median of the
+            distance to the nearest cell of the other batch over that to the nearest of the own.
+        ``"overlap_states"``
+            ``state``, its ``n_cells`` and ``n_batches`` that are compared in it; ``alone``, the only batch, or "".
+        ``"balance"``
+            Standardised mean differences ``before`` and ``after`` correction of ``n_matched`` matched cells of
+            ``batch`` and ``other`` ("": all others), for the 40 largest genes (``kind`` "gene") and the dimensions of
+            the embedding ("dim"), by ``name``.
+        ``"balance_summary"``
+            Over all genes: ``mean_before`` and ``mean_after`` of their absolute values; ``over_01_before`` and
+            ``over_01_after``, the share above 0.1; ``rms_before`` and ``rms_after``, root mean square beyond what
+            chance leaves.
+        ``"mixing"``
+            Share of the 15 nearest neighbours of a cell that are of its own batch: ``before``, ``after``, and
+            ``expected`` if batches were mixed at random within states; ``n_cells`` looked at.
+        ``"remainder"``
+            The 200 strongest departures of a ``state`` in a ``batch`` from the effect on all states: ``log_ratio`` of
+            counts over those expected, its ``se``, and ``z``.
+        ``"remainder_states"``
+            ``mean_square`` of z over genes by ``state`` and ``batch``: about 1 if one effect serves all states.
+        ``"strongest"``
+            The 20 strongest genes of each ``batch`` by ``rank``: ``log_delta``, ``se``, 95% interval ``lower`` to
+            ``upper``, ``q`` (Benjamini-Hochberg over genes and batches) and technical ``family`` or "".
+        ``"families"``
+            Technical families of genes: ``n_genes`` of each, ``median_log_delta``, and ``p`` of a rank sum test against
+            all other genes.
+        ``"cells"``
+            ``row`` of the cells that were looked at, and their ``batch`` by number.
+        ``"probes"``
+            See `unbatch.tl.diagnose`.
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Raises
+    ------
+    InputError
+        If `adata` holds no fit, or one without diagnostics, or there is no such table.
+
+    Examples
+    --------
+    >>> import unbatch as ub
+    >>> adata = ub.datasets.toy()
+    >>> ub.tl.batch_effects(adata, batch_key="batch")
+    >>> list(ub.get.diagnostics(adata, "mixing")["batch"])
+    ['batch_1', 'batch_2']
+    """
+    tables = read_diagnostics(adata).tables
+    if table not in tables:
+        cure = "run unbatch.tl.diagnose(adata, probes=True)" if table == "probes" else f"choose among {sorted(tables)}"
+        raise InputError(f"there is no table {table!r} in the diagnostics of this fit: {cure}")
+    return tables[table].copy()
 
 
 def _columns(groupby: str | Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """The model as one object: fit it to counts, adjust counts by it, save it, load it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ from unbatch._types import Counts
 from unbatch.adjusting import Adjustment
 from unbatch.assembly import assemble, measure_overlap
 from unbatch.core.adjust import AdjustOptions
+from unbatch.diagnosing import diagnose_fit
 from unbatch.fitted import BatchFit
 from unbatch.io.batches import Batches, label_cells, read_batches
 from unbatch.io.failures import reading
@@ -220,7 +222,7 @@ class BatchModel:
         found = method.fit(source, batches, self.options, seed=self.seed, progress=watch, driver=driver, **design)
         with watch.stage("measuring overlap"):
             support = measure_overlap(found, batches)
-        self._result = assemble(
+        fit = assemble(
             found,
             source,
             batches=batches,
@@ -234,6 +236,12 @@ class BatchModel:
             control_genes=tuple(str(gene) for gene in controls),
             level_names=within.levels if within is not None else (),
         )
+        if found.checked is not None:
+            with watch.stage("judging the fit"):
+                level = None if within is None else within.codes
+                judged = diagnose_fit(fit, found.checked, batch=batches.codes, level=level)
+            fit = replace(fit, diagnostics=judged, timings=watch.seconds)
+        self._result = fit
         return self
 
     def _check_reference(self, batches: Batches) -> None:

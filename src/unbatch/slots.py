@@ -26,6 +26,7 @@ from anndata import AnnData
 
 from unbatch._check import InputError
 from unbatch._types import IntArray
+from unbatch.core.diagnostics.record import Diagnostics
 from unbatch.core.embedding import Embedding, Shifts
 from unbatch.core.landmarks import Landmarks
 from unbatch.core.state_effects import StateEffects
@@ -47,6 +48,7 @@ _CENTRED = "centred_se"
 _PLACED = "placed"
 _STATE_EFFECTS = "state_effects"
 _EMBEDDER = "embedder"
+_DIAGNOSTICS = "diagnostics"
 _LANDMARKS, _MAPPED_ONTO = "landmarks", "mapped_onto"
 _LANDMARKS_BY_GENE = frozenset(
     {"log_delta", "gene_shift", "exposure", "dispersion", "expression", "mean_logs", "embedding_logs"}
@@ -106,6 +108,7 @@ def write_slots(adata: AnnData, fit: BatchFit) -> None:
         **({} if fit.embedder is None else {_EMBEDDER: _embedder_record(fit.embedder)}),
         **({} if fit.landmarks is None else {_LANDMARKS: _as_record(fit.landmarks)}),
         **({} if fit.mapped_onto is None else {_MAPPED_ONTO: _as_record(fit.mapped_onto)}),
+        **({} if fit.diagnostics is None else {_DIAGNOSTICS: fit.diagnostics.as_record()}),
     }
 
 
@@ -256,6 +259,7 @@ def read_slots(adata: AnnData, *, where: str = "this AnnData") -> BatchFit:
         embedder=_read_embedder(record[_EMBEDDER], rows) if _EMBEDDER in record else None,
         landmarks=_read_landmarks(record[_LANDMARKS], rows) if _LANDMARKS in record else None,
         mapped_onto=_read_mapped_onto(record[_MAPPED_ONTO]) if _MAPPED_ONTO in record else None,
+        diagnostics=Diagnostics.from_record(record[_DIAGNOSTICS]) if _DIAGNOSTICS in record else None,
     )
 
 
@@ -290,6 +294,23 @@ def read_record(adata: AnnData, *, where: str = "this AnnData") -> dict[str, Any
         found = adata.varm[EFFECTS].shape
         raise InputError(f"{where} holds effects of shape {found} where {shape} (genes x batches) is due: fit again")
     return dict(record)
+
+
+def read_diagnostics(adata: AnnData, *, where: str = "this AnnData") -> Diagnostics:
+    """Read the diagnostics of a fit.
+
+    Raises
+    ------
+    InputError
+        If there is no fit, or one without diagnostics.
+    """
+    record = read_record(adata, where=where)
+    if _DIAGNOSTICS not in record:
+        cure = "they are made when cells are fitted" if _MAPPED_ONTO in record else "run unbatch.tl.diagnose(adata) or "
+        cure += "" if _MAPPED_ONTO in record else "`unbatch diagnose IN.h5ad --model OUT.h5ad`"
+        what = "mapped cells, for which there are none" if _MAPPED_ONTO in record else "a fit without diagnostics"
+        raise InputError(f"{where} holds {what}: {cure}")
+    return Diagnostics.from_record(record[_DIAGNOSTICS])
 
 
 def _is_placed(record: Mapping[str, Any]) -> bool:

@@ -1,0 +1,45 @@
+"""Coordinates of cells without any correction: what most analyses begin with."""
+
+import numpy as np
+from scipy import linalg
+from threadpoolctl import threadpool_limits
+
+from unbatch._types import Counts, Float32Array, IntArray
+from unbatch.core.diagnostics.sample import squared
+
+_GENES = 1000
+
+
+def principal_coordinates(values: Counts, *, genes: IntArray, n_dims: int) -> Float32Array:
+    """Project cells on the principal axes of the genes that vary most.
+
+    Parameters
+    ----------
+    values
+        (n_cells, n_genes) log counts.
+    genes
+        Genes that may take part, in ascending order.
+    n_dims
+        Number of axes; fewer where there are fewer genes or cells.
+
+    Returns
+    -------
+    (n_cells, n_dims) with zeros in axes that there are not. The sign of an axis is that of its largest loading.
+    """
+    n_cells = values.shape[0]
+    mean = np.asarray(values.sum(axis=0)).ravel() / max(n_cells, 1)
+    variance = np.asarray(squared(values).sum(axis=0)).ravel() / max(n_cells, 1) - mean**2
+    ranked = genes[np.argsort(-variance[genes], kind="stable")[:_GENES]]
+    chosen = np.sort(ranked[variance[ranked] > 0])
+    found = np.zeros((n_cells, n_dims), dtype=np.float32)
+    n_axes = min(n_dims, len(chosen), n_cells - 1)
+    if n_axes < 1:
+        return found
+    with threadpool_limits(limits=1):  # with more, the order of sums is that of the threads
+        dense = values[:, chosen].toarray() - mean[chosen]
+        last = len(chosen) - 1
+        _, axes = linalg.eigh(dense.T @ dense, subset_by_index=[last - n_axes + 1, last])
+        axes = axes[:, ::-1]
+        axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(n_axes)])
+        found[:, :n_axes] = dense @ axes
+    return found

@@ -1,0 +1,120 @@
+"""Distances to the nearest cells of each batch, and to which batches the nearest of all belong."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from unbatch._types import CodeArray, Float32Array, FloatArray
+from unbatch.core.parallel import in_ranges
+
+_ROWS = 256
+_FLOOR_SHARE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Result of `find_matches`.
+
+    Attributes
+    ----------
+    same
+        (n_cells,) share of a cell's nearest neighbours that are of its own batch.
+    nearest
+        (n_cells, n_batches) distance to the nearest other cell of each batch; inf where there is none.
+    """
+
+    same: FloatArray
+    nearest: FloatArray
+
+    def ratios(self, batch: CodeArray) -> FloatArray:
+        """Distance to the nearest cell of each batch over that in the own one, (n_cells, n_batches).
+
+        1 where batches are mixed, and in the column of the own batch; large where the other batch has no cell like this
+        one; 0 for batches without cells. A cell alone in its batch takes the distance that is usual for cells of other
+        batches.
+        """
+        rows = np.arange(len(batch))
+        own = self.nearest[rows, batch]
+        known = np.isfinite(own)
+        usual = float(np.median(own[known])) if known.any() else 1.0
+        own = np.where(known, own, usual)
+        positive = own[own > 0]
+        floor = _FLOOR_SHARE * float(np.median(positive)) if positive.size else 1.0
+        there = np.where(np.isfinite(self.nearest), self.nearest, -floor)
+        ratio = (there + floor) / (own + floor)[:, None]
+        ratio[rows, batch] = 1.0
+        return np.asarray(ratio)
+
+
+def find_matches(
+    points: FloatArray | Float32Array, batch: CodeArray, *, n_batches: int, n_neighbors: int = 15
+) -> Matches:
+    """Compare each cell with all others.
+
+    Parameters
+    ----------
+    points
+        (n_cells, n_dims), compared by Euclidean distance.
+    batch
+        (n_cells,) codes from 0.
+    n_batches
+        Number of batches.
+    n_neighbors
+        Neighbours among which those of the own batch are counted; of fewer cells, all. More of them look at a wider
+        surrounding.
+
+    Returns
+    -------
+    Matches
+        The same bits for any number of threads.
+    """
+    order = np.argsort(batch, kind="stable")
+    sorted_batch = batch[order]
+    here, starts = np.unique(sorted_batch, return_index=True)
+    centred = np.asarray(points, dtype=np.float64)[order]
+    centred = centred - centred.mean(axis=0)
+    length2, n_cells = np.square(centred).sum(axis=1), len(batch)
+    k = min(n_neighbors, n_cells - 1)
+    same, nearest = np.zeros(n_cells), np.full((n_cells, n_batches), np.inf)
+
+    def some(start: int, stop: int) -> None:
+        distance2 = length2[start:stop, None] + length2 - 2 * (centred[start:stop] @ centred.T)
+        np.maximum(distance2, 0.0, out=distance2)
+        distance2[np.arange(stop - start), np.arange(start, stop)] = np.inf
+        nearest[np.ix_(order[start:stop], here)] = np.sqrt(np.minimum.reduceat(distance2, starts, axis=1))
+        if k > 0:
+            found = np.argpartition(distance2, k - 1, axis=1)[:, :k]
+            same[order[start:stop]] = (sorted_batch[found] == sorted_batch[start:stop, None]).mean(axis=1)
+
+    with threadpool_limits(limits=1):  # with more, the order of sums is that of the threads
+        in_ranges(some, n_cells, step=_ROWS)
+    return Matches(same, nearest)
+
+
+def expected_same(batch: CodeArray, state: CodeArray) -> FloatArray:
+    r"""Share of the own batch among a cell's neighbours if batches were mixed at random within states, (n_cells,).
+
+    .. math:: (n_{s k} - 1) / (n_s - 1)
+
+    A cell without a state, or alone in it, is compared with all cells.
+
+    Parameters
+    ----------
+    batch
+        (n_cells,) codes from 0.
+    state
+        (n_cells,) codes from 0, or -1.
+
+    Returns
+    -------
+    From 0 to 1.
+    """
+    n_batches = int(batch.max(initial=0)) + 1
+    sizes = np.bincount(batch, minlength=n_batches)
+    overall = (sizes[batch] - 1) / max(len(batch) - 1, 1)
+    group = np.where(state >= 0, state, 0).astype(np.int64) * n_batches + batch
+    pairs = np.bincount(group[state >= 0], minlength=int(group.max(initial=0)) + 1)
+    of_state = np.bincount(state[state >= 0], minlength=int(state.max(initial=0)) + 1)
+    own, others = pairs[group] - 1, of_state[np.maximum(state, 0)] - 1
+    return np.asarray(np.where((state >= 0) & (others > 0), own / np.maximum(others, 1), overall), dtype=np.float64)

@@ -1,0 +1,352 @@
+"""Verdicts: one line each, with the number behind it and what to do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Judgement: TypeAlias = Literal["fine", "look here", "do not trust"]
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one check comes to.
+
+    Attributes
+    ----------
+    check
+        Name of the check.
+    verdict
+        "fine", "look here" or "do not trust".
+    value
+        The number it rests on.
+    threshold
+        The bound that it was, or was not, beyond.
+    text
+        One sentence with the number.
+    cure
+        What to do; "" if nothing.
+    """
+
+    check: str
+    verdict: Judgement
+    value: float
+    threshold: float
+    text: str
+    cure: str = ""
+
+
+def named(names: Sequence[str]) -> str:
+    """List names, of many the first few and how many there are."""
+    shown = ", ".join(repr(str(name)) for name in names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
+NEED_RATIO = 1.5
+"""Batches explain something if they explain this many times what chance does, and more than 95% of permutations."""
+REMAINS_RATIO = 5.0
+LEAST_COMPARED = 0.5
+
+
+def judge_need(*, explained: float, null: float, null_upper: float, after: float, compared: float) -> Verdict:
+    """Say whether a correction was needed, and whether it did its work on genes.
+
+    Parameters
+    ----------
+    explained
+        Share of the variance within states that the batch explains before correction.
+    null, null_upper
+        Its mean under permuted batches, and the 95% end.
+    after
+        The share after correction.
+    compared
+        Share of the cells in states with another batch.
+    """
+    if compared == 0 or null <= 0:
+        return Verdict(
+            "need",
+            "do not trust",
+            explained,
+            null_upper,
+            "No cell is in a state with another batch: whether a correction is needed cannot be told",
+            "Give batches that share cell types, or do not correct",
+        )
+    bound = max(null_upper, NEED_RATIO * null)
+    by_chance = f"({null_upper:.2%} if batches were exchanged at random)"
+    if compared < LEAST_COMPARED:
+        return Verdict(
+            "need",
+            "look here",
+            compared,
+            LEAST_COMPARED,
+            f"Only {compared:.0%} of the cells are in a state with another batch; of their variance the batch explains "
+            f"{explained:.2%} {by_chance}",
+            "Look at overlap first",
+        )
+    if explained <= bound:
+        return Verdict(
+            "need",
+            "fine",
+            explained,
+            bound,
+            f"Not needed: batches explain {explained:.2%} of the variance of genes within cell states {by_chance}",
+        )
+    if after - null > max((explained - null) / 2, (REMAINS_RATIO - 1) * null):
+        return Verdict(
+            "need",
+            "look here",
+            after,
+            REMAINS_RATIO * null,
+            f"Needed, and not enough: batches explain {explained:.2%} of the variance of genes within cell states and "
+            f"still {after:.2%} after correction {by_chance}",
+            "Look at overlap, balance and remainder",
+        )
+    return Verdict(
+        "need",
+        "fine",
+        explained,
+        bound,
+        f"Needed: batches explain {explained:.2%} of the variance of genes within cell states, {after:.2%} after "
+        f"correction {by_chance}",
+    )
+
+
+LEAST_SHARED = 0.5
+HARDLY_SHARED = 0.1
+MOST_ALONE = 0.2
+
+
+def judge_overlap(
+    *,
+    batches: Sequence[str],
+    shared: Sequence[float],
+    unidentifiable: Sequence[str],
+    alone: float,
+    n_alone: int,
+) -> Verdict:
+    """Say whether batches share cell states.
+
+    Parameters
+    ----------
+    batches
+        Names of the batches that take part.
+    shared
+        Share of the cells of each that have counterparts in some other batch.
+    unidentifiable
+        Batches of which no effect is known.
+    alone
+        Share of all cells in states that are compared with nothing.
+    n_alone
+        Number of these states.
+    """
+    least = min(shared, default=0.0)
+    lowest = [name for name, share in zip(batches, shared, strict=True) if share < HARDLY_SHARED]
+    lonely = list(dict.fromkeys([*unidentifiable, *lowest]))
+    if lonely:
+        return Verdict(
+            "overlap",
+            "do not trust",
+            least,
+            HARDLY_SHARED,
+            f"{len(lonely)} of {len(batches)} batches stand alone: {named(lonely)} "
+            f"(counterparts elsewhere for {least:.0%} of the cells)",
+            "Leave these batches out, or add a batch that shares their cell types",
+        )
+    thin = [name for name, share in zip(batches, shared, strict=True) if share < LEAST_SHARED]
+    if thin:
+        return Verdict(
+            "overlap",
+            "look here",
+            least,
+            LEAST_SHARED,
+            f"{len(thin)} of {len(batches)} batches have counterparts for less than half of their cells: {named(thin)} "
+            f"({least:.0%} at least)",
+            "Their effects rest on the states that they share: see get.diagnostics(adata, 'overlap_states')",
+        )
+    if alone > MOST_ALONE:
+        return Verdict(
+            "overlap",
+            "look here",
+            alone,
+            MOST_ALONE,
+            f"{alone:.0%} of the cells are in {n_alone} states of one batch each",
+            "See get.diagnostics(adata, 'overlap_states'); the effects are extrapolated to these states",
+        )
+    return Verdict(
+        "overlap",
+        "fine",
+        least,
+        LEAST_SHARED,
+        f"Each batch has counterparts for at least {least:.0%} of its cells",
+    )
+
+
+MOST_IMBALANCE, GROSS_IMBALANCE = 0.1, 0.25
+
+
+def judge_balance(*, pairs: Sequence[str], before: Sequence[float], after: Sequence[float]) -> Verdict:
+    """Say whether matched cells of batches are alike after correction.
+
+    Parameters
+    ----------
+    pairs
+        Names of the pairs of batches.
+    before, after
+        Root mean square of the standardised differences of genes beyond chance.
+    """
+    if not pairs:
+        return Verdict(
+            "balance", "do not trust", 0.0, MOST_IMBALANCE, "No two batches have matched cells", "See overlap"
+        )
+    middle = sorted(after)[len(after) // 2]
+    worst = max(range(len(pairs)), key=lambda at: after[at])
+    value = after[worst]
+    start = (
+        f"Matched cells differ by {middle:.2f} standard deviations beyond chance "
+        f"({sorted(before)[len(before) // 2]:.2f} before)"
+    )
+    if value > GROSS_IMBALANCE:
+        bad = [pair for pair, left in zip(pairs, after, strict=True) if left > GROSS_IMBALANCE]
+        return Verdict(
+            "balance",
+            "do not trust" if middle > GROSS_IMBALANCE else "look here",
+            value,
+            GROSS_IMBALANCE,
+            f"{start}; {value:.2f} in {bad[0]}",
+            "The cells compared are not alike, or effects differ between states: see remainder, raise max_states",
+        )
+    if middle > MOST_IMBALANCE:
+        return Verdict("balance", "look here", middle, MOST_IMBALANCE, start, "See get.diagnostics(adata, 'balance')")
+    return Verdict("balance", "fine", middle, MOST_IMBALANCE, start)
+
+
+MOST_UNMIXED = 0.2
+
+
+def judge_mixing(
+    *, batches: Sequence[str], before: Sequence[float], after: Sequence[float], expected: Sequence[float]
+) -> Verdict:
+    """Say whether neighbours in the embedding are of other batches as often as they should be.
+
+    Parameters
+    ----------
+    batches
+        Names of the batches.
+    before, after
+        Mean share of a cell's neighbours that are of its own batch.
+    expected
+        What it would be if batches were mixed at random within states.
+    """
+    excess = [(now - due) / max(1 - due, 1e-9) if due < 1 else 0.0 for now, due in zip(after, expected, strict=True)]
+    worst = max(range(len(batches)), key=lambda at: excess[at])
+    n = len(batches)
+    start = (
+        f"{sum(after) / n:.0%} of a cell's neighbours are of its own batch, {sum(expected) / n:.0%} if batches were "
+        f"mixed within states ({sum(before) / n:.0%} before)"
+    )
+    if excess[worst] > MOST_UNMIXED:
+        return Verdict(
+            "mixing",
+            "look here",
+            excess[worst],
+            MOST_UNMIXED,
+            f"{start}; most apart is {batches[worst]!r} ({after[worst]:.0%} where {expected[worst]:.0%} are due)",
+            "What is left is particular to cell states, or biology: see remainder",
+        )
+    return Verdict("mixing", "fine", excess[worst], MOST_UNMIXED, start)
+
+
+MOST_REMAINDER, GROSS_REMAINDER = 0.2, 0.5
+
+
+def judge_remainder(*, sd: float, where: str) -> Verdict:
+    """Say whether a batch acts on single states in its own way.
+
+    Parameters
+    ----------
+    sd
+        Usual standard deviation of the effects of states, on a natural log scale.
+    where
+        State and batch that depart most, in words; "" if there is none.
+    """
+    factor = f"{2.718281828459045**sd:.2f}"
+    text = f"Effects of a batch differ from state to state by x or / {factor} as a rule"
+    if sd > MOST_REMAINDER:
+        return Verdict(
+            "remainder",
+            "do not trust" if sd > GROSS_REMAINDER else "look here",
+            sd,
+            GROSS_REMAINDER if sd > GROSS_REMAINDER else MOST_REMAINDER,
+            f"{text}{', most in ' + where if where else ''}",
+            "One factor per gene and batch does not describe this: fit with state_specific, or with match_within",
+        )
+    return Verdict("remainder", "fine", sd, MOST_REMAINDER, text)
+
+
+MOST_UNKNOWN = 0.5
+
+
+def judge_effects(*, known: float, strong: int, median: float, families: Sequence[str]) -> Verdict:
+    """Say what is known of the effects.
+
+    Parameters
+    ----------
+    known
+        Share of the effects of genes and batches, of those that were counted, that are known.
+    strong
+        Number of genes and batches whose effect differs from none (q < 0.05).
+    median
+        Median of the absolute log effects of well-measured genes.
+    families
+        Technical families that are shifted, in words.
+    """
+    size = f"{2.718281828459045**median:.2f}"
+    text = f"{strong:,} effects differ from none (q < 0.05); the median of well-measured genes is x or / {size}"
+    if families:
+        text += f"; {named(families)}"
+    if known < 1 - MOST_UNKNOWN:
+        return Verdict(
+            "effects",
+            "look here",
+            1 - known,
+            MOST_UNKNOWN,
+            f"{1 - known:.0%} of the effects are unknown and stay 1; {text}",
+            "Genes that one batch alone has, or batches that stand alone: see overlap",
+        )
+    return Verdict("effects", "fine", median, MOST_UNKNOWN, text)
+
+
+def judge_convergence(*, stop_reason: str, n_rounds: int, change: float, tol: float) -> Verdict:
+    """Say whether the iterations settled.
+
+    Parameters
+    ----------
+    stop_reason
+        Why they ended.
+    n_rounds
+        How many there were.
+    change
+        How far log effects moved in the last one.
+    tol
+        What ends them.
+    """
+    if stop_reason == "converged":
+        return Verdict("convergence", "fine", change, tol, f"Effects settled after {n_rounds} rounds")
+    if stop_reason == "nothing shared":
+        return Verdict(
+            "convergence",
+            "do not trust",
+            change,
+            tol,
+            "No two batches share a cell state: no effect was estimated",
+            "Give batches that share cell types; raise caliper or max_states if they do",
+        )
+    return Verdict(
+        "convergence",
+        "look here",
+        change,
+        tol,
+        f"Effects still moved by {change:.3f} in round {n_rounds}",
+        "Fit again with more rounds (max_rounds, max_iter)",
+    )

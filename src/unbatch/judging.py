@@ -1,0 +1,143 @@
+"""From the tables of diagnostics to their verdicts, one row per check."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, fields
+
+import numpy as np
+import pandas as pd
+
+from unbatch._types import FloatArray
+from unbatch.core.diagnostics import verdicts
+from unbatch.core.diagnostics.verdicts import Verdict
+from unbatch.fitted import BatchFit
+
+_UNSURE = 0.5
+_SIGNIFICANT = 0.05
+_NOTABLE_SHIFT, _SURE_SHIFT = 0.1, 1e-4
+_LEAST_MEMBERS = 3
+_DEFAULT_TOL = 0.01
+
+
+def judge(fit: BatchFit, tables: Mapping[str, pd.DataFrame], *, remainder_sd: float) -> pd.DataFrame:
+    """Come to a verdict on each check.
+
+    Parameters
+    ----------
+    fit
+        The fit.
+    tables
+        What was measured.
+    remainder_sd
+        Usual standard deviation of the effects of states.
+
+    Returns
+    -------
+    Columns check, verdict, value, threshold, text, cure.
+    """
+    found = [_need(tables), _overlap(fit, tables), _balance(tables)]
+    if "mixing" in tables:
+        found.append(_mixing(tables))
+    found += [_remainder(tables, remainder_sd), _effects(fit, tables), _convergence(fit)]
+    return as_table(found)
+
+
+def as_table(found: Sequence[Verdict]) -> pd.DataFrame:
+    """One row per verdict."""
+    names = [field.name for field in fields(Verdict)]
+    return pd.DataFrame([astuple(verdict) for verdict in found], columns=names)
+
+
+def _need(tables: Mapping[str, pd.DataFrame]) -> Verdict:
+    by_space = tables["need"].set_index("space")
+    before, after = by_space.loc["genes"], by_space.loc["genes after"]
+    return verdicts.judge_need(
+        explained=float(before["explained"]),
+        null=float(before["null"]),
+        null_upper=float(before["null_upper"]),
+        after=float(after["explained"]),
+        compared=float(before["compared"]),
+    )
+
+
+def _overlap(fit: BatchFit, tables: Mapping[str, pd.DataFrame]) -> Verdict:
+    usable = [k for k, name in enumerate(fit.batches) if name not in fit.too_small]
+    apart = fit.support - np.diag(np.diag(fit.support))
+    states = tables["overlap_states"]
+    alone = states["alone"] != ""
+    return verdicts.judge_overlap(
+        batches=[fit.batches[k] for k in usable],
+        shared=[float(apart[k].max(initial=0.0)) for k in usable],
+        unidentifiable=[fit.batches[k] for k in usable if not fit.estimated[:, k].any()],
+        alone=float(states["n_cells"][alone].sum() / max(states["n_cells"].sum(), 1)),
+        n_alone=int(alone.sum()),
+    )
+
+
+def _balance(tables: Mapping[str, pd.DataFrame]) -> Verdict:
+    summary = tables["balance_summary"]
+    pairs = [
+        f"{a!r} and {b!r}" if b else f"{a!r} and the others"
+        for a, b in zip(summary["batch"], summary["other"], strict=True)
+    ]
+    return verdicts.judge_balance(
+        pairs=pairs, before=summary["rms_before"].tolist(), after=summary["rms_after"].tolist()
+    )
+
+
+def _mixing(tables: Mapping[str, pd.DataFrame]) -> Verdict:
+    mixing = tables["mixing"]
+    return verdicts.judge_mixing(
+        batches=mixing["batch"].tolist(),
+        before=mixing["before"].tolist(),
+        after=mixing["after"].tolist(),
+        expected=mixing["expected"].tolist(),
+    )
+
+
+def _remainder(tables: Mapping[str, pd.DataFrame], sd: float) -> Verdict:
+    by_state = tables["remainder_states"]
+    where = ""
+    if len(by_state):
+        worst = by_state.iloc[int(by_state["mean_square"].to_numpy().argmax())]
+        where = f"state {worst['state']} of {worst['batch']!r}"
+    return verdicts.judge_remainder(sd=sd, where=where)
+
+
+def _effects(fit: BatchFit, tables: Mapping[str, pd.DataFrame]) -> Verdict:
+    sure = (fit.se > 0) & (fit.se < _UNSURE)
+    size = np.abs(fit.log_delta[sure])
+    counted = fit.measured & (fit.mu.sum(axis=1) > 0)[:, None]
+    counted[:, [name in fit.too_small for name in fit.batches]] = False
+    asked = np.isfinite(fit.se) & (fit.se > 0)
+    families = tables["families"]
+    moved = families[
+        (families["p"] < _SURE_SHIFT)
+        & (families["median_log_delta"].abs() > _NOTABLE_SHIFT)
+        & (families["n_genes"] >= _LEAST_MEMBERS)
+    ]
+    return verdicts.judge_effects(
+        known=float((fit.estimated & counted).sum() / max(counted.sum(), 1)),
+        strong=n_significant(fit.log_delta[asked], fit.se[asked]),
+        median=float(np.median(size)) if size.size else 0.0,
+        families=[
+            f"{row['family']} genes x {np.exp(row['median_log_delta']):.2f} in {row['batch']!r}"
+            for _, row in moved.iterrows()
+        ],
+    )
+
+
+def n_significant(log_delta: FloatArray, se: FloatArray) -> int:
+    """Count the effects that differ from none at a false discovery rate of 5% (Benjamini-Hochberg)."""
+    from unbatch.core.contrasts import normal_tests
+
+    return int((normal_tests(log_delta, se).qvalue < _SIGNIFICANT).sum())
+
+
+def _convergence(fit: BatchFit) -> Verdict:
+    change = next(iter(fit.trace.values()), np.zeros(0))
+    return verdicts.judge_convergence(
+        stop_reason=fit.stop_reason,
+        n_rounds=len(change),
+        change=float(change[-1]) if len(change) else 0.0,
+        tol=float(fit.parameters.get("tol", _DEFAULT_TOL)),
+    )
