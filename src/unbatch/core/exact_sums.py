@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from unbatch._memory import release
 from unbatch._types import CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.kernels.exact_sums import add_exactly
 from unbatch.core.parallel import in_ranges
@@ -27,7 +28,7 @@ class ExactSums:
         self._n_genes, self._shape = n_genes, shape
         self.cells = np.zeros(shape[0] * shape[1], dtype=np.int64)
         self.exposure = np.zeros_like(self.cells)
-        self.moments: dict[int, IntArray] = {}
+        self.moments: dict[int, tuple[IntArray, IntArray]] = {}
 
     def add(self, counts: Counts, *, state: CodeArray, batch: CodeArray, size: FloatArray) -> None:
         """Add cells.
@@ -49,7 +50,8 @@ class ExactSums:
         np.add.at(self.exposure, group, np.rint(size[used] * _SIZE_UNITS).astype(np.int64))
         for name in names.tolist():
             if name not in self.moments:
-                self.moments[name] = np.zeros((2, self._n_genes), dtype=np.int64)
+                sums, squares = (np.zeros(self._n_genes, dtype=np.int64) for _ in range(2))
+                self.moments[name] = sums, squares
         rows, per_size = rows_of(counts, 0, len(state)), _SQUARE_UNITS / size
 
         def one(number: int, _: int) -> None:
@@ -64,20 +66,28 @@ class ExactSums:
         self.exposure += other.exposure
         for name, moments in other.moments.items():
             if name in self.moments:
-                self.moments[name] += moments
+                for mine, theirs in zip(self.moments[name], moments, strict=True):
+                    np.add(mine, theirs, out=mine)
             else:
-                self.moments[name] = moments.copy()
+                self.moments[name] = moments[0].copy(), moments[1].copy()
 
     def finish(self) -> StateTable:
         """Give the sums, which are let go."""
-        counts, squares = (np.zeros((self._n_genes, *self._shape)) for _ in range(2))
-        for name in list(self.moments):
-            moments = self.moments.pop(name)
-            counts[:, name // self._shape[1], name % self._shape[1]] = moments[0]
-            squares[:, name // self._shape[1], name % self._shape[1]] = moments[1] / _SQUARE_UNITS
+        totals = {name: moments[0] for name, moments in self.moments.items()}
+        totals_of_squares = {name: moments[1] for name, moments in self.moments.items()}
+        self.moments.clear()
+        counts = self._as_table(totals)  # the first sums go before the second table comes
         return StateTable(
             counts=counts,
-            squares=squares,
+            squares=self._as_table(totals_of_squares, units=_SQUARE_UNITS),
             exposure=self.exposure.reshape(self._shape) / _SIZE_UNITS,
             cells=self.cells.reshape(self._shape).astype(np.float64),
         )
+
+    def _as_table(self, sums: dict[int, IntArray], *, units: float = 1.0) -> FloatArray:
+        """Put sums by group in their places and let go of them, (n_genes, n_states, n_batches)."""
+        table = np.zeros((self._n_genes, *self._shape))
+        for name in list(sums):
+            table[:, name // self._shape[1], name % self._shape[1]] = sums.pop(name) / units
+        release()
+        return table
