@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).parents[1] / "src" / "unbatch"
 LAYERS = [
     ["__main__", "cli", "_stopping"],
     ["demo"],
-    ["report"],
     ["__init__"],  # the public names
+    ["report"],
     ["tl", "pp", "pl", "get"],
     ["model"],
     ["programmes", "offsets"],

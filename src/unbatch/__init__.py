@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from unbatch.fitted import BatchFit
     from unbatch.methods import ConceptOptions, MatchedOptions
     from unbatch.model import BatchModel
+    from unbatch.report import write_report
     from unbatch.simulation import simulate, simulate_to_file
 
     __version__: str
@@ -40,6 +41,7 @@ __all__ = [
     "simulate",
     "simulate_to_file",
     "tl",
+    "write_report",
 ]
 
 _MODULES = ("datasets", "get", "pl", "pp", "tl")
@@ -53,6 +55,7 @@ _HOMES = {
     "InputWarning": "unbatch._check",
     "simulate": "unbatch.simulation",
     "simulate_to_file": "unbatch.simulation",
+    "write_report": "unbatch.report",
 }
 
 
