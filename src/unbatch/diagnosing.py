@@ -15,7 +15,7 @@ from unbatch.core.diagnostics.balance import (
     spread_of,
     standardised_differences,
 )
-from unbatch.core.diagnostics.explained import Explained, explained_by_batch
+from unbatch.core.diagnostics.explained import Explained, explained_by_batch, permuted_batches
 from unbatch.core.diagnostics.families import FAMILIES, family_of, family_shift
 from unbatch.core.diagnostics.matches import Matches, expected_same, find_matches
 from unbatch.core.diagnostics.record import Diagnostics
@@ -175,24 +175,25 @@ def _need(whole: _Judged, raw: Counts, clean: Counts, before: Float32Array) -> d
     sample = whole.sample
     loud, shared = sample.loud(_NEED_GENES), np.flatnonzero(sample.genes)
 
-    def measure(values: Counts, genes: IntArray, n_permutations: int) -> Explained:
+    mixed = permuted_batches(sample.batch, sample.state, n_permutations=_DIM_PERMUTATIONS, seed=whole.seed)
+
+    def measure(values: Counts, genes: IntArray, together: IntArray, n_permutations: int) -> Explained:
         return explained_by_batch(
             values,
             batch=sample.batch,
             state=sample.state,
             shape=(sample.n_states, sample.n_batches),
             genes=genes,
-            n_permutations=n_permutations,
-            seed=whole.seed,
+            permutations=mixed[:n_permutations],
+            together=together,
         )
 
-    genes_before, genes_after = measure(raw, loud, _GENE_PERMUTATIONS), measure(clean, loud, _GENE_PERMUTATIONS)
-    every_before, every_after = measure(raw, shared, _GENE_PERMUTATIONS), measure(clean, shared, 1)
+    genes_before, genes_after = (measure(values, shared, loud, _GENE_PERMUTATIONS) for values in (raw, clean))
     spaces = [("genes", genes_before, _GENE_PERMUTATIONS), ("genes after", genes_after, _GENE_PERMUTATIONS)]
     for space, points in (("embedding before", before), ("embedding after", whole.after)):
         if points is not None:
-            rows = as_rows(points.astype(np.float64))
-            found = measure(rows, np.arange(points.shape[1]), _DIM_PERMUTATIONS)
+            dims = np.arange(points.shape[1])
+            found = measure(as_rows(points.astype(np.float64)), dims, dims, _DIM_PERMUTATIONS)
             spaces.append((space, found, _DIM_PERMUTATIONS))
     need = pd.DataFrame(
         {
@@ -207,9 +208,9 @@ def _need(whole: _Judged, raw: Counts, clean: Counts, before: Float32Array) -> d
     by_gene = pd.DataFrame(
         {
             "gene": whole.genes[shared],
-            "explained_before": every_before.share,
-            "explained_after": every_after.share,
-            "null_upper": every_before.null_upper,
+            "explained_before": genes_before.share,
+            "explained_after": genes_after.share,
+            "null_upper": genes_before.null_upper,
         }
     )
     return {"need": need, "need_genes": by_gene}

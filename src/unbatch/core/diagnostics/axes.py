@@ -8,6 +8,8 @@ from unbatch._types import Counts, Float32Array, IntArray
 from unbatch.core.diagnostics.sample import squared
 
 _GENES = 1000
+_MOST_CELLS = 2500
+"""Cells by which axes are found; of more, evenly spaced ones."""
 
 
 def principal_coordinates(values: Counts, *, genes: IntArray, n_dims: int) -> Float32Array:
@@ -37,8 +39,8 @@ def principal_coordinates(values: Counts, *, genes: IntArray, n_dims: int) -> Fl
         return found
     with threadpool_limits(limits=1):  # with more, the order of sums is that of the threads
         dense = values[:, chosen].toarray() - mean[chosen]
-        last = len(chosen) - 1
-        _, axes = linalg.eigh(dense.T @ dense, subset_by_index=[last - n_axes + 1, last])
+        some, last = dense[:: -(-n_cells // _MOST_CELLS)], len(chosen) - 1
+        _, axes = linalg.eigh(some.T @ some, subset_by_index=[last - n_axes + 1, last])
         axes = axes[:, ::-1]
         axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(n_axes)])
         found[:, :n_axes] = dense @ axes

@@ -210,15 +210,12 @@ def _contrasts(pairs: Pairs, names: IntArray) -> sparse.csr_array:
 
 def measured_by_pair(pairs: Pairs, measured: BoolArray) -> BoolArray:
     """Tell which genes both batches of a pair measured; with all others, all of them, (n_pairs, n_genes)."""
-    present = np.unique(np.concatenate([pairs.batch, pairs.other[pairs.other >= 0]]))
+    asked = np.zeros((len(pairs.batch), len(measured)), dtype=bool)
+    present = np.flatnonzero(pairs.cells.any(axis=0))
     everywhere = measured[:, present].all(axis=1)
-    return np.stack(
-        [
-            measured[:, a] & (measured[:, b] if b >= 0 else everywhere)
-            for a, b in zip(pairs.batch, pairs.other, strict=True)
-        ]
-        or [np.zeros(0, dtype=bool)]
-    )
+    for place, (a, b) in enumerate(zip(pairs.batch, pairs.other, strict=True)):
+        asked[place] = measured[:, a] & (measured[:, b] if b >= 0 else everywhere)
+    return asked
 
 
 def _chunks(n_features: int, n_rows: int) -> list[slice]:

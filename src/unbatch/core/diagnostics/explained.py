@@ -1,5 +1,6 @@
 """Need: how much of what differs between cells of one state the batch explains, and how much it would by chance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,8 +47,8 @@ def explained_by_batch(
     state: CodeArray,
     shape: tuple[int, int],
     genes: IntArray,
-    n_permutations: int,
-    seed: int,
+    permutations: Sequence[CodeArray],
+    together: IntArray | None = None,
 ) -> Explained:
     r"""Measure the variance that the batch explains within states, against batches that are permuted within states.
 
@@ -75,10 +76,12 @@ def explained_by_batch(
         Number of states and of batches.
     genes
         Features to measure, in ascending order.
-    n_permutations
-        Random permutations. More of them make the upper end of the null sharper, and take time in proportion.
-    seed
-        Start of the permutations.
+    permutations
+        Batches of the cells, exchanged within states: see `permuted_batches`. More of them make the upper end of the
+        null sharper, and take time in proportion.
+    together
+        Features among `genes`, in ascending order, that make up the totals and the upper end of the null; all of them
+        by default. More of them take time in proportion.
 
     Returns
     -------
@@ -94,7 +97,9 @@ def explained_by_batch(
     if not chosen.size or not len(genes):
         return Explained(nothing, nothing, nothing, 0.0, 0.0, 0.0, 0.0)
     cells = cells * met[:, None]
-    values, batch, state = values[chosen], batch[chosen], state[chosen]
+    if len(chosen) < len(state):
+        values, batch, state = values[chosen], batch[chosen], state[chosen]
+    together = genes if together is None else together
     by_state = sums_by(values, state, n_codes=n_states, genes=genes)
     of_state = np.maximum(cells.sum(axis=1), 1.0)
     within = sums_by(squared(values), state, n_codes=n_states, genes=genes) - by_state**2 / of_state[:, None]
@@ -106,40 +111,54 @@ def explained_by_batch(
         inverse = np.linalg.pinv(np.sum(each, axis=0), hermitian=True)
         traces = np.array([float((inverse * one).sum()) for one in each])
 
-        def between(codes: CodeArray) -> FloatArray:
-            left = sums_by(values, codes, n_codes=n_batches, genes=genes) - expected
+        def between(codes: CodeArray, features: IntArray, means: FloatArray) -> FloatArray:
+            left = sums_by(values, codes, n_codes=n_batches, genes=features) - means
             return np.asarray((left * (inverse @ left)).sum(axis=0))
 
-        found = between(batch)
+        found = between(batch, genes, expected)
         null = (traces / np.maximum(of_state - 1, 1.0)) @ within
-        random = np.stack(
-            [
-                between(_permuted(batch, state, np.random.SeedSequence(seed, spawn_key=(31, number))))
-                for number in range(n_permutations)
-            ]
-        )
+        place = np.searchsorted(genes, together)
+        means = expected[:, place]
+        random = np.stack([between(codes[chosen], together, means) for codes in permutations])
     varies = all_within > _TINY * max(float(all_within.max()), _TINY)
-    known = varies & (null > 0)
-    upper = float(np.quantile(random[:, known] / null[known], _UPPER)) if known.any() else 0.0
+    known = (varies & (null > 0))[place]
+    upper = float(np.quantile(random[:, known] / null[place][known], _UPPER)) if known.any() else 0.0
 
     def shares(of: FloatArray) -> FloatArray:
         return np.asarray(np.divide(of, all_within, out=np.zeros(len(genes)), where=varies))
 
-    total = max(float(all_within.sum()), _TINY)
+    total = max(float(all_within[place].sum()), _TINY)
     return Explained(
         share=np.clip(shares(found), 0.0, 1.0),
         null=shares(null),
         null_upper=np.minimum(shares(null) * upper, 1.0),
-        total=float(found.sum()) / total,
-        total_null=float(null.sum()) / total,
+        total=float(found[place].sum()) / total,
+        total_null=float(null[place].sum()) / total,
         total_upper=float(np.quantile(random.sum(axis=1), _UPPER)) / total,
         compared=len(chosen) / len(group),
     )
 
 
-def _permuted(batch: CodeArray, state: CodeArray, seed: np.random.SeedSequence) -> CodeArray:
-    """Exchange batches at random among the cells of each state."""
-    mixed = np.empty_like(batch)
-    keys = np.random.default_rng(seed).random(len(batch))
-    mixed[np.argsort(state, kind="stable")] = batch[np.lexsort((keys, state))]
-    return mixed
+def permuted_batches(batch: CodeArray, state: CodeArray, *, n_permutations: int, seed: int) -> tuple[CodeArray, ...]:
+    """Exchange batches at random among the cells of each state.
+
+    Parameters
+    ----------
+    batch, state
+        (n_cells,) codes.
+    n_permutations
+        How often.
+    seed
+        Start of the random numbers.
+
+    Returns
+    -------
+    (n_cells,) batches of the cells, n_permutations times.
+    """
+    order, found = np.argsort(state, kind="stable"), []
+    for number in range(n_permutations):
+        keys = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(31, number))).random(len(batch))
+        mixed = np.empty_like(batch)
+        mixed[order] = batch[np.lexsort((keys, state))]
+        found.append(mixed)
+    return tuple(found)

@@ -61,7 +61,8 @@ def find_matches(
     n_batches
         Number of batches.
     n_neighbors
-        Neighbours among which those of the own batch are counted; of fewer cells, all. More of them look at a wider
+        Neighbours among which those of the own batch are counted, and those that are as near as the last; of fewer
+        cells, all. More of them look at a wider
         surrounding.
 
     Returns
@@ -71,7 +72,7 @@ def find_matches(
     """
     order = np.argsort(batch, kind="stable")
     sorted_batch = batch[order]
-    here, starts = np.unique(sorted_batch, return_index=True)
+    here, starts, place = np.unique(sorted_batch, return_index=True, return_inverse=True)
     centred = np.asarray(points, dtype=np.float64)[order]
     centred = centred - centred.mean(axis=0)
     length2, n_cells = np.square(centred).sum(axis=1), len(batch)
@@ -84,8 +85,10 @@ def find_matches(
         distance2[np.arange(stop - start), np.arange(start, stop)] = np.inf
         nearest[np.ix_(order[start:stop], here)] = np.sqrt(np.minimum.reduceat(distance2, starts, axis=1))
         if k > 0:
-            found = np.argpartition(distance2, k - 1, axis=1)[:, :k]
-            same[order[start:stop]] = (sorted_batch[found] == sorted_batch[start:stop, None]).mean(axis=1)
+            near = distance2 <= np.partition(distance2, k - 1, axis=1)[:, [k - 1]]
+            by_batch = np.add.reduceat(near, starts, axis=1, dtype=np.int64)
+            own = by_batch[np.arange(stop - start), place[start:stop]]
+            same[order[start:stop]] = own / by_batch.sum(axis=1)
 
     with threadpool_limits(limits=1):  # with more, the order of sums is that of the threads
         in_ranges(some, n_cells, step=_ROWS)
