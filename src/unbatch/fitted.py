@@ -136,6 +136,9 @@ class BatchFit:
     """Whether the fit can be trusted, judged by some of its cells; None in what was mapped or fitted before there were
     diagnostics."""
 
+    command: str = ""
+    """Command line that made this, quoted for a shell; empty if it was made from Python."""
+
     @property
     def delta(self) -> FloatArray:
         """Multiplicative effect exp(log_delta), (n_genes, n_batches); 1 = no effect."""

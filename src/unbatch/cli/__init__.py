@@ -13,6 +13,7 @@ from unbatch.cli.fit import fit
 from unbatch.cli.inspect import inspect
 from unbatch.cli.map import map_cells
 from unbatch.cli.offsets import offsets
+from unbatch.cli.report import report
 from unbatch.cli.simulate import simulate
 
 _ABOUT = """Estimate by how much each batch multiplies each gene's counts, and take it out.
@@ -50,7 +51,7 @@ def _unbatch(
 
 for _panel, _commands in {
     "See it work": (demo,),
-    "Use it on your data": (inspect, fit, adjust, factors, offsets),
+    "Use it on your data": (inspect, fit, report, adjust, factors, offsets),
     "Data with known answers": (simulate,),
 }.items():
     for _command in _commands:

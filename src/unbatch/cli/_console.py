@@ -1,5 +1,6 @@
 """How the command line talks: results to standard output, everything else to standard error, one line per message."""
 
+import os
 import shlex
 import sys
 import warnings
@@ -57,10 +58,16 @@ CompressionName = Annotated[
 
 USER_ERROR = 2
 _MOST_PATHS = 5
+_ARGUMENTS = "unbatch.arguments"
 
 
 class Guarded(TyperGroup):
     """Commands that end with one line and exit code 2 where the user can help it, and never with a traceback then."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - as below
+        """Keep the arguments as they were given, for outputs to tell what made them."""
+        ctx.meta[_ARGUMENTS] = list(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's context, whichever module holds it
         """Run the command; refused input, unreadable files and Ctrl-C become a line and an exit code."""
@@ -109,6 +116,11 @@ def help_text(command: Callable[..., None]) -> str:
     return "\n\n".join(text if "\n  " in text else text.replace("\n", " ") for text in paragraphs)
 
 
+def command_line(context: typer.Context) -> str:
+    """Give what was typed, quoted for a shell."""
+    return shlex.join(["unbatch", *context.meta.get(_ARGUMENTS, ())])
+
+
 def say(message: str) -> None:
     """Print a result to standard output."""
     typer.echo(message)
@@ -134,7 +146,9 @@ def check_output(
     from unbatch.io.scratch import claim
 
     for path in inputs:
-        if output.resolve() == path.resolve() or (output.exists() and path.exists() and output.samefile(path)):
+        if os.path.realpath(output) == os.path.realpath(path) or (
+            output.exists() and path.exists() and output.samefile(path)
+        ):
             raise InputError(f"{option} {output} is also an input and would be overwritten: choose another name")
     if output.suffix not in suffixes:
         raise InputError(f"{option} {output} must end in {' or '.join(suffixes)}")

@@ -1,6 +1,7 @@
 """``unbatch fit``."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from unbatch.cli._console import (
     Scratch,
     Verbose,
     check_output,
+    command_line,
     open_inputs,
     paths,
     say,
@@ -32,6 +34,7 @@ _LISTS = frozenset({".txt", ".csv", ".tsv"})
 
 
 def fit(
+    context: typer.Context,
     inputs: Inputs,
     *,
     output: Annotated[
@@ -51,6 +54,12 @@ def fit(
             metavar="EFFECTS",
             help="Also write a table of all effects with tests, .parquet or .csv.",
             show_default=False,
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="R.html", help="Also write the report on one page, as `unbatch report` does.", show_default=False
         ),
     ] = None,
     reference: Annotated[
@@ -161,18 +170,25 @@ def fit(
       unbatch fit run1.h5 run2.h5 run3.h5 --output fit.h5ad
       unbatch fit cells.h5ad -b donor -b chemistry -o fit.h5ad
       unbatch fit cells.h5ad -b donor --match-within stim --effects effects.csv -o fit.h5ad
+      unbatch fit cells.h5ad -b donor -o fit.h5ad --report fit.html
     """
     from unbatch.io.batches import label_cells, read_batches
     from unbatch.io.cluster import connect
+    from unbatch.io.sink import write_h5ad
     from unbatch.io.table_file import SUFFIXES, write_table
     from unbatch.methods import DEFAULT_METHOD, options_for
     from unbatch.model import BatchModel
     from unbatch.ranking import rank_genes
+    from unbatch.report import SUFFIXES as REPORT_SUFFIXES
+    from unbatch.report import write_report
+    from unbatch.slots import as_anndata
 
     check_output(output, inputs)
+    others = [Path(control_genes)] if control_genes and _is_file(control_genes) else []
     if effects:
-        others = [Path(control_genes)] if control_genes and _is_file(control_genes) else []
         check_output(effects, [*inputs, *others], suffixes=SUFFIXES, option="--effects")
+    if report:
+        check_output(report, [*inputs, *others], suffixes=REPORT_SUFFIXES, option="--report")
     given = {
         "n_dims": n_dims,
         "n_embedding_dims": n_embedding_dims,
@@ -202,10 +218,12 @@ def fit(
             progress=progress_for(quiet=quiet, verbose=verbose),
             driver=driver,
         )
-    model.save(output)
+    write_h5ad(output, as_anndata(replace(model.result, command=command_line(context))))
     if effects:
         write_table(effects, rank_genes(model.result), inputs=source.paths)
-    _report(model.result, inputs, output, effects)
+    if report:
+        write_report(output, report)
+    _report(model.result, inputs, output, effects=effects, report=report)
 
 
 def _gene_names(given: str) -> list[str]:
@@ -227,7 +245,7 @@ def _is_file(given: str) -> bool:
     return os.path.isfile(given)  # noqa: PTH113
 
 
-def _report(result: BatchFit, inputs: list[Path], output: Path, effects: Path | None) -> None:
+def _report(result: BatchFit, inputs: list[Path], output: Path, *, effects: Path | None, report: Path | None) -> None:
     n_cells, n_genes = len(result.obs), len(result.var)
     say(f"Fitted {thousands(n_cells)} cells x {thousands(n_genes)} genes in {len(result.batches)} batches")
     n_iter = len(next(iter(result.trace.values())))
@@ -255,4 +273,6 @@ def _report(result: BatchFit, inputs: list[Path], output: Path, effects: Path | 
     say(f"Wrote {output}")
     if effects:
         say(f"Wrote {effects} (one row per gene and batch, against the {result.expressed_in})")
+    if report:
+        say(f"Wrote {report} (open it in a browser)")
     say(f"Next: unbatch adjust {paths(inputs)} --model {paths([output])} --output adjusted.h5ad")

@@ -1,5 +1,6 @@
 """``unbatch map``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,18 @@ import numpy as np
 import typer
 
 from unbatch._progress import progress_for
-from unbatch.cli._console import Inputs, Quiet, Scratch, Verbose, check_output, open_inputs, paths, say, thousands
+from unbatch.cli._console import (
+    Inputs,
+    Quiet,
+    Scratch,
+    Verbose,
+    check_output,
+    command_line,
+    open_inputs,
+    paths,
+    say,
+    thousands,
+)
 from unbatch.fitted import BatchFit
 
 _UNSURE = 0.5
@@ -15,6 +27,7 @@ _SHOWN = 5
 
 
 def map_cells(
+    context: typer.Context,
     inputs: Inputs,
     *,
     model: Annotated[
@@ -86,7 +99,7 @@ def map_cells(
             progress=progress_for(quiet=quiet, verbose=verbose),
             driver=driver,
         )
-    write_h5ad(output, as_anndata(mapped), inputs=[*source.paths, model])
+    write_h5ad(output, as_anndata(replace(mapped, command=command_line(context))), inputs=[*source.paths, model])
     _report(mapped, inputs, model, output)
 
 
