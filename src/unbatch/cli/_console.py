@@ -146,9 +146,8 @@ def check_output(
     from unbatch.io.scratch import claim
 
     for path in inputs:
-        if os.path.realpath(output) == os.path.realpath(path) or (
-            output.exists() and path.exists() and output.samefile(path)
-        ):
+        same = output.exists() and path.exists() and output.samefile(path)
+        if same or os.path.realpath(output) == os.path.realpath(path):  # Path.resolve raises on links in a circle
             raise InputError(f"{option} {output} is also an input and would be overwritten: choose another name")
     if output.suffix not in suffixes:
         raise InputError(f"{option} {output} must end in {' or '.join(suffixes)}")

@@ -11,6 +11,7 @@ from unbatch.io.layers import choose_layer, find_counts
 from unbatch.io.matrix_source import MatrixSource
 from unbatch.io.names import as_text, check_cell_names, check_gene_names
 from unbatch.io.readers import Place
+from unbatch.io.soundness import check_filters, check_version
 from unbatch.io.stored import is_group, open_stored, peek
 
 
@@ -36,6 +37,7 @@ def open_anndata_file(
         If there is no such matrix, its values are not numbers, or gene names are not unique.
     """
     with place.open() as root:
+        check_version(root, str(path))
         matrices = _matrices(root)
         layers = {key.removeprefix("layers/"): key for key in matrices if key.startswith("layers/")}
         key = choose_layer(layer, layers, has_x="X" in matrices, has_raw="raw/X" in matrices, where=str(path))
@@ -70,6 +72,7 @@ def _frame(root: Any, key: str, path: Path) -> pd.DataFrame:  # noqa: ANN401
         raise InputError(
             f"{path} was written by anndata before 0.7: read it with anndata.read_h5ad and write it to a new file",
         )
+    check_filters(root[key], str(path))
     frame = read_elem(root[key])
     if not isinstance(frame, pd.DataFrame):
         raise InputError(f"{path}: {key} is not a table: it was not written by AnnData")

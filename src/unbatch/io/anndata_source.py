@@ -127,6 +127,8 @@ def _check_kind(matrix: Any, where: str) -> None:  # noqa: ANN401
             f"{where} is a {type(matrix).__module__}.{type(matrix).__name__}: give a numpy array, a scipy sparse "
             "matrix or a Dask array, or the path of the file, which is then read block by block",
         )
+    if sparse.issparse(matrix) and matrix.format in {"csr", "csc"} and matrix.indptr[0] != 0:
+        raise InputError(f"{where} has row pointers (indptr) that begin at {matrix.indptr[0]}, not 0: make it again")
 
 
 def _size(matrix: Any) -> float:  # noqa: ANN401

@@ -16,7 +16,7 @@ _SEPARATOR = " | "
 _MOST_LEVELS = 1000
 _MOST_LISTED = 8
 _HINTS = ("batch", "sample", "donor", "patient", "individual", "library", "lane", "chemistry", "dataset", "plate")
-_LIKELY_MISSING = frozenset({"nan", "none", "na", "n/a", "<na>", "null"})
+_LIKELY_MISSING = frozenset({"nan", "none", "na", "n/a", "<na>", "null", ""})
 
 
 @dataclass(frozen=True, eq=False)

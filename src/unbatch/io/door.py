@@ -55,6 +55,7 @@ class DoorCheck:
         self.counts_per_gene = np.zeros(source.n_genes, dtype=np.int64)
         self.rows: dict[int, IntArray] = {}
         self.n_nonzero = 0
+        self.total = 0.0
 
     def add(self, block: Block) -> None:
         """Check a block and add its sums.
@@ -63,7 +64,8 @@ class DoorCheck:
         ------
         InputError
             At the first block with a value that is negative, NaN, infinite, fractional, or 2^53 or more: says how many
-            of the block's values are, where the first is, and which other matrix of the input looks like counts.
+            of the block's values are, where the first is, and which other matrix of the input looks like counts. And if
+            all counts so far add up to 2^53 or more.
         """
         counts, n_cells = block.counts, block.stop - block.start
         per_cell = np.empty(n_cells, dtype=np.int64)
@@ -79,6 +81,7 @@ class DoorCheck:
         in_ranges(some, n_cells, step=_ROWS)
         if any(bad for _, bad in found.values()):
             raise InputError(self._refusal(block))
+        self._add_total(float(counts.data.sum(dtype=np.float64)))
         self.rows[block.start] = per_cell
         self.n_nonzero += sum(n_nonzero for n_nonzero, _ in found.values())
 
@@ -87,6 +90,7 @@ class DoorCheck:
         self.rows.update(other.rows)
         self.counts_per_gene += other.counts_per_gene
         self.n_nonzero += other.n_nonzero
+        self._add_total(other.total)
 
     def finish(self) -> DoorReport:
         """Give the report, and warn of empty cells and genes.
@@ -113,6 +117,15 @@ class DoorCheck:
         for text in texts:
             warnings.warn(text, InputWarning, stacklevel=2)
         return DoorReport(counts_per_cell, self.counts_per_gene.copy(), self.n_nonzero, tuple(texts))
+
+    def _add_total(self, total: float) -> None:
+        """Refuse counts so large that sums of them would be wrong."""
+        self.total += total
+        if self.total >= LARGEST_COUNT:
+            raise InputError(
+                f"the counts of {self._source.description} add up to {self.total:.3g} and more, and sums are exact "
+                "only below 2^53 (9e15): give counts of molecules or reads"
+            )
 
     def _refusal(self, block: Block) -> str:
         data, good = block.counts.data, _good(block.counts.data)

@@ -22,9 +22,10 @@ _PACKED = {
     b"\x1f\x8b": "gzipped: unpack it first with gunzip (an .rds file must be saved as .h5ad in R)",
     b"PK\x03\x04": "a zip archive: unpack it first",
 }
+_MODALITIES = "mod"
 _FOREIGN = {
     "row_attrs": "a loom file: read it with anndata.io.read_loom and write it as .h5ad",
-    "mod": "a MuData file: write the modality with the RNA counts as .h5ad",
+    _MODALITIES: "a MuData file: write the modality with the RNA counts as .h5ad",
     "meta.data": "an h5Seurat file: convert it to .h5ad",
     "barcode_idx": "a 10x molecule file: give filtered_feature_bc_matrix.h5",
 }
@@ -87,6 +88,8 @@ def _open_file(path: Path, layer: str | None, scratch: Path | None) -> MatrixSou
         files = find_mtx(path.parent, prefix=path.name[: path.name.rindex("matrix.mtx")])
         assert files is not None  # the matrix is there
         return _open_mtx(files, path, layer, scratch)
+    if not path.is_file():
+        raise InputError(f"{path} is a pipe or a device, which cannot be read twice: give {FORMATS}")
     with path.open("rb") as file:
         start = file.read(4)
     if not start:
@@ -104,7 +107,7 @@ def _open_hdf5(path: Path, layer: str | None, scratch: Path | None) -> MatrixSou
     with place.open() as root:
         inside = sorted(root)
         has_genomes = bool(find_genomes(root))
-    if {"obs", "var"} <= set(inside):
+    if {"obs", "var"} <= set(inside) and _MODALITIES not in inside:
         return open_anndata_file(place, path, layer=layer, scratch=scratch)
     if has_genomes:
         return open_tenx_h5(path, layer=layer)

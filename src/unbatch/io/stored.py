@@ -12,6 +12,7 @@ from unbatch._check import InputError, InputWarning
 from unbatch.io.canonical import count_dtype
 from unbatch.io.layers import PEEK_VALUES
 from unbatch.io.readers import CsrReader, DenseReader, Place, RowReader, WholeReader, mean_row_bytes
+from unbatch.io.soundness import check_filters, check_sparse, check_version, stated_shape
 from unbatch.io.spans import Spans
 from unbatch.io.turning import TURN_IN_MEMORY, Entries, TurnedReader
 
@@ -47,10 +48,13 @@ def open_stored(place: Place, key: str, where: str, *, scratch: Path | None = No
     """
     with place.open() as root:
         element = root[key]
+        check_version(element, where)
+        check_filters(element, where)
         if is_group(element):
             return _open_sparse(place, key, element, where, scratch)
-        if len(element.shape) != 2:  # noqa: PLR2004
-            raise InputError(f"{where} has {len(element.shape)} dimensions, not cells x genes: store it as a matrix")
+        n_axes = len(element.shape or ())  # an HDF5 array may have no shape at all
+        if n_axes != 2:  # noqa: PLR2004
+            raise InputError(f"{where} has {n_axes} dimensions, not cells x genes: store it as a matrix")
         shape = (int(element.shape[0]), int(element.shape[1]))
         dtype = count_dtype(element.dtype, where)
         chunk, shard = (int(rows[0]) if rows else 1 for rows in (element.chunks, getattr(element, "shards", None)))
@@ -73,7 +77,8 @@ def _open_sparse(
         )
     _check_complete(group, where)
     matrix = sparse_dataset(group)
-    n_cells, n_genes = matrix.shape
+    n_cells, n_genes = stated_shape(group, where)
+    check_sparse(group, (n_genes if matrix.format == "csc" else n_cells) + 1, where)
     dtype = count_dtype(group["data"].dtype, where)
     n_values = int(group["data"].shape[0])
     row_bytes = mean_row_bytes(n_values, dtype, n_cells)

@@ -17,6 +17,7 @@ from unbatch.io.matrix_market import read_entries
 from unbatch.io.matrix_source import MatrixSource
 from unbatch.io.names import check_cell_names, check_gene_names
 from unbatch.io.readers import CsrReader, GeneSubset, Hdf5File, RowReader, WholeReader, mean_row_bytes
+from unbatch.io.soundness import check_filters, check_sparse
 from unbatch.io.turning import TURN_IN_MEMORY, TurnedReader
 
 GENE_EXPRESSION = "Gene Expression"
@@ -26,7 +27,7 @@ _MATRIX_NAMES = ("matrix.mtx", "matrix.mtx.gz")
 def find_genomes(root: Any) -> tuple[str, ...]:  # noqa: ANN401
     """Give the groups of an HDF5 file that hold a 10x matrix: "matrix" in layout 3, one per genome in layout 2."""
     needed = {"barcodes", "data", "indices", "indptr", "shape"}
-    return tuple(name for name, group in root.items() if not hasattr(group, "dtype") and needed <= set(group))
+    return tuple(name for name, group in root.items() if hasattr(group, "keys") and needed <= set(group))
 
 
 def open_tenx_h5(path: Path, *, layer: str | None = None) -> MatrixSource:
@@ -61,6 +62,8 @@ def open_tenx_h5(path: Path, *, layer: str | None = None) -> MatrixSource:
         if "genome" in genes:
             var["genome"] = _text(genes["genome"])
         obs = pd.DataFrame(index=pd.Index(_text(group["barcodes"]), dtype=object))
+        check_filters(group, description)
+        check_sparse(group, n_cells + 1, description)
         dtype = count_dtype(group["data"].dtype, description)
         row_bytes = mean_row_bytes(int(group["data"].shape[0]), dtype, n_cells)
     reader = CsrReader(place, genome, (n_cells, n_features), dtype, row_bytes)

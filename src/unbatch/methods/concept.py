@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from unbatch._check import InputError
+from unbatch._check import check_number, check_whole
 from unbatch._progress import Progress
 from unbatch._types import BoolArray, CodeArray, FloatArray
 from unbatch.core.concept import fit_concept
@@ -46,14 +46,10 @@ class ConceptOptions:
     value stops earlier and farther from the fixed point; 0 makes exactly `max_iter` updates."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.n_dims <= MAX_DIMS:
-            raise InputError(f"n_dims is {self.n_dims}: it must lie between 1 and {MAX_DIMS} (5 is usual)")
-        if self.n_neighbors < 1:
-            raise InputError(f"n_neighbors is {self.n_neighbors}: it must be 1 or more (3 is usual)")
-        if self.max_iter < 1:
-            raise InputError(f"max_iter is {self.max_iter}: it must be 1 or more (1000 is usual)")
-        if not self.tol >= 0:
-            raise InputError(f"tol is {self.tol}: it must be 0 (run max_iter updates) or more (1e-6 is usual)")
+        check_whole("n_dims", self.n_dims, least=1, most=MAX_DIMS, usual=5)
+        check_whole("n_neighbors", self.n_neighbors, least=1, usual=3)
+        check_whole("max_iter", self.max_iter, least=1, usual=1000)
+        check_number("tol", self.tol, least=0)
 
 
 def fit(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from unbatch._check import InputError
+from unbatch._check import check_number, check_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class MatchedOptions:
     caliper: float = 6.0
     """How far the cells of a batch may lie from those of other batches in the same state to be compared with them, in
     within-batch standard deviations. A larger caliper compares more cells, at more risk of taking a difference between
-    cell types for a batch effect."""
+    cell types for a batch effect; inf compares all."""
     min_support: float = 10.0
     """Effective number of cells in shared states by which two batches must be tied to be compared (a tenth of the
     smaller batch is always enough). A larger number leaves more batches without an estimate rather than with an
@@ -44,8 +44,7 @@ class MatchedOptions:
     def __post_init__(self) -> None:
         least = {"n_dims": 1, "n_embedding_dims": 1, "max_states": 1, "sketch_size": 100, "max_rounds": 1}
         for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise InputError(f"{name} is {getattr(self, name)}: it must be {bound} or more")
-        for name in ("caliper", "min_support", "tol"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} is {getattr(self, name)}: it must be above 0")
+            check_whole(name, getattr(self, name), least=bound)
+        check_number("caliper", self.caliper, above=0, infinite=True)
+        check_number("min_support", self.min_support, above=0)
+        check_number("tol", self.tol, above=0)
