@@ -16,7 +16,6 @@ LAYERS = [
     ["model"],
     ["programmes", "offsets"],
     ["diagnosing"],
-    ["judging"],
     ["assembly", "adjusting", "mapping", "ranking"],
     ["methods"],
     ["slots", "fitted"],

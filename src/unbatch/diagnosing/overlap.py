@@ -1,0 +1,78 @@
+"""Tables of overlap and mixing: do batches share states, and are they mixed in the embedding."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from unbatch._types import Float32Array, FloatArray
+from unbatch.core.diagnostics.matches import Matches, expected_same, find_matches
+from unbatch.diagnosing.judged import Judged
+
+
+def state_table(whole: Judged, arrays: dict[str, NDArray[Any]]) -> dict[str, pd.DataFrame]:
+    """Table "overlap_states"; puts "state_batch" among the arrays."""
+    cells, taking = whole.cells, whole.support.sum(axis=1)
+    size = cells.sum(axis=1)
+    share = cells / np.maximum(size, 1.0)[:, None]
+    arrays["state_batch"] = share
+    alone = np.where((taking < 2) & (size > 0), whole.names[cells.argmax(axis=1)], "")  # noqa: PLR2004
+    table = pd.DataFrame(
+        {
+            "state": np.arange(len(cells)),
+            "n_cells": size.astype(np.int64),
+            "n_batches": np.where(size > 0, np.maximum(taking, 1), 0),
+            "alone": [str(name) for name in alone],
+        }
+    )
+    return {"overlap_states": table}
+
+
+def pair_table(whole: Judged, matches: Matches, arrays: dict[str, NDArray[Any]]) -> dict[str, pd.DataFrame]:
+    """Table "overlap_pairs", from matches in the embedding; puts "overlap_cells" among the arrays."""
+    sample, present = whole.sample, whole.sample.present
+    ratio = matches.ratios(sample.batch)
+    others = ratio.copy()
+    others[np.arange(sample.n_cells), sample.batch] = np.inf
+    others[:, np.setdiff1d(np.arange(sample.n_batches), present)] = np.inf
+    own_share = np.where(whole.state >= 0, arrays["state_batch"][np.maximum(whole.state, 0), sample.batch], 1.0)
+    arrays["overlap_cells"] = np.column_stack([own_share, others.min(axis=1)])
+    rows = [
+        (a, b, whole.fit.support[a, b], median)
+        for a in present
+        for b, median in zip(present, np.median(ratio[sample.batch == a][:, present], axis=0), strict=True)
+        if a != b
+    ]
+    first, second, share, distance = zip(*rows, strict=True)
+    table = pd.DataFrame(
+        {
+            "batch": whole.names[list(first)],
+            "other": whole.names[list(second)],
+            "share": np.array(share),
+            "distance_ratio": np.array(distance),
+        }
+    )
+    return {"overlap_pairs": table}
+
+
+def mixing_table(whole: Judged, before: Float32Array, matches: Matches) -> dict[str, pd.DataFrame]:
+    """Table "mixing", from coordinates without correction and matches in the embedding."""
+    sample = whole.sample
+    same = find_matches(before, sample.batch, n_batches=sample.n_batches).same
+    expected = expected_same(sample.batch, sample.state)
+    n_cells = np.bincount(sample.batch, minlength=sample.n_batches)[sample.present]
+
+    def mean(of: FloatArray) -> FloatArray:
+        return np.asarray(np.bincount(sample.batch, of, sample.n_batches)[sample.present] / n_cells)
+
+    table = pd.DataFrame(
+        {
+            "batch": whole.names[sample.present],
+            "n_cells": n_cells,
+            "before": mean(same),
+            "after": mean(matches.same),
+            "expected": mean(expected),
+        }
+    )
+    return {"mixing": table}
