@@ -17,32 +17,31 @@ from typing import Any, NoReturn
 
 INTERRUPTED = 130
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-_GRACE = 1.0
+_GRACE = 0.5
 """Seconds to end in good order."""
 _SHOW_CURSOR = "\x1b[?25h"
 told = threading.Event()
 """Set by whoever has told the user of the interruption."""
 _asked = threading.Event()
+_ends = socket.socketpair()  # what the system writes signals to, and where they are read; open to the very end
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Make SIGINT, SIGTERM and SIGHUP end the process within two seconds, with exit code 130 and one line.
 
-    To be used in the main thread, around all that a program does. What the caller ignores, as ``nohup`` does, stays
-    ignored.
+    To be used in the main thread, around all that a program does: nothing is put back at its end. What the caller
+    ignores, as ``nohup`` does, stays ignored.
     """
     told.clear()
     _asked.clear()
-    mine, theirs = socket.socketpair()
-    theirs.settimeout(0)
-    wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-    handlers = {number: handler for number in _SIGNALS if (handler := signal.getsignal(number)) != signal.SIG_IGN}
-    for number in handlers:
+    _ends[0].settimeout(0)
+    signal.set_wakeup_fd(_ends[0].fileno(), warn_on_full_buffer=False)
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    for number in heeded:
         signal.signal(number, _interrupt)
-    hook = sys.unraisablehook
     sys.unraisablehook = _without_interruptions
-    threading.Thread(target=_watch, args=(mine,), name="unbatch-watch", daemon=True).start()
+    threading.Thread(target=_watch, name="unbatch-watch", daemon=True).start()
     try:
         yield
     except KeyboardInterrupt:
@@ -54,11 +53,8 @@ def stoppable() -> Iterator[None]:
         raise
     finally:
         if not _asked.is_set():  # else the threads that the interpreter still waits for are watched to the end
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-            signal.set_wakeup_fd(wakeup)
-            sys.unraisablehook = hook
-            theirs.close()
+            for number in heeded:
+                signal.signal(number, signal.SIG_IGN)  # all is done, and the interpreter ends
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -68,25 +64,20 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _watch(signals: socket.socket) -> None:
+def _watch() -> None:
     """Wait for a signal, then until the process has ended or the time is up, or a second signal comes."""
-    while True:
-        received = signals.recv(1)
-        if not received:  # the context has ended
-            signals.close()
-            return
-        if received[0] in _SIGNALS:
-            break
-    signals.settimeout(_GRACE)
+    while _ends[1].recv(1)[0] not in _SIGNALS:
+        pass  # of no concern to us
+    _ends[1].settimeout(_GRACE)
     with suppress(TimeoutError):
-        signals.recv(1)
+        _ends[1].recv(1)
     _end()
 
 
 def _end() -> NoReturn:
-    from unbatch.io.scratch import abandon_all
-
-    abandon_all()
+    scratch = sys.modules.get("unbatch.io.scratch")  # an import could wait for one that is under way
+    if scratch is not None:
+        scratch.abandon_all()
     _tell()
     os._exit(INTERRUPTED)
 

@@ -156,7 +156,9 @@ def _move(temporary: Path, target: Path, claim: Claim) -> None:
 
 def _swap(one: Path, other: Path) -> bool:
     """Let two folders change places in one step; False where that is not possible."""
-    library = ctypes.CDLL(None, use_errno=True) if sys.platform != "win32" else None
+    if sys.platform == "win32":
+        return False
+    library = ctypes.CDLL(None, use_errno=True)
     names = os.fsencode(one), os.fsencode(other)
     if hasattr(library, "renameat2"):  # Linux
         return bool(library.renameat2(_HERE, names[0], _HERE, names[1], _EXCHANGE) == 0)
