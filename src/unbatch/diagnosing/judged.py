@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from unbatch._types import CodeArray, Counts, Float32Array, FloatArray
+from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArray
 from unbatch.core.diagnostics.sample import Sample
 from unbatch.core.projection import LogAxes
 from unbatch.fitted import BatchFit
