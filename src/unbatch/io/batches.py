@@ -161,7 +161,12 @@ def _labels(source: CountSource, key: str) -> tuple[CodeArray, tuple[str, ...]]:
     column = source.obs[key]
     if isinstance(column, pd.DataFrame):
         raise InputError(f"{source.description} has {column.shape[1]} obs columns called {key!r}: rename all but one")
-    codes, found = pd.factorize(column)
+    try:
+        codes, found = pd.factorize(column)
+    except TypeError as error:
+        raise InputError(
+            f"obs[{key!r}] of {source.description} holds values that are no labels ({error}): give text or numbers"
+        ) from error
     missing = codes == -1 if "" not in found else (codes == -1) | (codes == list(found).index(""))
     if missing.any():
         first = source.obs.index[int(np.flatnonzero(missing)[0])]
