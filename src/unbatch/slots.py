@@ -298,6 +298,11 @@ def read_record(adata: AnnData, *, where: str = "this AnnData") -> dict[str, Any
     return dict(record)
 
 
+def write_diagnostics(adata: AnnData, diagnostics: Diagnostics) -> None:
+    """Put diagnostics beside the fit that `adata` holds, replacing older ones."""
+    adata.uns[RECORD] = {**adata.uns[RECORD], _DIAGNOSTICS: diagnostics.as_record()}
+
+
 def read_diagnostics(adata: AnnData, *, where: str = "this AnnData") -> Diagnostics:
     """Read the diagnostics of a fit.
 

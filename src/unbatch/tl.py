@@ -9,6 +9,7 @@ from anndata import AnnData
 
 from unbatch._check import InputError
 from unbatch._progress import progress_for
+from unbatch.diagnosing import diagnose_source
 from unbatch.io.batches import label_cells, read_batches
 from unbatch.io.cluster import DaskDriver
 from unbatch.io.source import open_counts
@@ -17,7 +18,7 @@ from unbatch.model import BatchModel
 from unbatch.programmes import FactorOptions, fit_factors
 from unbatch.programmes.slots import write_factors
 from unbatch.ranking import rank_genes
-from unbatch.slots import read_slots, write_slots
+from unbatch.slots import read_slots, write_diagnostics, write_slots
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -155,6 +156,60 @@ def batch_effects(
         driver=None if client is None else DaskDriver(client),
     )
     write_slots(adata, model.result)
+    return adata if copy else None
+
+
+def diagnose(adata: AnnData, *, probes: bool = False, progress: bool = False, copy: bool = False) -> AnnData | None:
+    r"""Judge a fit once more, from its counts: one that has no diagnostics, or to probe it.
+
+    A fit judges itself by at most 5,000 of its cells, and `unbatch.get.verdicts` tells what it found. This does the
+    same for a fit of an older version. The probes fit these cells again, with something known about them:
+
+    *split*
+        The cells of a batch are divided at random into two batches, between which there is no effect. The value is the
+        share of well-measured genes that are found to differ (:math:`|z| > 1.96`): 5% is right.
+    *removed*
+        Cells of one kind (some neighbouring states) are taken out of a batch. The value is the share of that batch
+        among the 15 nearest neighbours, in the embedding, of the cells of that kind elsewhere. Expected is that share
+        in a fit of all cells, with the removed ones not counted. Where the value is larger, cells of another kind were
+        drawn there: too much was corrected.
+
+    Parameters
+    ----------
+    adata
+        Data on which `unbatch.tl.batch_effects` ran, with its counts and all of its cells.
+    probes
+        Fit again, about eight times, the cells that are looked at.
+    progress
+        Show bars, if standard error is a terminal.
+    copy
+        Give back a changed copy and leave `adata` as it is.
+
+    Returns
+    -------
+    AnnData or None
+        None unless `copy`. ``uns["unbatch"]["diagnostics"]`` is set, for `unbatch.get.verdicts` and
+        `unbatch.get.diagnostics`; with probes it has the table "probes": ``probe``, ``batch``, ``state_or_label``,
+        ``value``, ``expected``, ``verdict``.
+
+    Raises
+    ------
+    InputError
+        If `adata` holds no fit, or mapped cells, other cells than were fitted, or no counts where the fit found them.
+
+    Examples
+    --------
+    >>> import unbatch as ub
+    >>> adata = ub.datasets.toy()
+    >>> ub.tl.batch_effects(adata, batch_key="batch")
+    >>> ub.tl.diagnose(adata)
+    >>> list(ub.get.verdicts(adata)["check"])
+    ['need', 'overlap', 'balance', 'mixing', 'remainder', 'effects', 'convergence']
+    """
+    adata = adata.copy() if copy else adata
+    fit = read_slots(adata)
+    source = open_counts(adata, layer=fit.layer)
+    write_diagnostics(adata, diagnose_source(source, fit, probes=probes, progress=progress_for(quiet=not progress)))
     return adata if copy else None
 
 

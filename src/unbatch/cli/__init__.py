@@ -8,6 +8,7 @@ import typer
 from unbatch.cli._console import Guarded, help_text, say
 from unbatch.cli.adjust import adjust
 from unbatch.cli.demo import demo
+from unbatch.cli.diagnose import diagnose
 from unbatch.cli.factors import factors
 from unbatch.cli.fit import fit
 from unbatch.cli.inspect import inspect
@@ -51,7 +52,7 @@ def _unbatch(
 
 for _panel, _commands in {
     "See it work": (demo,),
-    "Use it on your data": (inspect, fit, report, adjust, factors, offsets),
+    "Use it on your data": (inspect, fit, report, diagnose, adjust, factors, offsets),
     "Data with known answers": (simulate,),
 }.items():
     for _command in _commands:

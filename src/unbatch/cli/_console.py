@@ -37,6 +37,10 @@ Layer = Annotated[
     str | None,
     typer.Option(help='Where the raw counts are: a layer, or "raw" for raw.X. (default: X)', show_default=False),
 ]
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print the result as JSON, and nothing else on standard output."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars (they never show in a pipe).")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Print a line per stage with its time, instead of bars; also in a pipe.")

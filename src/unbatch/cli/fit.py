@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from unbatch._check import InputError
 from unbatch._progress import progress_for
 from unbatch.cli._console import (
+    AsJson,
     BatchKey,
     Inputs,
     Layer,
@@ -20,14 +20,9 @@ from unbatch.cli._console import (
     check_output,
     command_line,
     open_inputs,
-    paths,
-    say,
-    thousands,
 )
-from unbatch.fitted import BatchFit
+from unbatch.cli._ending import Written, end_fit
 
-_GIGA = 1e9
-_UNSURE = 0.5
 _OPTIONS = "Options of the method (default: its own)"
 _DESIGN = "Design"
 _LISTS = frozenset({".txt", ".csv", ".tsv"})
@@ -148,6 +143,7 @@ def fit(
         ),
     ] = None,
     scratch: Scratch = None,
+    as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -159,6 +155,10 @@ def fit(
     OUT.h5ad holds the annotation of cells and genes and the result, without the counts: the effects
     (varm "batch_effects": natural log, genes x batches) with standard errors, batch-free coordinates of the cells
     (obsm "X_unbatch"), overlap per cell (obs "unbatch_overlap"), and everything else in uns "unbatch".
+
+    At the end, a table says whether the fit can be trusted: was a correction needed, do batches share cell states, are
+    matched cells alike, are batches mixed, do effects differ between states, and has the fit settled. With --json the
+    same is printed for programs.
 
     --effects writes one row per gene and batch, surest first: log effect, its standard error and 95% interval, z, p and
     q (Benjamini-Hochberg), support and mean expression.
@@ -223,7 +223,14 @@ def fit(
         write_table(effects, rank_genes(model.result), inputs=source.paths)
     if report:
         write_report(output, report)
-    _report(model.result, inputs, output, effects=effects, report=report)
+    written = [Written("model", output)]
+    if effects:
+        written.append(
+            Written("effects", effects, f"one row per gene and batch, against the {model.result.expressed_in}")
+        )
+    if report:
+        written.append(Written("report", report, "open it in a browser"))
+    end_fit(model.result, inputs=inputs, written=written, as_json=as_json)
 
 
 def _gene_names(given: str) -> list[str]:
@@ -243,36 +250,3 @@ def _gene_names(given: str) -> list[str]:
 def _is_file(given: str) -> bool:
     # a list of many names is longer than any name of a file may be, for which Path.is_file raises
     return os.path.isfile(given)  # noqa: PTH113
-
-
-def _report(result: BatchFit, inputs: list[Path], output: Path, *, effects: Path | None, report: Path | None) -> None:
-    n_cells, n_genes = len(result.obs), len(result.var)
-    say(f"Fitted {thousands(n_cells)} cells x {thousands(n_genes)} genes in {len(result.batches)} batches")
-    n_iter = len(next(iter(result.trace.values())))
-    steps, option = ("updates", "max-iter") if result.method == "concept" else ("rounds", "max-rounds")
-    if result.stop_reason == "converged":
-        say(f"  effects converged after {n_iter} {steps}")
-    elif result.stop_reason == "nothing shared":
-        say("  no two batches share a cell state: no effect could be estimated")
-    else:
-        say(f"  effects still moved after {n_iter} {steps}: see uns['unbatch']['trace'], or raise --{option}")
-    size = np.abs(result.log_delta[(result.se > 0) & (result.se < _UNSURE)])
-    if size.size:
-        fold = f"{np.exp(np.median(size)):.2f}"
-        say(f"  median effect of well-measured genes: x {fold} or / {fold}")
-    if result.state_effects is not None:
-        sd = result.state_effects.sd
-        say(f"  effects of a batch differ from state to state by x or / {np.exp(sd):.2f} (usual standard deviation)")
-    unknown = int((~result.estimated).sum())
-    if unknown:
-        say(f"  {thousands(unknown)} of {thousands(result.se.size)} effects are unknown: log effect 0, error inf")
-    if result.overlap is not None:
-        say(f"  cells have counterparts in {result.overlap.mean():.0%} of the other batches on average")
-    memory = f" and {result.peak_bytes / _GIGA:.2f} GB of memory" if np.isfinite(result.peak_bytes) else ""
-    say(f"  took {sum(result.timings.values()):.1f} s{memory}")
-    say(f"Wrote {output}")
-    if effects:
-        say(f"Wrote {effects} (one row per gene and batch, against the {result.expressed_in})")
-    if report:
-        say(f"Wrote {report} (open it in a browser)")
-    say(f"Next: unbatch adjust {paths(inputs)} --model {paths([output])} --output adjusted.h5ad")

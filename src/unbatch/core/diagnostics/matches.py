@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from unbatch._types import CodeArray, Float32Array, FloatArray
+from unbatch._types import BoolArray, CodeArray, Float32Array, FloatArray
+from unbatch.core.matching import ExactSearch
 from unbatch.core.parallel import in_ranges
 
 _ROWS = 256
@@ -121,3 +122,33 @@ def expected_same(batch: CodeArray, state: CodeArray) -> FloatArray:
     of_state = np.bincount(state[state >= 0], minlength=int(state.max(initial=0)) + 1)
     own, others = pairs[group] - 1, of_state[np.maximum(state, 0)] - 1
     return np.asarray(np.where((state >= 0) & (others > 0), own / np.maximum(others, 1), overall), dtype=np.float64)
+
+
+def share_among_neighbors(
+    points: FloatArray | Float32Array, *, asked: BoolArray, counted: BoolArray, n_neighbors: int = 15
+) -> float:
+    """Take the mean share of some cells among the nearest neighbours of others.
+
+    Parameters
+    ----------
+    points
+        (n_cells, n_dims), compared by Euclidean distance.
+    asked
+        (n_cells,) whose neighbours are looked at.
+    counted
+        (n_cells,) which of these are counted.
+    n_neighbors
+        Neighbours per cell, the cell itself not counted. More of them look at a wider surrounding.
+
+    Returns
+    -------
+    From 0 to 1; 0 if no cell is asked for.
+    """
+    queries = np.flatnonzero(asked)
+    if not queries.size or len(points) < 2:  # noqa: PLR2004
+        return 0.0
+    every = np.asarray(points, dtype=np.float64)
+    found = ExactSearch().build(every).query(every[queries], n_neighbors=n_neighbors + 1).indices
+    other = found != queries[:, None]
+    other[other.all(axis=1), -1] = False
+    return float((counted[found] & other).sum() / other.sum())

@@ -43,9 +43,10 @@ def named(names: Sequence[str]) -> str:
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
 
 
-NEED_RATIO = 1.5
-"""Batches explain something if they explain this many times what chance does, and more than 95% of permutations."""
-REMAINS_RATIO = 5.0
+LEAST_EXCESS = 0.005
+"""Share of the variance within states, beyond chance, from which on batches explain something worth taking out."""
+MOST_LEFT = 0.25
+"""Share of what there was before that may be left after correction."""
 LEAST_COMPARED = 0.5
 
 
@@ -72,8 +73,8 @@ def judge_need(*, explained: float, null: float, null_upper: float, after: float
             "No cell is in a state with another batch: whether a correction is needed cannot be told",
             "Give batches that share cell types, or do not correct",
         )
-    bound = max(null_upper, NEED_RATIO * null)
-    by_chance = f"({null_upper:.2%} if batches were exchanged at random)"
+    bound = max(null_upper, null + LEAST_EXCESS)
+    by_chance = f"({null:.2%} if batches were exchanged at random)"
     if compared < LEAST_COMPARED:
         return Verdict(
             "need",
@@ -92,15 +93,16 @@ def judge_need(*, explained: float, null: float, null_upper: float, after: float
             bound,
             f"Not needed: batches explain {explained:.2%} of the variance of genes within cell states {by_chance}",
         )
-    if after - null > max((explained - null) / 2, (REMAINS_RATIO - 1) * null):
+    most_left = null + max(MOST_LEFT * (explained - null), LEAST_EXCESS)
+    if after > most_left:
         return Verdict(
             "need",
             "look here",
             after,
-            REMAINS_RATIO * null,
+            most_left,
             f"Needed, and not enough: batches explain {explained:.2%} of the variance of genes within cell states and "
             f"still {after:.2%} after correction {by_chance}",
-            "Look at overlap, balance and remainder",
+            "Look at balance and remainder: effects may differ from state to state",
         )
     return Verdict(
         "need",
@@ -182,11 +184,16 @@ def judge_overlap(
     )
 
 
-MOST_IMBALANCE, GROSS_IMBALANCE = 0.1, 0.25
+MOST_IMBALANCE = 0.1
+"""Root mean square standardised difference, beyond chance, that is balanced: the usual bound of causal inference."""
+HARDLY_BETTER, GROSS_IMBALANCE = 0.5, 0.25
 
 
 def judge_balance(*, pairs: Sequence[str], before: Sequence[float], after: Sequence[float]) -> Verdict:
     """Say whether matched cells of batches are alike after correction.
+
+    Strong effects leave some imbalance of log counts even if they are divided out exactly, since counts that were
+    multiplied are more or less noisy than the others: a quarter of what there was is let pass.
 
     Parameters
     ----------
@@ -199,35 +206,38 @@ def judge_balance(*, pairs: Sequence[str], before: Sequence[float], after: Seque
         return Verdict(
             "balance", "do not trust", 0.0, MOST_IMBALANCE, "No two batches have matched cells", "See overlap"
         )
-    middle = sorted(after)[len(after) // 2]
-    worst = max(range(len(pairs)), key=lambda at: after[at])
-    value = after[worst]
-    start = (
-        f"Matched cells differ by {middle:.2f} standard deviations beyond chance "
-        f"({sorted(before)[len(before) // 2]:.2f} before)"
+    bounds = [max(MOST_IMBALANCE, MOST_LEFT * was) for was in before]
+    worst = max(range(len(pairs)), key=lambda at: after[at] / bounds[at])
+    value, bound = after[worst], bounds[worst]
+    text = (
+        f"Matched cells differ by {_median(after):.2f} standard deviations beyond chance, {_median(before):.2f} before "
+        f"correction"
     )
-    if value > GROSS_IMBALANCE:
-        bad = [pair for pair, left in zip(pairs, after, strict=True) if left > GROSS_IMBALANCE]
-        return Verdict(
-            "balance",
-            "do not trust" if middle > GROSS_IMBALANCE else "look here",
-            value,
-            GROSS_IMBALANCE,
-            f"{start}; {value:.2f} in {bad[0]}",
-            "The cells compared are not alike, or effects differ between states: see remainder, raise max_states",
-        )
-    if middle > MOST_IMBALANCE:
-        return Verdict("balance", "look here", middle, MOST_IMBALANCE, start, "See get.diagnostics(adata, 'balance')")
-    return Verdict("balance", "fine", middle, MOST_IMBALANCE, start)
+    if value <= bound:
+        return Verdict("balance", "fine", value, bound, text)
+    left = f"{text}; still {value:.2f} ({before[worst]:.2f}) in {pairs[worst]}"
+    gross = _median(after) > max(GROSS_IMBALANCE, HARDLY_BETTER * _median(before))
+    return Verdict(
+        "balance",
+        "do not trust" if gross else "look here",
+        value,
+        bound,
+        left,
+        "Cells that were compared are not alike, or effects differ between states: see remainder, raise max_states",
+    )
 
 
-MOST_UNMIXED = 0.2
+def _median(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+MOST_UNMIXED, MOST_OVERMIXED = 0.3, 0.2
 
 
 def judge_mixing(
     *, batches: Sequence[str], before: Sequence[float], after: Sequence[float], expected: Sequence[float]
 ) -> Verdict:
-    """Say whether neighbours in the embedding are of other batches as often as they should be.
+    """Say whether neighbours in the embedding are of other batches as often as they should be, and not more often.
 
     Parameters
     ----------
@@ -238,12 +248,12 @@ def judge_mixing(
     expected
         What it would be if batches were mixed at random within states.
     """
-    excess = [(now - due) / max(1 - due, 1e-9) if due < 1 else 0.0 for now, due in zip(after, expected, strict=True)]
-    worst = max(range(len(batches)), key=lambda at: excess[at])
-    n = len(batches)
-    start = (
-        f"{sum(after) / n:.0%} of a cell's neighbours are of its own batch, {sum(expected) / n:.0%} if batches were "
-        f"mixed within states ({sum(before) / n:.0%} before)"
+    excess = [(now - due) / (1 - due) if due < 1 else 0.0 for now, due in zip(after, expected, strict=True)]
+    worst, n = max(range(len(batches)), key=lambda at: excess[at]), len(batches)
+    now, due = sum(after) / n, sum(expected) / n
+    text = (
+        f"{now:.0%} of a cell's neighbours are of its own batch, {due:.0%} if batches were mixed within states "
+        f"({sum(before) / n:.0%} before)"
     )
     if excess[worst] > MOST_UNMIXED:
         return Verdict(
@@ -251,10 +261,19 @@ def judge_mixing(
             "look here",
             excess[worst],
             MOST_UNMIXED,
-            f"{start}; most apart is {batches[worst]!r} ({after[worst]:.0%} where {expected[worst]:.0%} are due)",
-            "What is left is particular to cell states, or biology: see remainder",
+            f"{text}; most apart is {batches[worst]!r} ({after[worst]:.0%} where {expected[worst]:.0%} are due)",
+            "What is left is particular to some cell states, or biology: see overlap and remainder",
         )
-    return Verdict("mixing", "fine", excess[worst], MOST_UNMIXED, start)
+    if due > 0 and (due - now) / due > MOST_OVERMIXED:
+        return Verdict(
+            "mixing",
+            "look here",
+            (due - now) / due,
+            MOST_OVERMIXED,
+            f"{text}: more mixed than their states allow",
+            "X_unbatch may have drawn together what differs by biology, as gradual changes do: try the probes",
+        )
+    return Verdict("mixing", "fine", excess[worst], MOST_UNMIXED, text)
 
 
 MOST_REMAINDER, GROSS_REMAINDER = 0.2, 0.5
@@ -350,3 +369,51 @@ def judge_convergence(*, stop_reason: str, n_rounds: int, change: float, tol: fl
         f"Effects still moved by {change:.3f} in round {n_rounds}",
         "Fit again with more rounds (max_rounds, max_iter)",
     )
+
+
+MOST_CALLED, GROSSLY_CALLED = 0.1, 0.25
+MOST_DRAWN, GROSSLY_DRAWN = 0.1, 0.3
+
+
+def judge_probe(probe: str, value: float, expected: float) -> Judgement:
+    """Say what one probe comes to.
+
+    Parameters
+    ----------
+    probe
+        "split" or "removed".
+    value
+        What was found.
+    expected
+        What is right: of a split, the share that chance calls; of a removal, the share of neighbours.
+    """
+    some, gross = (MOST_CALLED, GROSSLY_CALLED) if probe == "split" else (MOST_DRAWN, GROSSLY_DRAWN)
+    beyond = value if probe == "split" else value - expected
+    if beyond > gross:
+        return "do not trust"
+    return "look here" if beyond > some else "fine"
+
+
+def judge_probes(
+    *, verdicts: Sequence[Judgement], values: Sequence[float], expected: Sequence[float], names: Sequence[str]
+) -> Verdict:
+    """Say what all probes come to: the worst of them.
+
+    Parameters
+    ----------
+    verdicts, values, expected, names
+        Of each probe.
+    """
+    if not verdicts:
+        return Verdict(
+            "probes", "look here", 0.0, MOST_CALLED, "Too few cells to probe with", "Judge by the other checks"
+        )
+    order: list[Judgement] = ["fine", "look here", "do not trust"]
+    worst = max(range(len(verdicts)), key=lambda at: (order.index(verdicts[at]), values[at] - expected[at]))
+    n_fine = sum(verdict == "fine" for verdict in verdicts)
+    text = (
+        f"{n_fine} of {len(verdicts)} probes pass; furthest off is {names[worst]}: {values[worst]:.0%} where "
+        f"{expected[worst]:.0%} are right"
+    )
+    cure = "" if verdicts[worst] == "fine" else "See get.diagnostics(adata, 'probes')"
+    return Verdict("probes", verdicts[worst], values[worst], expected[worst], text, cure)
