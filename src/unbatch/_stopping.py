@@ -23,6 +23,7 @@ _SHOW_CURSOR = "\x1b[?25h"
 told = threading.Event()
 """Set by whoever has told the user of the interruption."""
 _asked = threading.Event()
+_ending = threading.Lock()
 _ends = socket.socketpair()  # what the system writes signals to, and where they are read; open to the very end
 
 
@@ -44,17 +45,11 @@ def stoppable() -> Iterator[None]:
     threading.Thread(target=_watch, name="unbatch-watch", daemon=True).start()
     try:
         yield
-    except KeyboardInterrupt:
-        _tell()
-        sys.exit(INTERRUPTED)
-    except SystemExit:
-        if _asked.is_set():
-            sys.exit(INTERRUPTED)
-        raise
     finally:
-        if not _asked.is_set():  # else the threads that the interpreter still waits for are watched to the end
-            for number in heeded:
-                signal.signal(number, signal.SIG_IGN)  # all is done, and the interpreter ends
+        if _asked.is_set():
+            _end()  # to wait for threads and to take the interpreter down could take seconds
+        for number in heeded:
+            signal.signal(number, signal.SIG_IGN)  # all is done, and the interpreter ends
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -75,6 +70,7 @@ def _watch() -> None:
 
 
 def _end() -> NoReturn:
+    _ending.acquire()  # it ends once
     scratch = sys.modules.get("unbatch.io.scratch")  # an import could wait for one that is under way
     if scratch is not None:
         scratch.abandon_all()

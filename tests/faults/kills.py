@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,7 @@ CASES = (
 def write_inputs(folder, *, n_cells, n_genes):
     """Write the same counts by row and by column, in both formats."""
     anndata.settings.zarr_write_format = 3
+    anndata.settings.auto_shard_zarr_v3 = False
     adata = ub.simulate(n_cells=n_cells, n_genes=n_genes, n_batches=3, n_types=4, seed=2)
     for kind, form in (("rows", sparse.csr_matrix), ("columns", sparse.csc_matrix)):
         adata.X = form(adata.X)
@@ -197,6 +199,7 @@ def run():
     parser.add_argument("--genes", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
+    warnings.simplefilter("ignore")
     stored.TURN_IN_MEMORY = -1  # what is stored by column goes through a scratch file
     worst = 0
     with tempfile.TemporaryDirectory() as home:
