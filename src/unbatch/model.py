@@ -378,6 +378,11 @@ class BatchModel:
 
         The file holds obs and var of the input and the slots that `unbatch.tl.batch_effects` fills, but no X.
 
+        Parameters
+        ----------
+        path
+            Where to write it; a file that is there is replaced.
+
         Raises
         ------
         InputError
@@ -388,6 +393,11 @@ class BatchModel:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a model that `save` or ``unbatch fit`` wrote.
+
+        Parameters
+        ----------
+        path
+            The .h5ad file; one that holds counts beside the slots of `unbatch.tl.batch_effects` is a model, too.
 
         Raises
         ------
