@@ -1,7 +1,11 @@
+import sys
+from pathlib import Path
+
 import matplotlib as mpl
 import pytest
 
 mpl.use("agg")
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True)

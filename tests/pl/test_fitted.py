@@ -53,7 +53,7 @@ def test_overlap_shows_the_support_of_the_fit(adata, ax):
 
 
 def test_balance_counts_the_cells_that_took_part_by_batch_and_sample(adata, ax):
-    pl.balance(adata, ax=ax)
+    pl.pseudobulk_balance(adata, ax=ax)
     counts = np.array([[2, 1], [1, 1]])
     expected = np.log2((counts / counts.sum(axis=0)) / (counts.sum(axis=1, keepdims=True) / 5))
     np.testing.assert_allclose(ax.images[0].get_array(), expected)
@@ -63,19 +63,19 @@ def test_balance_counts_the_cells_that_took_part_by_batch_and_sample(adata, ax):
 def test_balance_says_which_column_is_gone(adata):
     del adata.obs["site"]
     with pytest.raises(InputError, match="no column 'site'"):
-        pl.balance(adata)
+        pl.pseudobulk_balance(adata)
 
 
 def test_balance_says_which_batch_is_new(adata):
     adata.obs["site"] = ["x"] * 5 + ["y"]
     with pytest.raises(InputError, match=r"1 batches that the fit did not see \(first: 'b \| y'\)"):
-        pl.balance(adata)
+        pl.pseudobulk_balance(adata)
 
 
 def test_balance_needs_batches_from_obs(adata):
     adata.uns[slots.RECORD]["batch_key"] = np.array([], dtype=object)
     with pytest.raises(InputError, match="not from obs"):
-        pl.balance(adata)
+        pl.pseudobulk_balance(adata)
 
 
 def test_embedding_gives_one_axes_per_column_numbers_with_a_colour_bar(adata):
@@ -86,12 +86,12 @@ def test_embedding_gives_one_axes_per_column_numbers_with_a_colour_bar(adata):
     assert by_donor.get_xlabel() == "X_unbatch 1"
     assert by_donor.get_legend().get_title().get_text() == "donor"
     assert by_overlap.get_legend() is None
-    assert by_overlap.figure.axes[1].get_ylabel() == slots.OVERLAP
+    assert by_overlap.figure.axes[-1].get_ylabel() == slots.OVERLAP
 
 
 def test_embedding_takes_one_axes_for_one_column(adata, ax):
     assert pl.embedding(adata, "donor", ax=ax) == [ax]
-    with pytest.raises(InputError, match="one axes was given for 2 columns"):
+    with pytest.raises(InputError, match="one axes was given for 2 panels"):
         pl.embedding(adata, ["donor", "site"], ax=ax)
 
 
@@ -105,6 +105,6 @@ def test_embedding_names_what_is_missing(adata, color, basis, message):
 
 
 def test_without_a_fit_every_figure_says_how_to_get_one():
-    for draw in (pl.batch_effects, pl.overlap, pl.balance):
+    for draw in (pl.batch_effects, pl.overlap, pl.balance, pl.need, pl.trace, pl.recovery, pl.pseudobulk_balance):
         with pytest.raises(InputError, match="batch_effects"):
             draw(AnnData(np.ones((2, 2))))

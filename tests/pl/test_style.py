@@ -45,7 +45,9 @@ def test_ink_is_dark_on_light_cells_and_light_on_dark_ones(ax):
     assert [(text.get_text(), text.get_color()) for text in ax.texts] == [("low", "white"), ("high", "black")]
 
 
-@pytest.mark.parametrize(("names", "angle"), [(["a", "b"], 0), (["CELseq2", "10x"], 45), (list("abcdefghijklm"), 45)])
+@pytest.mark.parametrize(
+    ("names", "angle"), [(["a", "b"], 0), (["CELseq2", "10x"] * 8, 45), ([f"donor {i}" for i in range(30)], 90)]
+)
 def test_names_of_columns_are_slanted_where_they_would_collide(ax, names, angle):
     _style.name_columns(ax, names)
     assert [label.get_text() for label in ax.get_xticklabels()] == names

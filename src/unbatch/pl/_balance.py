@@ -69,9 +69,9 @@ def balance_summary(table: pd.DataFrame, *, n_pairs: int = _style.MAX_ROWS, ax: 
     order, what = _rows.first_rows(order, what="pair of batches", most=n_pairs, by="largest after first")
     pairs = table.iloc[order]
     names = [pair_name(*pair) for pair in zip(pairs["batch"].astype(str), pairs["other"].astype(str), strict=True)]
-    ax = _rows.axes_for_rows(ax, names)
+    ax = _rows.axes_for_rows(ax, names, longest=2 * _LONGEST_OF_TWO + 3)
     _dumbbells(ax, before[order], after[order])
-    ax.set_xlabel(f"mean over genes of the {_DIFFERENCE}")
+    ax.set_xlabel("absolute standardised mean difference,\nmean over genes (standard deviations)")
     ax.set_ylabel(what)
     return ax
 
@@ -85,7 +85,8 @@ def pair_name(batch: str, other: str) -> str:
 def _dumbbells(ax: Axes, before: np.ndarray, after: np.ndarray) -> None:
     _rows.change(ax, before, after)
     known = np.concatenate([before[np.isfinite(before)], after[np.isfinite(after)], [1.5 * THRESHOLD]])
-    ax.set_xlim(0, 1.06 * float(known.max()))
+    highest = float(known.max())
+    ax.set_xlim(-0.015 * highest, 1.06 * highest)
     ax.axvline(THRESHOLD, color=_style.ink(ax), linewidth=0.8, linestyle="--", label=f"balanced: {THRESHOLD}", zorder=1)
     ax.set_xlabel(_DIFFERENCE)
     ax.legend()

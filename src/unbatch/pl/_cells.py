@@ -43,6 +43,7 @@ def cells(coordinates: FloatArray, labels: Sequence[str], *, title: str, ax: Axe
     levels = natural_order(found)
     place = {level: code for code, level in enumerate(levels)}
     codes = np.array([place[level] for level in found], dtype=np.int64)[codes]
+    new = ax is None
     ax = _style.given_or_new_axes(ax, figsize=(4.4, 3.4))
     styles = _style.category_styles(len(levels), ink=_style.ink(ax))
     colours = to_rgba_array([colour for colour, _ in styles])
@@ -63,6 +64,8 @@ def cells(coordinates: FloatArray, labels: Sequence[str], *, title: str, ax: Axe
         )
     _bare(ax)
     _style.legend_of_levels(ax, levels, title=title)
+    if new:
+        _style.widen_for_legends(ax)
     return ax
 
 

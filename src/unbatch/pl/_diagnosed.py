@@ -313,7 +313,7 @@ def _state_names(table: pd.DataFrame) -> list[str]:
     names = []
     for state, n_cells, alone in zip(table["state"], table["n_cells"], table["alone"].fillna(""), strict=True):
         only = f" (only {legible(str(alone), longest=10)})" if str(alone) else ""
-        names.append(f"{legible(str(state), longest=10)}: {int(n_cells):,}{only}")
+        names.append(f"{legible(str(state), longest=10)}: {int(n_cells):,} cells{only}")
     return names
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from unbatch.core.contrasts import normal_tests
 from unbatch.pl import _style
 from unbatch.pl._labels import write_beside
+from unbatch.pl._names import legible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ NOTHING = "no batch effect is known"
 MOST_EXPONENT = 50.0
 """Height of a volcano: surer effects are drawn at its rim."""
 _SURE = 0.05
+_LONGEST = 12
 _WIDEST = 12.0
 
 
@@ -87,12 +89,13 @@ def effects_heatmap(
     where = np.abs(size).round(9).argmax(axis=1)
     peak = size[np.arange(len(chosen)), where]
     order = np.lexsort((-peak, where))
-    width = min(2.6 + 0.45 * len(batches), _WIDEST)
-    ax = _style.given_or_new_axes(ax, figsize=(width, 1.2 + 0.17 * max(len(chosen), 6)))
+    names = [str(genes[g]) for g in chosen[order]]
+    size_of_it = _style.heat_map_size(names, batches, cell=(0.45, 0.17), most=(_WIDEST, 40.0))
+    ax = _style.given_or_new_axes(ax, figsize=size_of_it)
     limit = max(float(np.abs(size).max()), 1e-9)
     cmap = _style.colour_map(_style.DIVERGING)
     image = ax.imshow(shown[order], cmap=cmap, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
-    _style.name_rows(ax, [genes[g] for g in chosen[order]])
+    _style.name_rows(ax, names)
     _style.name_columns(ax, batches)
     ax.set_xlabel("batch")
     ax.set_ylabel("gene")
@@ -144,7 +147,7 @@ def effects_volcano(
     ax = _style.given_or_new_axes(ax, figsize=(5.2, 4.0))
     by_batch = len(batches) <= len(_style.COLOURS)
     limit = max(1.08 * float(np.abs(x).max()), 0.1)
-    top = max(1.08 * float(y.max()), 2.0)
+    top = max(1.15 * float(y.max()), 2.0)
     ax.set(xlim=(-limit, limit), ylim=(-0.02 * top, top))
     styles = _style.category_styles(len(batches) if by_batch else 1, ink=_style.ink(ax))
     _dots(ax, x, y, ~sure, colour=_style.NEUTRAL, rim=height > MOST_EXPONENT)
@@ -154,15 +157,24 @@ def effects_volcano(
     ax.axvline(0, color=_style.ink(ax), linewidth=0.8)
     ax.set_xlabel(r"batch effect ($\log_2\,\delta$)")
     ax.set_ylabel(r"$-\log_{10}\,q$" + (f" (at most {MOST_EXPONENT:.0f})" if y.max() >= MOST_EXPONENT else ""))
+    ax.locator_params(axis="x", nbins=6)
     _style.open_frame(ax)
     if by_batch:
         _style.legend_of_levels(ax, batches, title="batch")
     ax.set_title(
         f"{int(sure.sum()):,} of {len(sure):,} effects with q < {_SURE} (dashed)", fontsize="medium", parse_math=False
     )
-    named = np.argsort(-(np.abs(effect) - CERTAIN * error), kind="stable")[:n_genes]
+    nearer = np.where(sure, np.abs(effect) - CERTAIN * error, -np.inf)
+    named = np.argpartition(-nearer, min(n_genes, len(nearer) - 1))[:n_genes]
+    named = named[np.lexsort((named, -nearer[named]))]
     named = named[sure[named]]
-    write_beside(ax, x[named], y[named], [genes[g] for g in gene[named]])
+    labels = [str(genes[g]) for g in gene[named]]
+    if not by_batch:
+        labels = [
+            f"{legible(label, longest=_LONGEST)} · {legible(str(batches[k]), longest=_LONGEST)}"
+            for label, k in zip(labels, batch[named], strict=True)
+        ]
+    write_beside(ax, x[named], y[named], labels)
     return ax
 
 

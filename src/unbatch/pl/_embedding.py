@@ -9,7 +9,7 @@ import pandas as pd
 
 from unbatch import slots
 from unbatch._check import InputError
-from unbatch.pl import _record
+from unbatch.pl import _record, _style
 from unbatch.pl._cells import cells, cells_by_value
 from unbatch.pl._fitted import batch_of_cells, check_kind
 from unbatch.pl._layout import tsne
@@ -90,12 +90,15 @@ def embedding(
             places, rows, axis = shown[name]
             _draw(adata, column, name, places, rows, ax=here)
             if len(bases) > 1:
-                here.set_title(legible(name), parse_math=False)
+                above = here.get_title()
+                here.set_title(legible(name) + (f": {above}" if above else ""), parse_math=False)
             here.set_xlabel(f"{axis} 1", parse_math=False)
             here.set_ylabel(f"{axis} 2", parse_math=False)
             legend = here.get_legend()
             if legend is not None and place < len(bases) - 1:
                 legend.remove()
+    if ax is None:
+        _style.widen_for_legends(panels[0])
     return panels
 
 
@@ -109,6 +112,7 @@ def _panels(ax: Axes | Sequence[Axes] | None, *, n_rows: int, n_columns: int) ->
             n_rows = -(-n_panels // n_columns)
         size = (_PANEL[0] * n_columns, _PANEL[1] * n_rows)
         figure, grid = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False)
+        _style.leave_margin(figure)
         made: list[Axes] = list(grid.ravel())
         for spare in made[n_panels:]:
             figure.delaxes(spare)

@@ -49,7 +49,7 @@ def effect_intervals(table: pd.DataFrame, *, n_genes: int = 30, ax: Axes | None 
         if several
         else genes
     )
-    ax = _rows.axes_for_rows(ax, names, width=6.0)
+    ax = _rows.axes_for_rows(ax, names, width=6.0, longest=2 * _LONGEST + 3)
     _rows.intervals(
         ax,
         *(values[order] / np.log(2) for values in (log_delta, lower, upper)),

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from unbatch.pl import _style
 from unbatch.pl._names import legible_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
+    from matplotlib.transforms import Bbox
 
     from unbatch._types import FloatArray
 
 _SIZE = 7.0
-_AWAY = 4.0
-_LONGEST = 20
+_AWAY = 5.0
+_LONGEST = 27
+_SIDES = (("center", 0, 1), ("left", 1, 0), ("right", -1, 0), ("left", 1, 1), ("right", -1, 1), ("center", 0, -1))
+"""Alignment of the name, and on which side of the dot it stands: across, and up."""
 
 
 def write_beside(ax: Axes, x: FloatArray, y: FloatArray, names: Sequence[str]) -> None:
     """Write names beside their dots, the first ones first, leaving out those without room.
 
-    The limits of the axes must be final. Room is judged from the number of letters, so that it costs nothing.
+    The limits, the legend and the labels of the axes must be final.
 
     Parameters
     ----------
@@ -32,34 +34,30 @@ def write_beside(ax: Axes, x: FloatArray, y: FloatArray, names: Sequence[str]) -
     names
         (n,).
     """
+    from matplotlib.patheffects import withStroke
+
     figure = ax.get_figure(root=True)
     assert figure is not None
-    place = ax.get_position()
-    width, height = np.array([place.width, place.height]) * figure.get_size_inches() * 72
-    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
-    taken: list[tuple[float, float, float, float]] = []
+    figure.draw_without_rendering()  # so that the axes are where they will be
+    ground = "white" if _style.ink(ax) == "black" else "black"
+    frame = ax.get_window_extent()
+    taken: list[Bbox] = []
     for name, across, up in zip(legible_names(names, longest=_LONGEST), x.tolist(), y.tolist(), strict=True):
-        at = ((across - left) / (right - left) * width, (up - low) / (high - low) * height)
-        size = (0.62 * _SIZE * len(name), 1.15 * _SIZE)
-        for side, rise in ((1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)):
-            start = at[0] + _AWAY if side > 0 else at[0] - _AWAY - size[0]
-            floor = at[1] - size[1] / 2 + rise * size[1]
-            box = (start, floor, start + size[0], floor + size[1])
-            inside = box[0] >= 0 and box[1] >= 0 and box[2] <= width and box[3] <= height
-            if inside and not any(_meet(box, other) for other in taken):
-                ax.annotate(
-                    name,
-                    (across, up),
-                    xytext=(side * _AWAY, rise * size[1]),
-                    textcoords="offset points",
-                    ha="left" if side > 0 else "right",
-                    va="center",
-                    fontsize=_SIZE,
-                    parse_math=False,
-                )
+        for align, side, rise in _SIDES:
+            text = ax.annotate(
+                name,
+                (across, up),
+                xytext=(side * _AWAY, rise * 1.4 * _AWAY),
+                textcoords="offset points",
+                ha=align,
+                va={0: "center_baseline", 1: "bottom", -1: "top"}[rise],
+                fontsize=_SIZE,
+                parse_math=False,
+                path_effects=[withStroke(linewidth=3.0, foreground=ground)],
+            )
+            box = text.get_window_extent()
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+            if inside and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
                 break
-
-
-def _meet(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+            text.remove()

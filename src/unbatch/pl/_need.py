@@ -41,7 +41,7 @@ def explained_variance(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     )
     ax = _rows.axes_for_rows(ax, table["space"].astype(str).tolist(), width=5.6)
     rows = np.arange(len(table))
-    ax.barh(rows, upper, height=0.6, color=_style.MISSING, label="95 % of the permutations", zorder=1)
+    ax.barh(rows, upper, height=0.6, color=_style.NEUTRAL, alpha=0.4, label="95 % of the permutations", zorder=1)
     _rows.ticks(ax, null, label="mean of the permutations")
     ax.scatter(explained, rows, s=44, color=_style.AFTER, zorder=3, label="batches")
     for row, value in enumerate(explained.tolist()):
@@ -71,6 +71,8 @@ def explained_by_gene(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     The axes. Dots below the diagonal have got better. Blue ones are within what chance gives after; orange ones were
     within it before and are not after; the others are still beyond it. Shares below 0.01 % are drawn there.
     """
+    from matplotlib.ticker import StrMethodFormatter
+
     before, after, upper = (
         100 * table[column].to_numpy(dtype=np.float64)
         for column in ("explained_before", "explained_after", "null_upper")
@@ -80,9 +82,11 @@ def explained_by_gene(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         return _style.say(ax, "no gene was measured before and after")
     before, after, upper = (np.maximum(values[known], _FLOOR) for values in (before, after, upper))
     within, was_within = after <= upper, before <= upper
-    ax = _style.given_or_new_axes(ax, figsize=(5.4, 3.9))
+    ax = _style.given_or_new_axes(ax, figsize=(6.4, 3.9))
     limits = (_FLOOR / 1.3, 1.3 * max(float(before.max()), float(after.max()), 1.0))
     ax.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     for chosen, colour, marker, label in (
         (~within & ~was_within, _style.NEUTRAL, "s", "beyond chance, before and after"),
         (within, _style.AFTER, "o", "within chance after"),

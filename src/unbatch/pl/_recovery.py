@@ -43,13 +43,14 @@ def effect_recovery(
     _dots(ax, truth, log_delta, colour=colour)
     limit = max(1.05 * float(np.abs(truth).max()), 1.05 * float(np.abs(log_delta).max()), 1e-3)
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    ax.locator_params(nbins=5)
     ax.axline((0, 0), slope=1, color=_style.ink(ax), linewidth=0.8, linestyle="--")
     rmse = float(np.sqrt(np.mean((log_delta - truth) ** 2)))
     ax.set_title(
         f"{title}: r = {correlation(truth, log_delta):.3f}, RMSE = {rmse:.3f}", fontsize="medium", parse_math=False
     )
-    ax.set_xlabel(r"true $\log\,\delta$")
-    ax.set_ylabel(r"estimated $\log\,\delta$")
+    ax.set_xlabel(r"true $\log\,\delta$ (natural log)")
+    ax.set_ylabel(r"estimated $\log\,\delta$ (natural log)")
     return ax
 
 
@@ -84,7 +85,7 @@ def effect_against_mean(
     r = correlation(np.log(mean[shown]), log_delta[shown])
     ax.set_title(f"{title}: r = {r:.3f}", fontsize="medium", parse_math=False)
     ax.set_xlabel("true batch-free mean (counts per cell)")
-    ax.set_ylabel(r"estimated $\log\,\delta$")
+    ax.set_ylabel(r"estimated $\log\,\delta$ (natural log)")
     return ax
 
 

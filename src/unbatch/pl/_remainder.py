@@ -42,7 +42,7 @@ def departures(table: pd.DataFrame, *, n_genes: int = 25, ax: Axes | None = None
         f"{legible(gene, longest=_LONGEST)} · {legible(state, longest=_LONGEST)}"
         for gene, state in zip(shown["gene"].astype(str), shown["state"].astype(str), strict=True)
     ]
-    ax = _rows.axes_for_rows(ax, names, width=6.0)
+    ax = _rows.axes_for_rows(ax, names, width=6.0, longest=2 * _LONGEST + 3)
     ratio, spread = (shown[name].to_numpy(dtype=np.float64) / np.log(2) for name in ("log_ratio", "se"))
     _rows.intervals(
         ax,
@@ -64,13 +64,13 @@ def departures_heatmap(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ----------
     table
         One row per state and batch, with columns ``state``, ``batch`` and ``mean_square`` of the standardised
-        departures: 1 where there is nothing but noise.
+        departures: 1 where there is nothing but noise, 0 where nothing was compared.
     ax
         Axes to draw on; a new figure by default.
 
     Returns
     -------
-    The axes: log2 of the mean square, 0 (white) for noise alone; grey where a state has no cells of the batch.
+    The axes: log2 of the mean square, 0 (white) for noise alone; grey where nothing was compared.
     """
     if table.empty:
         return _style.say(ax, "no state is known")
@@ -81,10 +81,11 @@ def departures_heatmap(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     batches = list(dict.fromkeys(table["batch"].astype(str)))
     wide = wide.reindex(index=states, columns=batches)
     with np.errstate(divide="ignore"):
-        shown = np.log2(np.maximum(wide.to_numpy(dtype=np.float64), 1e-3))
+        square = wide.to_numpy(dtype=np.float64)
+        shown = np.log2(np.where(square > 0, np.maximum(square, 1e-3), np.nan))
     limit = max(1.0, float(np.nanmax(np.abs(np.clip(shown, -1.0, None)), initial=1.0)))
-    width = min(3.2 + 0.35 * len(batches), _WIDEST)
-    ax = _style.given_or_new_axes(ax, figsize=(width, 1.4 + 0.2 * min(max(len(states), 5), _style.MAX_ROWS)))
+    size = _style.heat_map_size(states, batches, cell=(0.4, 0.2), most=(_WIDEST, 8.0))
+    ax = _style.given_or_new_axes(ax, figsize=size)
     cmap = _style.colour_map(_style.DIVERGING)
     image = ax.imshow(shown, cmap=cmap, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
     _style.name_columns(ax, batches)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unbatch.pl import _style
-from unbatch.pl._names import legible_names
+from unbatch.pl._names import LONGEST, legible_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,15 +17,20 @@ if TYPE_CHECKING:
     from unbatch._types import FloatArray, IntArray
 
 _SIZE = 34.0
-_SMALL = 0.35
-"""Length of a tick in rows, each way."""
+_TICK = 110.0
+_LETTER, _USUAL = 0.07, 10
+"""Inches of a letter, and letters of a name that a figure has room for as it is."""
+_FEWEST = 4
 
 
-def axes_for_rows(ax: Axes | None, names: Sequence[str], *, width: float = 5.2) -> Axes:
+def axes_for_rows(ax: Axes | None, names: Sequence[str], *, width: float = 5.2, longest: int = LONGEST) -> Axes:
     """Give axes with one named line per row, the first at the top; a new figure is as high as its rows need."""
-    ax = _style.given_or_new_axes(ax, figsize=(width, 1.1 + 0.2 * len(names)))
+    letters = max((len(name) for name in legible_names(names, longest=longest)), default=0)
+    ax = _style.given_or_new_axes(
+        ax, figsize=(width + _LETTER * max(letters - _USUAL, 0), 1.1 + 0.2 * max(len(names), _FEWEST))
+    )
     ax.set_ylim(len(names) - 0.4, -0.6)
-    _style.name_rows(ax, names)
+    _style.name_rows(ax, names, longest=longest)
     ax.grid(axis="x", color=_style.NEUTRAL, alpha=0.25, linewidth=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right", "left"]].set_visible(False)
@@ -79,7 +84,7 @@ def change(ax: Axes, before: FloatArray, after: FloatArray, *, labels: tuple[str
 def ticks(ax: Axes, values: FloatArray, *, label: str) -> None:
     """Draw a short upright line in each row."""
     rows = np.arange(len(values))
-    ax.vlines(values, rows - _SMALL, rows + _SMALL, color=_style.ink(ax), linewidth=1.2, label=label, zorder=2)
+    ax.scatter(values, rows, marker="|", s=_TICK, color=_style.ink(ax), linewidths=1.3, label=label, zorder=2)
 
 
 def intervals(
@@ -98,16 +103,16 @@ def intervals(
     """
     rows = np.arange(len(centre))
     ax.axvline(0, color=_style.ink(ax), linewidth=0.8, zorder=1)
-    levels = ["", *sorted(set(groups) - {""})]
+    levels = sorted(set(groups) - {""})
     styles = _style.category_styles(len(levels), ink=_style.ink(ax))
-    names = legible_names(levels)
-    for level, name, (colour, marker) in zip(levels, names, styles, strict=True):
+    names = ["none of these", *legible_names(levels, longest=20)]
+    plain = (_style.NEUTRAL if levels else _style.AFTER, "o")
+    for level, name, (colour, marker) in zip(["", *levels], names, [plain, *styles], strict=True):
         mine = np.array([group == level for group in groups], dtype=bool)
         if mine.any():
             ax.hlines(rows[mine], lower[mine], upper[mine], color=colour, linewidth=1.4, zorder=2)
-            label = name if level else "none of these"
             ax.scatter(
-                centre[mine], rows[mine], s=_SIZE, color=colour, marker=marker, linewidths=0, zorder=3, label=label
+                centre[mine], rows[mine], s=_SIZE, color=colour, marker=marker, linewidths=0, zorder=3, label=name
             )
     if any(groups):
         ax.legend(title=title)

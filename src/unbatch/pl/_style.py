@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unbatch.pl._names import legible, legible_names
+from unbatch.pl._names import LONGEST, legible, legible_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
     from unbatch._types import FloatArray, IntArray
@@ -31,11 +32,22 @@ MAX_LEGEND = 40
 """Entries of a legend at most; beyond that the axes title gives the number of levels."""
 MAX_ROWS = 40
 """Rows of a figure with one line per batch, gene or pair at most."""
-_SMALLEST = 5.0
+_MARGIN = 0.08
+"""Inches."""
+_LEGEND_DOT = 20.0
+_LEGEND_ROWS = 14
+"""What fits beside a figure of the usual height."""
+_USUAL_LEGEND = 0.9
+_SMALLEST = 6.0
 """Points: letters smaller than that are not read."""
 _LINE, _LETTER = 1.2, 0.6
 """Height of a line and width of a letter, in font sizes."""
 _SLANTED_AT_MOST = 25
+_LONGEST_BELOW = 20
+_INCH = 10 / 72
+"""A font size."""
+_LOWEST = 1.6
+"""Inches of a colour bar that its label fits beside."""
 
 
 def ink(ax: Axes) -> str:
@@ -80,8 +92,16 @@ def given_or_new_axes(ax: Axes | None, *, figsize: tuple[float, float]) -> Axes:
         return ax
     import matplotlib.pyplot as plt
 
-    _, new = plt.subplots(figsize=figsize, layout="constrained")
+    figure, new = plt.subplots(figsize=figsize, layout="constrained")
+    leave_margin(figure)
     return new
+
+
+def leave_margin(figure: Figure) -> None:
+    """Keep a margin around everything on a new figure."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=_MARGIN, h_pad=_MARGIN))
 
 
 def say(ax: Axes | None, sentence: str) -> Axes:
@@ -90,6 +110,16 @@ def say(ax: Axes | None, sentence: str) -> Axes:
     ax.text(0.5, 0.5, sentence, transform=ax.transAxes, ha="center", va="center", wrap=True)
     ax.set_axis_off()
     return ax
+
+
+def widen_for_legends(ax: Axes) -> None:
+    """Make the new figure of these axes wider by its legends, so that they take nothing from the data."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    legends = [ax.get_legend() for ax in figure.axes]
+    widths = [legend.get_window_extent().width / figure.dpi for legend in legends if legend is not None]
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + max([0.0, *(width - _USUAL_LEGEND for width in widths)]), height)
 
 
 def open_frame(ax: Axes) -> None:
@@ -107,14 +137,16 @@ def legend_of_levels(ax: Axes, levels: Sequence[str], *, title: str) -> None:
     styles = category_styles(len(levels), ink=ink(ax))
     handles = [
         Line2D([], [], color=colour, marker=marker, linestyle="", markersize=5, label=level)
-        for level, (colour, marker) in zip(legible_names(levels), styles, strict=True)
+        for level, (colour, marker) in zip(legible_names(levels, longest=20), styles, strict=True)
     ]
-    ax.legend(handles=handles, title=legible(title), ncols=1 + (len(levels) - 1) // 20)
+    ax.legend(handles=handles, title=legible(title), ncols=1 + (len(levels) - 1) // _LEGEND_ROWS)
     place_legend(ax)
 
 
 def place_legend(ax: Axes) -> None:
     """Put the legend to the right of the axes, its entries as they are written."""
+    from matplotlib.collections import PathCollection
+
     legend = ax.get_legend()
     assert legend is not None
     legend.set_loc("center left")
@@ -122,6 +154,10 @@ def place_legend(ax: Axes) -> None:
     legend.set_frame_on(False)
     for text in (legend.get_title(), *legend.get_texts()):
         text.set_parse_math(False)
+    for handle in legend.legend_handles:
+        if isinstance(handle, PathCollection):  # dots may be too small there to show their colour
+            handle.set_sizes([max(float(handle.get_sizes()[0]), _LEGEND_DOT)])
+            handle.set_alpha(1.0)
 
 
 def write_values(ax: Axes, image: AxesImage, texts: Sequence[Sequence[str]]) -> None:
@@ -145,7 +181,7 @@ def name_columns(ax: Axes, names: Sequence[str]) -> None:
 
     Where letters would be too small to read, only every second, third, ... column is named.
     """
-    short = legible_names(names, longest=20)
+    short = legible_names(names, longest=_LONGEST_BELOW)
     room = _points(ax, across=True) / max(len(short), 1)
     shown, size = _fitting(len(short), room)
     slanted = max(map(len, short), default=0) * _LETTER * size > 0.95 * room
@@ -163,9 +199,9 @@ def name_columns(ax: Axes, names: Sequence[str]) -> None:
     ax.tick_params(axis="x", length=0)
 
 
-def name_rows(ax: Axes, names: Sequence[str]) -> None:
+def name_rows(ax: Axes, names: Sequence[str], *, longest: int = LONGEST) -> None:
     """Name rows 0, 1, ... from the top, only every second, third, ... where letters would be too small to read."""
-    short = legible_names(names)
+    short = legible_names(names, longest=longest)
     shown, size = _fitting(len(short), _points(ax, across=False) / max(len(short), 1))
     ax.set_yticks(shown, [short[row] for row in shown], fontsize=size, parse_math=False)
     ax.tick_params(axis="y", length=0)
@@ -185,6 +221,29 @@ def _fitting(n_names: int, room: float) -> tuple[list[int], float]:
     size = float(min(mpl.rcParams["font.size"], max(room / _LINE, _SMALLEST)))
     every = max(1, int(np.ceil(size * _LINE / max(room, 0.01) - 1e-9)))
     return list(range(0, n_names, every)), size
+
+
+def heat_map_size(
+    rows: Sequence[str], columns: Sequence[str], *, cell: tuple[float, float], most: tuple[float, float]
+) -> tuple[float, float]:
+    """Give a new heat map a size in inches at which its names can be read.
+
+    Parameters
+    ----------
+    rows, columns
+        Names.
+    cell
+        Width and height of a cell.
+    most
+        Width and height of all cells together at most.
+    """
+    beside, below = (
+        _INCH * _LETTER * max((len(name) for name in legible_names(names, longest=longest)), default=0)
+        for names, longest in ((rows, LONGEST), (columns, _LONGEST_BELOW))
+    )
+    width = min(max(cell[0] * len(columns), 1.0), most[0])
+    height = min(max(cell[1] * len(rows), _LOWEST), most[1])
+    return beside + width + 1.9, below + height + 0.7
 
 
 def keep_pixels(x: FloatArray, y: FloatArray, *, above: int = 200_000, grid: int = 1000) -> IntArray:

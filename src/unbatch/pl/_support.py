@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _WRITTEN = 12
 """Rows and columns of a heat map whose numbers can be read, at most."""
-_WIDEST = 10.0
+_WIDEST, _SQUARE = 10.0, 7.6
 
 
 def support_heatmap(support: FloatArray, *, batches: Sequence[str], ax: Axes | None = None) -> Axes:
@@ -60,8 +60,8 @@ def distance_heatmap(ratio: FloatArray, *, batches: Sequence[str], ax: Axes | No
     -------
     The axes, with the ratios written in for at most 12 batches. The colours end at 4.
     """
-    ax = _pairs(ratio, batches, label="nearest distance / distance within the batch", limits=(1.0, 4.0), ax=ax)
-    ax.set_xlabel("to the nearest cell of batch")
+    ax = _pairs(ratio, batches, label="distance ratio", limits=(1.0, 4.0), ax=ax)
+    ax.set_xlabel("to the nearest cell of batch\n(1: as near as within the own batch)")
     return ax
 
 
@@ -89,15 +89,15 @@ def state_heatmap(
     """
     if not len(states):
         return _style.say(ax, "no state is known")
-    width = min(3.4 + 0.35 * len(batches), _WIDEST)
-    ax = _style.given_or_new_axes(ax, figsize=(width, 1.4 + 0.2 * min(max(len(states), 5), _style.MAX_ROWS)))
+    size = _style.heat_map_size(states, batches, cell=(0.4, 0.2), most=(_WIDEST, 8.0))
+    ax = _style.given_or_new_axes(ax, figsize=size)
     image = ax.imshow(
         share, cmap=_style.colour_map(_style.SEQUENTIAL), vmin=0, vmax=1, aspect="auto", interpolation="nearest"
     )
     _style.name_columns(ax, batches)
     _style.name_rows(ax, states)
     ax.set(xlabel="batch", ylabel="state")
-    ax.figure.colorbar(image, ax=ax, shrink=0.7, pad=0.03).set_label("share of the cells of the state")
+    ax.figure.colorbar(image, ax=ax, shrink=0.7, pad=0.03).set_label("share of the cells\nof the state")
     return ax
 
 
@@ -126,7 +126,8 @@ def balance_heatmap(cell_counts: FloatArray, *, batches: Sequence[str], ax: Axes
     overall = cell_counts.sum(axis=1, keepdims=True) / cell_counts.sum()
     ratio = np.divide(share, overall, out=np.ones_like(share), where=overall > 0)
     shown = np.clip(np.log2(np.maximum(ratio, 2.0**-3)), -3, 3)
-    ax = _style.given_or_new_axes(ax, figsize=(6.4, 1.5 + 0.3 * min(len(batches), 20)))
+    width, height = _style.heat_map_size(batches, [], cell=(0.0, 0.3), most=(0.0, 6.0))
+    ax = _style.given_or_new_axes(ax, figsize=(width + 3.6, height))
     image = ax.imshow(shown, cmap=_style.DIVERGING, vmin=-3, vmax=3, aspect="auto", interpolation="nearest")
     ax.set_xticks([])
     _style.name_rows(ax, batches)
@@ -142,8 +143,8 @@ def _pairs(
 ) -> Axes:
     n = len(batches)
     shown = np.where(np.eye(n, dtype=bool), np.nan, values)
-    side = min(0.4 * n, _WIDEST - 2.6)
-    ax = _style.given_or_new_axes(ax, figsize=(2.6 + max(side, 1.2), 1.6 + max(side, 1.2)))
+    size = _style.heat_map_size(batches, batches, cell=(0.5, 0.5), most=(_SQUARE, _SQUARE))
+    ax = _style.given_or_new_axes(ax, figsize=size)
     above = bool((np.nan_to_num(shown) > limits[1]).any())
     image = ax.imshow(
         shown,
