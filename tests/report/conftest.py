@@ -10,7 +10,7 @@ from . import browser as chrome
 @pytest.fixture(scope="session")
 def fitted():
     """Three batches of four kinds of cells, fitted."""
-    adata = ub.simulate(n_cells=400, n_genes=120, n_batches=3, n_types=4, median_depth=900, seed=1)
+    adata = ub.simulate(n_cells=600, n_genes=150, n_batches=3, n_types=3, median_depth=1200, seed=1)
     ub.tl.batch_effects(adata, batch_key="batch")
     return adata
 

@@ -5,10 +5,11 @@ import pandas as pd
 
 from unbatch.report.diagnosed import PICTURE, Section, column
 from unbatch.report.reading import Fitted
-from unbatch.report.tables import Column, Rows, Table, strips, table
+from unbatch.report.tables import MOST_ROWS, Column, Rows, Table, strips, table
 from unbatch.report.text import chance, number, share, shown
 
 ALL_OTHERS = "all others"
+_FEW = 12
 
 
 def balance(fitted: Fitted) -> Section:
@@ -22,7 +23,8 @@ def balance(fitted: Fitted) -> Section:
     cells: Rows
     summary, mixing, genes = fitted.table("balance_summary"), fitted.table("mixing"), fitted.table("balance")
     if len(summary):
-        summary = summary.sort_values("mean_after", ascending=False, kind="stable")
+        total = len(summary)
+        summary = summary.sort_values("mean_after", ascending=False, kind="stable").head(MOST_ROWS)
         before, after = column(summary, "mean_before"), column(summary, "mean_after")
         marks = strips(before, after, high=np.full(len(summary), 0.1))
         cells = [
@@ -45,7 +47,7 @@ def balance(fitted: Fitted) -> Section:
             Column(PICTURE, "strip"),
         ]
         title = "Standardised mean difference of matched cells, over genes (band: below 0.1)"
-        tables.append(table(title, columns, cells, order="the largest difference after"))
+        tables.append(table(title, columns, cells, total=total, order="the largest difference after"))
     if len(genes):
         tables.append(_worst_genes(genes))
     if len(mixing):
@@ -55,7 +57,8 @@ def balance(fitted: Fitted) -> Section:
 
 def _worst_genes(balance: pd.DataFrame) -> Table:
     genes = balance[balance["kind"] == "gene"]
-    genes = genes.loc[genes["after"].abs().sort_values(ascending=False, kind="stable").index]
+    total = len(genes)
+    genes = genes.loc[genes["after"].abs().sort_values(ascending=False, kind="stable").index[:_FEW]]
     marks = strips(np.abs(column(genes, "before")), np.abs(column(genes, "after")), high=np.full(len(genes), 0.1))
     cells = [
         (shown(row["name"]), _pair(row), number(row["before"]), number(row["after"]), mark)
@@ -69,12 +72,13 @@ def _worst_genes(balance: pd.DataFrame) -> Table:
         Column(PICTURE, "strip"),
     ]
     title = "Genes whose matched cells still differ most (band: below 0.1)"
-    return table(title, columns, cells, most=15, order="the largest difference after")
+    return table(title, columns, cells, total=total, order="the largest difference after")
 
 
 def _mixing(mixing: pd.DataFrame) -> Table:
     excess = column(mixing, "after") - column(mixing, "expected")
-    mixing = mixing.iloc[np.argsort(-excess, kind="stable")]
+    total = len(mixing)
+    mixing = mixing.iloc[np.argsort(-excess, kind="stable")[:MOST_ROWS]]
     before, after, expected = (column(mixing, name) for name in ("before", "after", "expected"))
     marks = strips(before, after, high=expected)
     cells = [
@@ -89,7 +93,13 @@ def _mixing(mixing: pd.DataFrame) -> Table:
         Column("By chance"),
         Column(PICTURE, "strip"),
     ]
-    return table("Neighbours from the same batch (band: up to chance)", columns, cells, order="the most beyond chance")
+    return table(
+        "Neighbours from the same batch (band: up to chance)",
+        columns,
+        cells,
+        total=total,
+        order="the most beyond chance",
+    )
 
 
 def remainder(fitted: Fitted) -> Section:
@@ -102,7 +112,8 @@ def remainder(fitted: Fitted) -> Section:
     cells: Rows
     strongest, states, probes = (fitted.table(name) for name in ("remainder", "remainder_states", "probes"))
     if len(states):
-        states = states.sort_values("mean_square", ascending=False, kind="stable")
+        total = len(states)
+        states = states.sort_values("mean_square", ascending=False, kind="stable").head(_FEW)
         cells = [
             (shown(row["state"]), shown(row["batch"]), number(row["n_cells"]), number(row["mean_square"]))
             for _, row in states.iterrows()
@@ -113,7 +124,7 @@ def remainder(fitted: Fitted) -> Section:
             Column("Cells"),
             Column("Mean square of departure / error (1 is chance)"),
         ]
-        tables.append(table("Departure by state and batch", columns, cells, most=12, order="the largest"))
+        tables.append(table("Departure by state and batch", columns, cells, total=total, order="the largest"))
     if len(strongest):
         cells = [
             (
@@ -123,7 +134,7 @@ def remainder(fitted: Fitted) -> Section:
                 f"\N{MULTIPLICATION SIGN} {number(np.exp(row['log_ratio']))}",
                 number(row["z"]),
             )
-            for _, row in strongest.iterrows()
+            for _, row in strongest.head(_FEW).iterrows()
         ]
         columns = [
             Column("Gene", "name"),
@@ -132,7 +143,9 @@ def remainder(fitted: Fitted) -> Section:
             Column("Beyond the effect of all states"),
             Column("z"),
         ]
-        tables.append(table("Strongest departures by gene", columns, cells, most=15, order="the largest z"))
+        tables.append(
+            table("Strongest departures by gene", columns, cells, total=len(strongest), order="the largest z")
+        )
     if len(probes):
         cells = [
             (
@@ -145,7 +158,7 @@ def remainder(fitted: Fitted) -> Section:
                 number(row["expected"]),
                 shown(row["verdict"]),
             )
-            for _, row in probes.iterrows()
+            for _, row in probes.head(MOST_ROWS).iterrows()
         ]
         columns = [
             Column("Probe", "name"),
@@ -155,7 +168,9 @@ def remainder(fitted: Fitted) -> Section:
             Column("Expected"),
             Column("Verdict", "text"),
         ]
-        tables.append(table("Probes of over-correction on these cells", columns, cells, order="the first"))
+        tables.append(
+            table("Probes of over-correction on these cells", columns, cells, total=len(probes), order="the first")
+        )
     return Section(lead, tuple(tables))
 
 
@@ -164,7 +179,8 @@ def families(fitted: Fitted) -> Table | None:
     found = fitted.table("families")
     if not len(found):
         return None
-    found = found.sort_values("p", kind="stable")
+    total = len(found)
+    found = found.sort_values("p", kind="stable").head(_FEW)
     cells = [
         (
             shown(row["family"]),
@@ -182,7 +198,7 @@ def families(fitted: Fitted) -> Table | None:
         Column("Median effect"),
         Column("p"),
     ]
-    return table("Known technical families of genes", columns, cells, most=15, order="the smallest p")
+    return table("Known technical families of genes", columns, cells, total=total, order="the smallest p")
 
 
 def _pair(row: pd.Series) -> str:

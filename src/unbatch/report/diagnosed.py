@@ -44,6 +44,7 @@ _SECTIONS = {
     "convergence": "run",
     "probes": "remainder",
 }
+_FEW = 12
 PICTURE = "\N{WHITE CIRCLE} before \N{BLACK CIRCLE} after"
 
 
@@ -85,9 +86,10 @@ def need(fitted: Fitted) -> Section:
             Column("By chance at most"),
             Column("\N{BLACK CIRCLE} share, band: chance", "strip"),
         ]
-        tables.append(table("Variance that goes with the batch", columns, cells, order="the first"))
+        tables.append(table("Variance that goes with the batch", columns, cells))
     if len(genes):
-        genes = genes.sort_values("explained_before", ascending=False, kind="stable")
+        total = len(genes)
+        genes = genes.sort_values("explained_before", ascending=False, kind="stable").head(_FEW)
         before, after = column(genes, "explained_before"), column(genes, "explained_after")
         marks = strips(before, after, high=column(genes, "null_upper"))
         cells = [
@@ -96,7 +98,7 @@ def need(fitted: Fitted) -> Section:
         ]
         columns = [Column("Gene", "name"), Column("Before"), Column("After"), Column(PICTURE, "strip")]
         title = "Genes whose variance goes with the batch most (band: chance)"
-        tables.append(table(title, columns, cells, most=12, order="the largest share"))
+        tables.append(table(title, columns, cells, total=total, order="the largest share"))
     return Section(lead, tuple(tables))
 
 
@@ -110,7 +112,8 @@ def overlap(fitted: Fitted) -> Section:
     cells: Rows
     pairs, states = fitted.table("overlap_pairs"), fitted.table("overlap_states")
     if len(pairs):
-        pairs = pairs.sort_values("share", kind="stable")
+        total = len(pairs)
+        pairs = pairs.sort_values("share", kind="stable").head(_FEW)
         cells = [
             (shown(row["batch"]), shown(row["other"]), share(row["share"]), number(row["distance_ratio"]))
             for _, row in pairs.iterrows()
@@ -121,14 +124,14 @@ def overlap(fitted: Fitted) -> Section:
             Column("Share with a match"),
             Column("Distance of the match / distance within the batch"),
         ]
-        tables.append(table("Pairs of batches that share least", columns, cells, most=15, order="the lowest share"))
+        tables.append(table("Pairs of batches that share least", columns, cells, total=total, order="the lowest share"))
     if len(states):
         alone = states[states["alone"].astype(str) != ""].sort_values("n_cells", ascending=False, kind="stable")
         if len(alone):
             cells = [(shown(row["state"]), number(row["n_cells"]), shown(row["alone"])) for _, row in alone.iterrows()]
             columns = [Column("State", "name"), Column("Cells"), Column("Only in batch", "text")]
             title = f"Cell states that stand alone: {len(alone)} of {len(states)}"
-            tables.append(table(title, columns, cells, most=15, order="the most cells"))
+            tables.append(table(title, columns, cells, total=len(alone), order="the most cells"))
         else:
             lead += f" Every one of the {count(len(states), 'cell state')} holds cells of several batches."
     support = np.asarray(fitted.record["support"], dtype=np.float64)

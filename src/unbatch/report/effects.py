@@ -9,7 +9,7 @@ from unbatch._types import FloatArray, IntArray
 from unbatch.core.contrasts import normal_tests
 from unbatch.core.diagnostics.families import family_of
 from unbatch.report.reading import Fitted
-from unbatch.report.tables import Column, Table, table
+from unbatch.report.tables import MOST_ROWS, Column, Table, table
 from unbatch.report.text import chance, number, share, shown
 
 MOST_EFFECTS = 20_000
@@ -89,10 +89,7 @@ def find_effects(fitted: Fitted) -> Effects:
         if len(text.encode()) <= MOST_BYTES or per_batch == 1:
             break
         per_batch //= 2
-    first = tuple(
-        _effect(fitted, row, column, z=z, q=q, families=families)
-        for row, column in zip(rows[:PER_PAGE], columns[:PER_PAGE], strict=True)
-    )
+    first = _first(fitted, rows[:PER_PAGE], columns[:PER_PAGE], z=z, q=q, families=families)
     return Effects(
         json=text,
         first=first,
@@ -121,18 +118,17 @@ def _as_json(
 ) -> str:
     genes, gene_place = np.unique(rows, return_inverse=True)
     levels = ["", *sorted({families[fitted.genes[row]] for row in genes if fitted.genes[row] in families})]
-    scale = 1 / np.log(2)
-    effect, error = fitted.log_delta[rows, columns] * scale, fitted.se[rows, columns] * scale
+    effect, error, sureness, chances = _rounded(fitted, rows, columns, z=z, q=q)
     packed = {
         "genes": [shown(fitted.genes[row]) for row in genes],
         "batches": [shown(batch) for batch in fitted.batches],
         "families": [shown(level) for level in levels],
         "gene": gene_place.tolist(),
         "batch": columns.tolist(),
-        "effect": [float(f"{value:.4g}") for value in effect],
-        "error": [float(f"{value:.3g}") for value in error],
-        "z": [float(f"{value:.3g}") for value in z[rows, columns]],
-        "q": [float(f"{value:.2g}") for value in q[rows, columns]],
+        "effect": effect,
+        "error": error,
+        "z": sureness,
+        "q": chances,
         "family": [levels.index(families.get(fitted.genes[row], "")) for row in rows],
         "perPage": PER_PAGE,
     }
@@ -147,18 +143,42 @@ def safe_json(value: object) -> str:
     return text
 
 
-def _effect(fitted: Fitted, row: int, column: int, *, z: FloatArray, q: FloatArray, families: dict[str, str]) -> Effect:
-    centre, reach = fitted.log_delta[row, column], _NORMAL_975 * fitted.se[row, column]
-    low, high = np.exp(centre - reach), np.exp(centre + reach)
-    return Effect(
-        gene=shown(fitted.genes[row]),
-        batch=shown(fitted.batches[column]),
-        fold=number(np.exp(centre)),
-        interval=f"{number(low)} to {number(high)}",
-        z=number(z[row, column]),
-        q=chance(q[row, column]),
-        family=families.get(fitted.genes[row], ""),
+def _rounded(
+    fitted: Fitted, rows: IntArray, columns: IntArray, *, z: FloatArray, q: FloatArray
+) -> tuple[list[float], list[float], list[float], list[float]]:
+    """Give log2 effects, their errors, their sureness and q with as many digits as the page shows."""
+    scale = 1 / np.log(2)
+    parts = (
+        (fitted.log_delta[rows, columns] * scale, 4),
+        (fitted.se[rows, columns] * scale, 3),
+        (z[rows, columns], 3),
+        (q[rows, columns], 2),
     )
+    effect, error, sureness, chances = ([float(f"{value:.{n}g}") for value in values] for values, n in parts)
+    return effect, error, sureness, chances
+
+
+def _first(
+    fitted: Fitted, rows: IntArray, columns: IntArray, *, z: FloatArray, q: FloatArray, families: dict[str, str]
+) -> tuple[Effect, ...]:
+    """Write the first rows as the browser does, from the same rounded numbers."""
+    numbers = zip(*_rounded(fitted, rows, columns, z=z, q=q), strict=True)
+    found = []
+    for row, column, (effect, error, sureness, by_chance) in zip(rows, columns, numbers, strict=True):
+        low, high = 2 ** (effect - _NORMAL_975 * error), 2 ** (effect + _NORMAL_975 * error)
+        gene = fitted.genes[row]
+        found.append(
+            Effect(
+                gene=shown(gene),
+                batch=shown(fitted.batches[column]),
+                fold=number(2**effect),
+                interval=f"{number(low)} to {number(high)}",
+                z=number(sureness),
+                q=chance(by_chance),
+                family=families.get(gene, ""),
+            )
+        )
+    return tuple(found)
 
 
 def _summary(fitted: Fitted, order: IntArray, known: np.ndarray, q: FloatArray) -> Table:
@@ -167,7 +187,7 @@ def _summary(fitted: Fitted, order: IntArray, known: np.ndarray, q: FloatArray) 
     size = np.abs(fitted.log_delta)
     clear = known & (q < CLEAR_Q) & (size > np.log(CLEAR_FOLD))
     cells = []
-    for column in np.argsort(-clear.sum(axis=0), kind="stable"):
+    for column in np.argsort(-clear.sum(axis=0), kind="stable")[:MOST_ROWS]:
         here = known[:, column]
         median = np.exp(np.median(size[here, column])) if here.any() else np.nan
         names = [shown(fitted.genes[row]) for row in order[:_NAMED, column] if known[row, column]]
@@ -190,4 +210,4 @@ def _summary(fitted: Fitted, order: IntArray, known: np.ndarray, q: FloatArray) 
         Column(f"Genes beyond \N{MULTIPLICATION SIGN} {CLEAR_FOLD} (q below {CLEAR_Q})"),
         Column("Surest genes", "text"),
     )
-    return table("Effects by batch", columns, cells, order="the most genes beyond that")
+    return table("Effects by batch", columns, cells, total=len(fitted.batches), order="the most genes beyond that")

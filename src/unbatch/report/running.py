@@ -17,6 +17,7 @@ _LINE = (240, 90)
 _MARGIN = 8
 _MOST_CONTROLS = 20
 _LEAST_SECONDS = 0.05
+_MOST_ROUNDS = 30
 _TRACES = {
     "change": "largest change of a log effect",
     "matched": "share of cells with a match",
@@ -146,9 +147,9 @@ def _trace_table(trace: Mapping[str, FloatArray], n_rounds: int) -> Table:
             str(place + 1),
             *(number(values[place]) if place < len(values) else "\N{EN DASH}" for values in trace.values()),
         )
-        for place in range(n_rounds)
+        for place in range(min(n_rounds, _MOST_ROUNDS))
     ]
-    return table("Trace", columns, cells, most=30, order="the first")
+    return table("Trace", columns, cells, total=n_rounds, order="the first")
 
 
 def _timings(timings: Mapping[str, Any], n_cells: int) -> Table:
@@ -176,7 +177,7 @@ def _parameters(record: Mapping[str, Any]) -> Table:
 
 def _pairs(caption: str, name: str, value: str, pairs: Mapping[str, Any]) -> Table:
     cells = [(shown(key), shown(content)) for key, content in pairs.items()]
-    return table(caption, [Column(name, "name"), Column(value, "text")], cells, most=60, order="the first")
+    return table(caption, [Column(name, "name"), Column(value, "text")], cells)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever anndata read

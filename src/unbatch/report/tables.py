@@ -9,7 +9,7 @@ import numpy as np
 from unbatch._types import FloatArray
 
 MOST_ROWS = 25
-"""Rows of a table at most; the note under it says what was left out."""
+"""Rows of a table at most; a note under it says what was left out."""
 
 STRIP_WIDTH = 160
 _MARGIN = 6
@@ -57,7 +57,7 @@ def table(
     columns: Sequence[Column],
     cells: Sequence[Sequence[str | Strip]],
     *,
-    most: int = MOST_ROWS,
+    total: int = 0,
     order: str = "",
 ) -> Table:
     """Put rows, which come in the order of their importance, into a table, and say how many did not find a place.
@@ -70,13 +70,13 @@ def table(
         One for each cell of a row; the first names the row.
     cells
         Rows.
-    most
-        Rows that are shown at most; more make a longer page.
+    total
+        Number of rows that there are, if not all of them are here.
     order
         What the rows are in order of, for the note: "the lowest share".
     """
-    note = f"{most} of {len(cells):,} rows: those with {order}." if len(cells) > most else ""
-    return Table(caption, tuple(columns), tuple(tuple(row) for row in cells[:most]), note)
+    note = f"{len(cells)} of {total:,} rows: those with {order}." if total > len(cells) else ""
+    return Table(caption, tuple(columns), tuple(tuple(row) for row in cells), note)
 
 
 def strips(

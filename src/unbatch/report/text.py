@@ -12,7 +12,7 @@ LONGEST_PROSE = 1000
 _LEAST_CHANCE = 1e-15
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _START, _END = 24, 16
-_LARGE, _WHOLE, _SMALL = 1e3, 1e11, 1e-3
+_SMALL, _LARGE, _HUGE, _WHOLE = 1e-3, 1e3, 1e7, 1e11
 
 
 def shown(name: object) -> str:
@@ -35,8 +35,8 @@ def number(value: float) -> str:
         return "\N{INFINITY}" if value > 0 else "\N{MINUS SIGN}\N{INFINITY}" if value < 0 else "\N{EN DASH}"
     if value == round(value) and abs(value) < _WHOLE:
         return _minus(f"{value:,.0f}")
-    if abs(value) < _SMALL:
-        return _minus(re.sub(r"e([+-])0*", r"e\1", f"{value:.1e}"))
+    if abs(value) < _SMALL or abs(value) >= _HUGE:
+        return _minus(re.sub(r"e\+?(-?)0*", r"e\1", f"{value:.1e}"))
     if abs(value) >= _LARGE:
         return _minus(f"{value:,.0f}")
     return _minus(f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}")

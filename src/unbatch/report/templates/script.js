@@ -33,8 +33,8 @@
   const digits = (value) => {
     if (!Number.isFinite(value)) return "\u221e";
     if (Number.isInteger(value) && Math.abs(value) < 1e11) return minus(value.toLocaleString("en"));
+    if (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e7) return minus(value.toExponential(1).replace("e+", "e"));
     if (Math.abs(value) >= 1e3) return minus(Math.round(value).toLocaleString("en"));
-    if (Math.abs(value) < 1e-3) return minus(value.toExponential(1));
     return minus(value.toFixed(Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))))));
   };
   const shown = {
@@ -153,7 +153,7 @@
   fill("f-batch", data.batches, (place) => there.has(place));
   if ($("f-family")) fill("f-family", data.families, (place) => place > 0);
   for (const id of ["f-gene", "f-batch", "f-family", "f-q", "f-fold"]) {
-    if ($(id)) $(id).addEventListener("input", select);
+    if ($(id)) $(id).addEventListener(id === "f-gene" ? "input" : "change", select);
   }
   $("previous").addEventListener("click", () => { page -= 1; draw(); });
   $("next").addEventListener("click", () => { page += 1; draw(); });
