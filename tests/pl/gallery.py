@@ -124,18 +124,16 @@ PICTURES = (*FIGURES, *(f"dark-{name}" for name in DARK))
 
 
 def draw(picture):
-    """The figure of a picture, drawn as pinned."""
+    """The figure of a picture as pinned, and its pixels."""
     style = ["default", "dark_background"] if picture.startswith("dark-") else ["default"]
     with mpl.style.context(style), mpl.rc_context(PINNED):
         figure = FIGURES[picture.removeprefix("dark-")]().figure
-        figure.canvas.draw()
-    return figure
+        return figure, pixels(figure)
 
 
 def pixels(figure):
-    """A drawn figure, (height, width, 3), from 0 to 255."""
-    with mpl.rc_context(PINNED):
-        figure.canvas.draw()
+    """A figure as it is drawn now, (height, width, 3), from 0 to 255."""
+    figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
 
 
@@ -144,7 +142,7 @@ def main(pictures):
 
     BASELINE.mkdir(exist_ok=True)
     for picture in pictures or PICTURES:
-        Image.fromarray(pixels(draw(picture))).save(BASELINE / f"{picture}.png", optimize=True)
+        Image.fromarray(draw(picture)[1]).save(BASELINE / f"{picture}.png", optimize=True)
         plt.close("all")
 
 

@@ -35,10 +35,9 @@ DIAGNOSED = CALLS.keys() - {"batch_effects", "volcano", "overlap-pairs", "pseudo
 PLACED = {"overlap-distances", "overlap-cells", "pseudobulk_balance", "embedding", "mixing"}
 
 CASES = {
-    "one batch": lambda: fitted(1, n_cells=60),
+    "one batch, one state, eight cells": lambda: fitted(1, n_genes=4, n_states=1, n_cells=8),
     "forty batches with hostile names": lambda: fitted(40, hostile=True, n_cells=400),
     "two hundred batches": lambda: fitted(200, n_genes=30, n_cells=800),
-    "one state of eight cells": lambda: fitted(2, n_genes=4, n_states=1, n_cells=8),
 }
 
 
