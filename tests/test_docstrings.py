@@ -25,6 +25,7 @@ FUNCTIONS = {
     "get.factor_choice": ub.get.factor_choice,
     "simulate": ub.simulate,
     "simulate_to_file": ub.simulate_to_file,
+    "write_report": ub.write_report,
     "BatchModel": ub.BatchModel,
     "BatchModel.fit": ub.BatchModel.fit,
     "BatchModel.fit_source": ub.BatchModel.fit_source,

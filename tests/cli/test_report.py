@@ -52,8 +52,14 @@ def test_what_is_mapped_keeps_its_command_too(run, tmp_path):
     assert "These cells were mapped onto a fit of" in page
 
 
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    "case",
     [
         (["gone.h5ad", "-o", "r.html"], ["there is no file gone.h5ad"]),
         (["{h5ad}", "-o", "r.html"], ["holds no batch effects"]),
@@ -63,10 +69,10 @@ def test_what_is_mapped_keeps_its_command_too(run, tmp_path):
         (["{model}", "-o", "r.html", "--map-cells", "-1"], ["n_map_cells is -1"]),
     ],
 )
-def test_what_cannot_be_done_is_one_line(run, model, h5ad, tmp_path, monkeypatch, arguments, words):
-    monkeypatch.chdir(tmp_path)
+def test_what_cannot_be_done_is_one_line(run, model, h5ad, here, case):
+    arguments, words = case
     refused(run("report", *(part.format(model=model, h5ad=h5ad) for part in arguments)), *words)
-    assert list(tmp_path.iterdir()) == []
+    assert list(here.iterdir()) == []
 
 
 def test_fit_refuses_a_page_that_it_could_not_write_before_it_fits(run, h5ad, tmp_path):
