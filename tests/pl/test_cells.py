@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from matplotlib.colors import to_hex
 
 from unbatch import pl
@@ -43,3 +44,14 @@ def test_values_get_a_colour_bar_and_the_highest_come_last(ax):
 
 def _places(dots):
     return np.asarray(dots.get_offsets()), dots.get_facecolors()
+
+
+def test_a_million_cells_are_one_image_and_only_those_that_are_seen_are_drawn(ax):
+    rng = np.random.default_rng(0)
+    places = rng.normal(size=(1_000_000, 2))
+    labels = np.array(["a", "b"], dtype=object)[rng.integers(0, 2, 1_000_000)]
+    pl.cells(places, labels, title="batch", ax=ax)
+    (dots,) = ax.collections
+    assert dots.get_rasterized()
+    assert 100_000 < len(dots.get_offsets()) < 500_000
+    assert np.ptp(np.asarray(dots.get_offsets()), axis=0) == pytest.approx(np.ptp(places, axis=0), rel=0.01)

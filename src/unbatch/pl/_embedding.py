@@ -170,7 +170,8 @@ def _draw(adata: AnnData, column: str | None, basis: str, places: FloatArray, ro
 def _batches(adata: AnnData, basis: str, rows: IntArray) -> list[str]:
     """Batch of each cell shown, from the sample of the diagnostics or the columns of the fit."""
     if basis in _KEPT:
-        batches = _record.batches_of(adata)
-        return [batches[code] for code in _record.read_table(adata, "cells")["batch"].to_numpy(dtype=np.int64)]
+        table, batches = _record.read_table(adata, "cells"), _record.batches_of(adata)
+        code_of = dict(zip(table["row"].tolist(), table["batch"].tolist(), strict=True))
+        return [batches[code_of[row]] for row in rows.tolist()]
     names = batch_of_cells(adata)
     return [names[row] for row in rows]
