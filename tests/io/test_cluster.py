@@ -23,8 +23,8 @@ from unbatch.io.batches import read_batches
 from unbatch.io.cluster import DaskDriver, connect
 from unbatch.io.door import DoorCheck
 from unbatch.io.known import PerCell, Shared
+from unbatch.io.places import Hdf5File
 from unbatch.io.portable import portable
-from unbatch.io.readers import Hdf5File
 from unbatch.io.reduce import LocalDriver, reduce_blocks
 from unbatch.io.source import open_counts
 

@@ -10,8 +10,9 @@ import pytest
 from scipy import sparse
 
 from unbatch import InputError
+from unbatch.io.places import Hdf5File, stamp_of
 from unbatch.io.portable import portable
-from unbatch.io.readers import CsrReader, Hdf5File
+from unbatch.io.readers import CsrReader
 from unbatch.io.source import open_counts
 
 from .conftest import N_CELLS, N_GENES, example_adata, example_counts, write_tenx_h5, write_zarr
@@ -85,7 +86,7 @@ def test_a_file_that_only_this_process_has_made_is_not_sent(tmp_path):
     with pytest.raises(InputError, match="cannot be read by other processes"):
         portable(source)
     object.__setattr__(source, "path", tmp_path / "scratch.h5ad")
-    assert portable(source).reader.place == Hdf5File(tmp_path / "scratch.h5ad")
+    assert portable(source).reader.place == Hdf5File(tmp_path / "scratch.h5ad", stamp_of(tmp_path / "scratch.h5ad"))
 
 
 def test_what_is_no_source_of_ours_is_refused():

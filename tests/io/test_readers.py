@@ -35,6 +35,9 @@ class _Place:
             }
         }
 
+    def check(self):
+        pass
+
 
 def test_more_than_2_to_the_31_values():
     reader = CsrReader(_Place(), "X", (N_CELLS, N_GENES), np.dtype(np.float32), 8.0 * PER_CELL)

@@ -10,7 +10,7 @@ from unbatch._check import InputError
 from unbatch.io.layers import choose_layer, find_counts
 from unbatch.io.matrix_source import MatrixSource
 from unbatch.io.names import as_text, check_cell_names, check_gene_names
-from unbatch.io.readers import Place
+from unbatch.io.places import Place
 from unbatch.io.soundness import check_filters, check_version
 from unbatch.io.stored import is_group, open_stored, peek
 

@@ -15,7 +15,8 @@ from unbatch.io.failures import reading
 from unbatch.io.layers import PEEK_VALUES, choose_layer, find_counts
 from unbatch.io.matrix_source import MatrixSource
 from unbatch.io.names import as_text, check_cell_names, check_gene_names
-from unbatch.io.readers import OpenElement, RowReader, SliceReader, WholeReader
+from unbatch.io.places import OpenElement
+from unbatch.io.readers import RowReader, SliceReader, WholeReader
 from unbatch.io.stored import open_stored, peek
 
 if TYPE_CHECKING:

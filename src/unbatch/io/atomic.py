@@ -9,9 +9,9 @@ from pathlib import Path
 
 from unbatch._check import InputError
 from unbatch.io.failures import cannot_write
+from unbatch.io.places import ZARR_MARKERS
 from unbatch.io.scratch import OLD, UNFINISHED, Claim, claimed
 
-_ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
 _PRIVATE_FILE, _PRIVATE_FOLDER = 0o600, 0o700
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD; RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
 
@@ -103,7 +103,7 @@ def _check_target(path: Path, target: Path, inputs: Sequence[Path | str], *, fol
 
 
 def _is_zarr(path: Path) -> bool:
-    return any((path / marker).exists() for marker in _ZARR_MARKERS)
+    return any((path / marker).exists() for marker in ZARR_MARKERS)
 
 
 def _create(temporary: Path, *, folder: bool) -> int:

@@ -9,14 +9,13 @@ from unbatch._check import InputError
 from unbatch.io.anndata_file import open_anndata_file
 from unbatch.io.failures import reading
 from unbatch.io.matrix_source import MatrixSource
-from unbatch.io.readers import Hdf5File, ZarrFolder
+from unbatch.io.places import ZARR_MARKERS, Hdf5File, ZarrFolder, stamp_of
 from unbatch.io.tenx_source import MtxFiles, find_genomes, find_mtx, open_tenx_h5, open_tenx_mtx
 
 FORMATS = (
     "an .h5ad file, a .zarr folder, a 10x .h5 file, or a 10x folder with matrix.mtx, barcodes.tsv and features.tsv"
 )
 
-_ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
 _FEW = 6
 _PACKED = {
     b"\x1f\x8b": "gzipped: unpack it first with gunzip (an .rds file must be saved as .h5ad in R)",
@@ -58,7 +57,7 @@ def open_path(path: Path, *, layer: str | None = None, scratch: Path | None = No
 
 
 def _open_folder(path: Path, layer: str | None, scratch: Path | None) -> MatrixSource:
-    if any((path / marker).exists() for marker in _ZARR_MARKERS):
+    if any((path / marker).exists() for marker in ZARR_MARKERS):
         return _open_zarr(path, layer, scratch)
     files = find_mtx(path)
     if files is not None:
@@ -69,7 +68,7 @@ def _open_folder(path: Path, layer: str | None, scratch: Path | None) -> MatrixS
 
 
 def _open_zarr(path: Path, layer: str | None, scratch: Path | None) -> MatrixSource:
-    place = ZarrFolder(path)
+    place = ZarrFolder(path, stamp_of(path))
     with place.open() as root:
         if "obs" not in root:
             inside = _listed(sorted(root.group_keys()))
@@ -103,7 +102,7 @@ def _open_file(path: Path, layer: str | None, scratch: Path | None) -> MatrixSou
 
 
 def _open_hdf5(path: Path, layer: str | None, scratch: Path | None) -> MatrixSource:
-    place = Hdf5File(path)
+    place = Hdf5File(path, stamp_of(path))
     with place.open() as root:
         inside = sorted(root)
         has_genomes = bool(find_genomes(root))

@@ -8,7 +8,8 @@ import pandas as pd
 
 from unbatch._check import InputError
 from unbatch.io.matrix_source import MatrixSource
-from unbatch.io.readers import CsrReader, DenseReader, GeneSubset, Hdf5File, OpenElement, RowReader, ZarrFolder
+from unbatch.io.places import Hdf5File, OpenElement, ZarrFolder
+from unbatch.io.readers import CsrReader, DenseReader, GeneSubset, RowReader
 from unbatch.io.source import CountSource
 from unbatch.io.union_source import UnionSource
 

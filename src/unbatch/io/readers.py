@@ -4,15 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-import h5py
 import numpy as np
 from scipy import sparse
 
 from unbatch._types import Counts, IntArray
 from unbatch.io.canonical import as_counts, assemble
+from unbatch.io.places import Place
 from unbatch.io.spans import Spans
 
 _INDEX_BYTES = 4
@@ -21,56 +20,6 @@ _POINTERS = 2**20
 
 ReadRows: TypeAlias = Callable[[int, int], Counts]
 """(start, stop) -> counts of those cells."""
-
-
-class Place(Protocol):
-    """Where a stored matrix is.
-
-    It is opened for one walk over the rows and closed again, so that no file stays locked.
-    """
-
-    def open(self) -> AbstractContextManager[Any]:
-        """Give the root group."""
-        ...
-
-
-@dataclass(frozen=True)
-class Hdf5File:
-    """An HDF5 file."""
-
-    path: Path
-
-    @contextmanager
-    def open(self) -> Iterator[Any]:
-        """Give the root group."""
-        with h5py.File(self.path, "r") as file:
-            yield file
-
-
-@dataclass(frozen=True)
-class ZarrFolder:
-    """A zarr folder."""
-
-    path: Path
-
-    @contextmanager
-    def open(self) -> Iterator[Any]:
-        """Give the root group."""
-        import zarr
-
-        yield zarr.open_group(self.path, mode="r")
-
-
-@dataclass(frozen=True)
-class OpenElement:
-    """A matrix that somebody else, such as a backed AnnData, holds open; its key is the empty string."""
-
-    element: Any
-
-    @contextmanager
-    def open(self) -> Iterator[Any]:
-        """Give something that has the element under the key ""."""
-        yield {"": self.element}
 
 
 class RowReader(Protocol):
@@ -169,6 +118,7 @@ class CsrReader:
                 pointers = indptr.read(start, stop + 1)
                 first, last = int(pointers[0]), int(pointers[-1])
                 stored = (data.read(first, last), indices.read(first, last), pointers - first)
+                self.place.check()
                 return assemble(*stored, dtype=self.dtype, n_genes=self.shape[1])
 
             yield read
@@ -195,7 +145,13 @@ class DenseReader:
         """Give a function that reads rows."""
         with self.place.open() as root:
             stored = root[self.key]
-            yield lambda start, stop: as_counts(stored[start:stop], self.dtype)
+
+            def read(start: int, stop: int) -> Counts:
+                rows = stored[start:stop]
+                self.place.check()
+                return as_counts(rows, self.dtype)
+
+            yield read
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import numpy as np
 from unbatch._check import InputError, InputWarning
 from unbatch.io.canonical import count_dtype
 from unbatch.io.layers import PEEK_VALUES
-from unbatch.io.readers import CsrReader, DenseReader, Place, RowReader, WholeReader, mean_row_bytes
+from unbatch.io.places import Place
+from unbatch.io.readers import CsrReader, DenseReader, RowReader, WholeReader, mean_row_bytes
 from unbatch.io.soundness import check_filters, check_sparse, check_version, stated_shape
 from unbatch.io.spans import Spans
 from unbatch.io.turning import TURN_IN_MEMORY, Entries, TurnedReader

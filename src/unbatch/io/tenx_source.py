@@ -16,7 +16,8 @@ from unbatch.io.canonical import count_dtype
 from unbatch.io.matrix_market import read_entries
 from unbatch.io.matrix_source import MatrixSource
 from unbatch.io.names import check_cell_names, check_gene_names
-from unbatch.io.readers import CsrReader, GeneSubset, Hdf5File, RowReader, WholeReader, mean_row_bytes
+from unbatch.io.places import Hdf5File, stamp_of
+from unbatch.io.readers import CsrReader, GeneSubset, RowReader, WholeReader, mean_row_bytes
 from unbatch.io.soundness import check_filters, check_sparse
 from unbatch.io.turning import TURN_IN_MEMORY, TurnedReader
 
@@ -48,7 +49,7 @@ def open_tenx_h5(path: Path, *, layer: str | None = None) -> MatrixSource:
     InputError
         If the genome is not there or must be chosen, or no feature is a gene.
     """
-    place = Hdf5File(path)
+    place = Hdf5File(path, stamp_of(path))
     with place.open() as root:
         genome = _choose_genome(find_genomes(root), layer, path)
         description = f"the 10x matrix {genome!r} of {path}"

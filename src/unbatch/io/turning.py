@@ -25,7 +25,8 @@ from unbatch.core.kernels.turning import place, sort_by_bucket
 from unbatch.io.canonical import assemble
 from unbatch.io.failures import cannot_write
 from unbatch.io.growing import GrowingArray
-from unbatch.io.readers import CsrReader, Hdf5File, ReadRows, mean_row_bytes
+from unbatch.io.places import Hdf5File
+from unbatch.io.readers import CsrReader, ReadRows, mean_row_bytes
 from unbatch.io.scratch import UNFINISHED, claim
 
 TURN_IN_MEMORY = 2**27
