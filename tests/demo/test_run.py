@@ -7,8 +7,9 @@ from PIL import Image
 
 from unbatch import BatchModel, slots
 from unbatch._check import InputError
-from unbatch.demo import maps, run_demo
+from unbatch.demo import run_demo
 from unbatch.demo.run import DPI
+from unbatch.pl import _layout
 
 FIGURES = [
     "toy-1-projection.png",
@@ -30,7 +31,7 @@ def demo(tmp_path_factory):
     (folder / "mine.txt").write_text("keep")
     (folder / "toy.h5ad").write_text("left by an earlier run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(maps, "ITERATIONS", (20, 20))
+        patch.setattr(_layout, "ITERATIONS", (20, 20))
         return folder, run_demo(folder, show=False)
 
 
