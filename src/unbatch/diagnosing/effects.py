@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from unbatch.core.diagnostics.families import FAMILIES, family_of, family_shift
-from unbatch.core.diagnostics.remainder import measure_remainder
+from unbatch.core.diagnostics.remainder import Remainder, measure_remainder
 from unbatch.core.diagnostics.strongest import strongest_genes
 from unbatch.diagnosing.judged import Judged
 from unbatch.fitted import BatchFit
@@ -12,8 +12,8 @@ from unbatch.fitted import BatchFit
 _MOST_DEPARTURES = 200
 
 
-def remainder_tables(whole: Judged) -> tuple[dict[str, pd.DataFrame], float]:
-    """Tables "remainder" and "remainder_states", and the usual standard deviation of effects of states."""
+def remainder_tables(whole: Judged) -> tuple[dict[str, pd.DataFrame], Remainder]:
+    """Tables "remainder" and "remainder_states", and what they are made from."""
     found = measure_remainder(whole.sample)
     order = np.argsort(-np.abs(found.z), axis=None, kind="stable")[:_MOST_DEPARTURES]
     order = order[found.z.ravel()[order] != 0]
@@ -39,7 +39,7 @@ def remainder_tables(whole: Judged) -> tuple[dict[str, pd.DataFrame], float]:
             }
         ),
     }
-    return tables, found.sd
+    return tables, found
 
 
 def effect_tables(fit: BatchFit) -> dict[str, pd.DataFrame]:

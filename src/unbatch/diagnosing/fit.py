@@ -56,6 +56,6 @@ def diagnose_fit(
         tables |= mixing_table(whole, before, matches)
         arrays |= {"before": before, "after": whole.after}
     tables |= balance_tables(whole, raw, clean)
-    remainder, sd = remainder_tables(whole)
-    tables |= remainder | effect_tables(fit)
-    return Diagnostics({"verdicts": judge(fit, tables, remainder_sd=sd)} | tables, arrays)
+    tables_of_states, remainder = remainder_tables(whole)
+    tables |= tables_of_states | effect_tables(fit)
+    return Diagnostics({"verdicts": judge(fit, tables, remainder=remainder)} | tables, arrays)

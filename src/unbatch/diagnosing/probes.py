@@ -204,7 +204,10 @@ def _called(found: MethodResult, own: int, other: int, counts: FloatArray, *, ce
     known = found.informative[:, own] & found.informative[:, other] & (counts >= _WELL_MEASURED)
     if not known.any():
         return 0.0
-    se = np.where(found.informative, found.se, np.inf)
+    together = np.ones(found.se.shape[1], dtype=bool)
+    if found.landmarks is not None:  # effects are relative to the mean of a group
+        together = found.landmarks.group == found.landmarks.group[own]
+    se = np.where(found.informative & together, found.se, np.inf)
     error = difference_errors(se, versus=other)[:, own] if centred else np.hypot(se[:, own], se[:, other])
     difference = found.log_delta[:, own] - found.log_delta[:, other]
     difference = difference[known] - np.median(difference[known])

@@ -8,6 +8,7 @@ import pandas as pd
 
 from unbatch._types import FloatArray
 from unbatch.core.diagnostics import verdicts
+from unbatch.core.diagnostics.remainder import Remainder
 from unbatch.core.diagnostics.verdicts import Verdict
 from unbatch.fitted import BatchFit
 
@@ -16,9 +17,10 @@ _SIGNIFICANT = 0.05
 _NOTABLE_SHIFT, _SURE_SHIFT = 0.1, 1e-4
 _LEAST_MEMBERS = 3
 _DEFAULT_TOL = 0.01
+_OUTSTANDING = 0.1
 
 
-def judge(fit: BatchFit, tables: Mapping[str, pd.DataFrame], *, remainder_sd: float) -> pd.DataFrame:
+def judge(fit: BatchFit, tables: Mapping[str, pd.DataFrame], *, remainder: Remainder) -> pd.DataFrame:
     """Come to a verdict on each check.
 
     Parameters
@@ -27,8 +29,8 @@ def judge(fit: BatchFit, tables: Mapping[str, pd.DataFrame], *, remainder_sd: fl
         The fit.
     tables
         What was measured.
-    remainder_sd
-        Usual standard deviation of the effects of states.
+    remainder
+        What batches do to single states.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def judge(fit: BatchFit, tables: Mapping[str, pd.DataFrame], *, remainder_sd: fl
     found = [_need(tables), _overlap(fit, tables), _balance(tables)]
     if "mixing" in tables:
         found.append(_mixing(tables))
-    found += [_remainder(tables, remainder_sd), _effects(fit, tables), _convergence(fit)]
+    found += [_remainder(tables, remainder), _effects(fit, tables), _convergence(fit)]
     return as_table(found)
 
 
@@ -50,12 +52,15 @@ def as_table(found: Sequence[Verdict]) -> pd.DataFrame:
 def _need(tables: Mapping[str, pd.DataFrame]) -> Verdict:
     by_space = tables["need"].set_index("space")
     before, after = by_space.loc["genes"], by_space.loc["genes after"]
+    genes = tables["need_genes"].sort_values("explained_before", ascending=False, kind="stable")
+    stands_out = genes["explained_before"] > np.maximum(genes["null_upper"], before["null"] + _OUTSTANDING)
     return verdicts.judge_need(
         explained=float(before["explained"]),
         null=float(before["null"]),
         null_upper=float(before["null_upper"]),
         after=float(after["explained"]),
         compared=float(before["compared"]),
+        outstanding=genes["gene"][stands_out].tolist(),
     )
 
 
@@ -94,13 +99,18 @@ def _mixing(tables: Mapping[str, pd.DataFrame]) -> Verdict:
     )
 
 
-def _remainder(tables: Mapping[str, pd.DataFrame], sd: float) -> Verdict:
+def _remainder(tables: Mapping[str, pd.DataFrame], found: Remainder) -> Verdict:
     by_state = tables["remainder_states"]
     where = ""
     if len(by_state):
         worst = by_state.iloc[int(by_state["mean_square"].to_numpy().argmax())]
         where = f"state {worst['state']} of {worst['batch']!r}"
-    return verdicts.judge_remainder(sd=sd, where=where)
+    return verdicts.judge_remainder(
+        sd=found.sd,
+        differing=float((found.qvalue < _SIGNIFICANT).mean()) if found.qvalue.size else 0.0,
+        n_genes=len(found.genes),
+        where=where,
+    )
 
 
 def _effects(fit: BatchFit, tables: Mapping[str, pd.DataFrame]) -> Verdict:

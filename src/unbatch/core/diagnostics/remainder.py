@@ -6,12 +6,15 @@ import numpy as np
 
 from unbatch._types import CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.diagnostics.sample import Sample
+from unbatch.core.kernels.state_effects import fit_margins
+from unbatch.core.parallel import in_ranges
 from unbatch.core.state_effects import fit_state_effects
 from unbatch.core.state_table import StateTable
 
 _GENES, _VALUES = 2000, 8_000_000
 _ENOUGH = 5.0
 _HALF = 0.5
+_STEPS, _GENES_AT_ONCE = 30, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +37,9 @@ class Remainder:
         (n_states, n_batches) mean of z squared over genes, about 1 if the model holds; 0 where nothing is compared.
     sd
         Standard deviation of the effects of states on a log scale that is usual for genes, beyond what counts scatter.
+    qvalue
+        (n_chosen,) of a chi-square test of each gene against one effect on all states, Benjamini-Hochberg over genes; 1
+        where too few counts are expected.
     """
 
     genes: IntArray
@@ -43,18 +49,20 @@ class Remainder:
     cells: FloatArray
     mean_square: FloatArray
     sd: float
+    qvalue: FloatArray
 
 
 def measure_remainder(sample: Sample) -> Remainder:
-    r"""Compare the counts of each state and batch with what the effects on all states foretell.
+    r"""Compare the counts of each state and batch with what one effect on all states foretells.
 
-    .. math:: \hat\gamma_{gsk} = \frac{Y_{gsk}}{m_{gsk}}, \qquad
-              m_{gsk} = Y_{gs\cdot} \frac{E_{sk} \delta_{gk}}{\sum_l E_{sl} \delta_{gl}}, \qquad
-              z_{gsk} = \frac{Y_{gsk} - m_{gsk}}{\sqrt{\phi_g m_{gsk} (1 - p_{gsk})}}
+    .. math:: \hat\gamma_{gsk} = \frac{Y_{gsk}}{m_{gsk}}, \qquad m_{gsk} = u_{gs} v_{gk} E_{sk} \delta_{gk}, \qquad
+              z_{gsk} = \frac{Y_{gsk} - m_{gsk}}{\sqrt{\phi_g m_{gsk} (1 - m_{gsk} / m_{gs\cdot})
+              (1 - m_{gsk} / m_{g\cdot k})}}
 
-    with E the summed size factors, p the share of k in the sum over batches, and phi the dispersion of these cells
-    around their state. This is the gamma of the published method, over the value that ties it to the effects: a free
-    factor of a state in a batch. Where it is far from 1 the batch acts on the state in its own way, or cells of
+    with E the summed size factors, u and v such that m has the sums of Y over batches and over states, and phi the
+    dispersion of these cells around their state: z is the adjusted residual of a two-way table (Haberman 1973,
+    Biometrics 29:205-220). This is the gamma of the published method, over the value that ties it to the effects: a
+    free factor of a state in a batch. Where it is far from 1 the batch acts on the state in its own way, or cells of
     different types were compared.
 
     Returns
@@ -68,18 +76,17 @@ def measure_remainder(sample: Sample) -> Remainder:
     compared = (cells > 0) & ((cells > 0).sum(axis=1, keepdims=True) > 1)
     nothing = np.zeros((len(genes), *shape))
     if not compared.any() or not len(genes):
-        return Remainder(genes, nothing, nothing, nothing, cells * compared, np.zeros(shape), 0.0)
+        return Remainder(genes, nothing, nothing, nothing, cells * compared, np.zeros(shape), 0.0, np.ones(len(genes)))
     table = _table(sample.counts[:, genes], sample.state, sample.batch, sample.sizes, shape)
     log_delta = sample.log_delta[genes]
-    weight = table.exposure * compared * np.exp(log_delta)[:, None, :]
-    share = weight / np.maximum(weight.sum(axis=2, keepdims=True), np.finfo(float).tiny)
-    total = (table.counts * compared).sum(axis=2, keepdims=True)
-    expected = total * share
+    counts = table.counts * compared
+    expected = _expected(counts, table.exposure * compared * np.exp(log_delta)[:, None, :])
+    free = (1 - _share(expected, axis=2)) * (1 - _share(expected, axis=1))
     dispersion = _dispersion(table)
-    variance = dispersion[:, None, None] * expected * (1 - share)
+    variance = dispersion[:, None, None] * expected * free
     known = (expected >= _ENOUGH) & (variance > 0) & compared
     safe, spread = np.where(known, expected, 1.0), np.where(known, variance, 1.0)
-    counts = np.where(known, table.counts, 1.0)
+    counts = np.where(known, counts, 1.0)
     z = np.where(known, (counts - safe) / np.sqrt(spread), 0.0)
     states = fit_state_effects(table, log_delta=log_delta, dispersion=dispersion, support=compared)
     n_known = known.sum(axis=0)
@@ -91,6 +98,7 @@ def measure_remainder(sample: Sample) -> Remainder:
         cells=cells * compared,
         mean_square=np.square(z).sum(axis=0) / np.maximum(n_known, 1),
         sd=states.sd,
+        qvalue=_qvalues(z**2 * free, known * free),
     )
 
 
@@ -98,10 +106,43 @@ def _table(counts: Counts, state: CodeArray, batch: CodeArray, size: FloatArray,
     return StateTable.of(counts.sorted_indices(), state=state, batch=batch, size=size, shape=shape)
 
 
+def _expected(counts: FloatArray, mean: FloatArray) -> FloatArray:
+    """Give exposures the sums of the counts over states and over batches, (n_genes, n_states, n_batches)."""
+
+    def some(start: int, stop: int) -> None:
+        for gene in range(start, stop):
+            fit_margins(counts[gene], _STEPS, mean[gene])
+
+    in_ranges(some, len(mean), step=_GENES_AT_ONCE)
+    return mean
+
+
+def _share(values: FloatArray, *, axis: int) -> FloatArray:
+    total = values.sum(axis=axis, keepdims=True)
+    return np.asarray(values / np.where(total > 0, total, 1.0))
+
+
+def _qvalues(squares: FloatArray, free: FloatArray) -> FloatArray:
+    """Test whether sums scatter more than their dispersion, over states and batches, (n_genes,)."""
+    from scipy.stats import chi2, false_discovery_control
+
+    freedom = free.sum(axis=(1, 2))
+    tested = freedom >= 1
+    qvalue = np.ones(len(free))
+    if tested.any():
+        statistic = squares.sum(axis=(1, 2))[tested]
+        qvalue[tested] = false_discovery_control(chi2.sf(statistic, freedom[tested]), method="bh")
+    return qvalue
+
+
 def _dispersion(table: StateTable) -> FloatArray:
-    """Factor by which cells of a state and batch vary beyond Poisson counts, around their own mean, (n_genes,)."""
-    exposure = np.maximum(table.exposure, np.finfo(float).tiny)
-    rate = table.counts / exposure
-    around = np.where(table.counts > 0, table.squares / np.maximum(rate, np.finfo(float).tiny) - table.counts, 0.0)
-    free = max(float(table.cells.sum()) - float((table.cells > 0).sum()), 1.0)
-    return np.asarray(np.maximum(around.sum(axis=(1, 2)) / free, 1.0))
+    """Factor by which cells of a state and batch vary beyond Poisson counts, around their own mean, (n_genes,).
+
+    Given the sum of some cells, Pearson's chi-square of Poisson counts has the mean n - 1 exactly; a sum of 0 says
+    nothing.
+    """
+    seen = table.counts > 0
+    rate = np.where(seen, table.counts, 1.0) / np.maximum(table.exposure, np.finfo(float).tiny)
+    around = np.where(seen, table.squares / rate - table.counts, 0.0).sum(axis=(1, 2))
+    free = np.where(seen, np.maximum(table.cells - 1, 0.0), 0.0).sum(axis=(1, 2))
+    return np.asarray(np.maximum(around / np.maximum(free, 1.0), 1.0))

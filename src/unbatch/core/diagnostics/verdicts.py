@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import exp
 from typing import Literal, TypeAlias
 
 Judgement: TypeAlias = Literal["fine", "look here", "do not trust"]
@@ -63,6 +64,8 @@ def judge_need(*, explained: float, null: float, null_upper: float, after: float
         The share after correction.
     compared
         Share of the cells in states with another batch.
+    outstanding
+        Genes of whose variance the batch explains much, most of all first.
     """
     if compared == 0 or null <= 0:
         return Verdict(
@@ -91,7 +94,8 @@ def judge_need(*, explained: float, null: float, null_upper: float, after: float
             "fine",
             explained,
             bound,
-            f"Not needed: batches explain {explained:.2%} of the variance of genes within cell states {by_chance}",
+            f"Not needed: batches explain {explained:.2%} of the variance of genes within cell states {by_chance}"
+            + (f"; single genes stand out: {named(outstanding)}" if outstanding else ""),
         )
     most_left = null + max(MOST_LEFT * (explained - null), LEAST_EXCESS)
     if after > most_left:
@@ -277,30 +281,36 @@ def judge_mixing(
 
 
 MOST_REMAINDER, GROSS_REMAINDER = 0.2, 0.5
+MOST_DIFFERING = 0.25
 
 
-def judge_remainder(*, sd: float, where: str) -> Verdict:
+def judge_remainder(*, sd: float, differing: float, n_genes: int, where: str) -> Verdict:
     """Say whether a batch acts on single states in its own way.
 
     Parameters
     ----------
     sd
         Usual standard deviation of the effects of states, on a natural log scale.
+    differing
+        Share of the genes whose effects differ from state to state (q < 0.05).
+    n_genes
+        Number of genes that were looked at.
     where
         State and batch that depart most, in words; "" if there is none.
     """
-    factor = f"{2.718281828459045**sd:.2f}"
-    text = f"Effects of a batch differ from state to state by x or / {factor} as a rule"
+    text = (
+        f"Effects of a batch differ from state to state by x or / {exp(sd):.2f} as a rule, surely (q < 0.05) in "
+        f"{differing:.0%} of {n_genes:,} genes"
+    )
+    where = f", most in {where}" if where else ""
+    cure = "One factor per gene and batch does not describe this: fit with state_specific, or with match_within"
+    if sd > GROSS_REMAINDER:
+        return Verdict("remainder", "do not trust", sd, GROSS_REMAINDER, text + where, cure)
     if sd > MOST_REMAINDER:
-        return Verdict(
-            "remainder",
-            "do not trust" if sd > GROSS_REMAINDER else "look here",
-            sd,
-            GROSS_REMAINDER if sd > GROSS_REMAINDER else MOST_REMAINDER,
-            f"{text}{', most in ' + where if where else ''}",
-            "One factor per gene and batch does not describe this: fit with state_specific, or with match_within",
-        )
-    return Verdict("remainder", "fine", sd, MOST_REMAINDER, text)
+        return Verdict("remainder", "look here", sd, MOST_REMAINDER, text + where, cure)
+    if differing > MOST_DIFFERING:
+        return Verdict("remainder", "look here", differing, MOST_DIFFERING, text + where, cure)
+    return Verdict("remainder", "fine", differing, MOST_DIFFERING, text)
 
 
 MOST_UNKNOWN = 0.5
@@ -320,7 +330,7 @@ def judge_effects(*, known: float, strong: int, median: float, families: Sequenc
     families
         Technical families that are shifted, in words.
     """
-    size = f"{2.718281828459045**median:.2f}"
+    size = f"{exp(median):.2f}"
     text = f"{strong:,} effects differ from none (q < 0.05); the median of well-measured genes is x or / {size}"
     if families:
         text += f"; {named(families)}"
