@@ -15,11 +15,12 @@ class InputWarning(UserWarning):
     """Input that is used although something about it is likely to surprise."""
 
 
+_LARGEST = 2**63 - 1
 LARGEST_SEED = 2**32 - 1
 """What all generators of random numbers that are used take."""
 
 
-def check_whole(name: str, value: object, *, least: int, most: int | None = None, usual: int | None = None) -> None:
+def check_whole(name: str, value: object, *, least: int, most: int = _LARGEST, usual: int | None = None) -> None:
     """Refuse an option that is not a whole number within its range.
 
     Parameters
@@ -29,7 +30,7 @@ def check_whole(name: str, value: object, *, least: int, most: int | None = None
     value
         What was given; text, fractions, NaN and True are no whole numbers.
     least, most
-        The range, both ends in it; without `most` there is no upper end.
+        The range, both ends in it; without `most` up to what a file can hold.
     usual
         A value to suggest.
 
@@ -38,9 +39,11 @@ def check_whole(name: str, value: object, *, least: int, most: int | None = None
     InputError
         If it is not.
     """
-    if _is_number(value, Integral) and least <= value and (most is None or value <= most):  # type: ignore[operator]
+    whole = _is_number(value, Integral)
+    if whole and least <= value <= most:  # type: ignore[operator]
         return
-    span = f"of {least} or more" if most is None else f"from {least} to {most}"
+    open_ended = most == _LARGEST and not (whole and value > most)  # type: ignore[operator]
+    span = f"of {least} or more" if open_ended else f"from {least} to {most}"
     hint = "" if usual is None else f" ({usual} is usual)"
     raise InputError(f"{name} is {value!r}: it must be a whole number {span}{hint}")
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unbatch._check import InputError
+from unbatch._check import InputError, check_whole
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -58,8 +58,7 @@ def write_report(
 
     if Path(output).suffix not in SUFFIXES:
         raise InputError(f"{output} does not end in .html, by which a browser knows what it is")
-    if n_map_cells < 0:
-        raise InputError(f"n_map_cells is {n_map_cells}: it must be 0 (no maps) or more (2000 is usual)")
+    check_whole("n_map_cells", n_map_cells, least=0, usual=2000)
     columns = [] if color is None else [color] if isinstance(color, str) else list(color)
     fitted = read_fitted(fit, most_cells=n_map_cells, columns=columns)
     page = render(fitted, most_cells=n_map_cells, columns=columns)
