@@ -51,7 +51,15 @@ MOST_LEFT = 0.25
 LEAST_COMPARED = 0.5
 
 
-def judge_need(*, explained: float, null: float, null_upper: float, after: float, compared: float) -> Verdict:
+def judge_need(
+    *,
+    explained: float,
+    null: float,
+    null_upper: float,
+    after: float,
+    compared: float,
+    outstanding: Sequence[str] = (),
+) -> Verdict:
     """Say whether a correction was needed, and whether it did its work on genes.
 
     Parameters
