@@ -128,9 +128,13 @@ def test_the_same_fit_gives_the_same_page():
 
 def test_without_diagnostics_it_says_how_to_have_them():
     outline = Outline(page_of(plain(diagnostics=False)))
-    assert "unbatch diagnose" in outline.text
+    assert "ub.tl.diagnose(adata)" in outline.text
     assert "Effects by batch" in outline.text
     assert "fine" not in outline.text
+    mapped = {"n_cells": 9, "known": ["a"], "batches": ["a", "b"], "missing_genes": 1, "unknown_genes": 0}
+    text = Outline(page_of(plain(diagnostics=False, mapped_onto=mapped))).text
+    assert "Cells that were mapped have no checks of their own" in text
+    assert "They lack 1 gene of the fit, and have 0 genes that it does not know." in text
 
 
 @pytest.mark.parametrize("left", ["verdicts", "need", "mixing", "balance", "cells", "families", "overlap_states"])

@@ -26,6 +26,13 @@ def test_a_page_is_written_with_real_maps_and_the_fit_is_not_touched(path):
     assert sorted(one.name for one in path.parent.iterdir() if not one.name.startswith(".")) == ["fit.h5ad", "r.html"]
 
 
+def test_a_file_without_diagnostics_says_how_to_have_them(tmp_path):
+    made(genes=["g0", "g1"], batches=["a", "b"], diagnostics=False).write_h5ad(tmp_path / "old.h5ad")
+    ub.write_report(tmp_path / "old.h5ad", tmp_path / "r.html", n_map_cells=0)
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "unbatch diagnose CELLS.h5ad --model old.h5ad" in page
+
+
 def test_an_adata_in_memory_is_not_changed(tmp_path):
     adata = made(genes=["g0", "g1"], batches=["a", "b"])
     expected = adata.copy()

@@ -10,6 +10,10 @@ from unbatch.report.text import chance, number, share, shown
 
 ALL_OTHERS = "all others"
 _FEW = 12
+_PROBES = {
+    "split": "a batch split at random: share of genes that are found to differ",
+    "removed": "a kind of cell removed: share of the batch among the neighbours of that kind",
+}
 
 
 def balance(fitted: Fitted) -> Section:
@@ -149,13 +153,11 @@ def remainder(fitted: Fitted) -> Section:
     if len(probes):
         cells = [
             (
-                {"split": "a batch split at random", "removed": "a kind of cell removed"}.get(
-                    str(row["probe"]), shown(row["probe"])
-                ),
+                _PROBES.get(str(row["probe"]), shown(row["probe"])),
                 shown(row["batch"]),
                 shown(row["state_or_label"]),
-                number(row["value"]),
-                number(row["expected"]),
+                share(row["value"]),
+                share(row["expected"]),
                 shown(row["verdict"]),
             )
             for _, row in probes.head(MOST_ROWS).iterrows()

@@ -44,6 +44,7 @@ _SECTIONS = {
     "convergence": "run",
     "probes": "remainder",
 }
+_SPACES = {"genes": "genes before"}
 _FEW = 12
 PICTURE = "\N{WHITE CIRCLE} before \N{BLACK CIRCLE} after"
 
@@ -55,8 +56,8 @@ def verdicts(fitted: Fitted) -> tuple[Verdict, ...]:
         Verdict(
             shown(row["check"]),
             shown(row["verdict"]),
-            prose(row["text"]),
-            prose(row["cure"]),
+            _sentence(row["text"]),
+            _sentence(row["cure"]),
             _SECTIONS.get(str(row["check"]), "run"),
         )
         for _, row in found.iterrows()
@@ -76,7 +77,13 @@ def need(fitted: Fitted) -> Section:
     if len(spaces):
         marks = strips(None, column(spaces, "explained"), high=column(spaces, "null_upper"))
         cells = [
-            (shown(row["space"]), share(row["explained"]), share(row["null"]), share(row["null_upper"]), mark)
+            (
+                _SPACES.get(str(row["space"]), shown(row["space"])),
+                share(row["explained"]),
+                share(row["null"]),
+                share(row["null_upper"]),
+                mark,
+            )
             for (_, row), mark in zip(spaces.iterrows(), marks, strict=True)
         ]
         columns = [
@@ -136,6 +143,11 @@ def overlap(fitted: Fitted) -> Section:
             lead += f" Every one of the {count(len(states), 'cell state')} holds cells of several batches."
     support = np.asarray(fitted.record["support"], dtype=np.float64)
     return Section(lead, tuple(tables), heat(support, fitted.batches))
+
+
+def _sentence(text: object) -> str:
+    said = prose(text)
+    return said if not said or said.endswith((".", "!", "?", "\N{HORIZONTAL ELLIPSIS}")) else f"{said}."
 
 
 def column(values: pd.DataFrame, name: str) -> FloatArray:

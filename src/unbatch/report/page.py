@@ -47,6 +47,7 @@ def render(fitted: Fitted, *, most_cells: int, columns: Sequence[str] = ()) -> s
     page = _environment().get_template("page.html")
     return page.render(
         name=shown(fitted.name) or "cells in memory",
+        in_memory=not fitted.name,
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         policy=_policy(style, script),
