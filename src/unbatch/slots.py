@@ -27,8 +27,9 @@ from anndata import AnnData
 from unbatch._check import InputError
 from unbatch._types import IntArray
 from unbatch.core.diagnostics.record import Diagnostics
-from unbatch.core.embedding import Embedding, Shifts
+from unbatch.core.embedding import Embedding
 from unbatch.core.landmarks import Landmarks
+from unbatch.core.shifts import Shifts
 from unbatch.core.state_effects import StateEffects
 from unbatch.fitted import BatchFit, MappedOnto
 
@@ -136,8 +137,9 @@ def _read_embedder(record: Mapping[str, Any], rows: IntArray) -> Embedding:
                 centres=np.asarray(one["centres"], dtype=np.float64),
                 level=np.asarray(one["level"], dtype=np.int32),
                 width=float(one["width"]),
+                spread=float(one["spread"]),
                 target=np.asarray(one["target"], dtype=np.float64),
-                met=np.asarray(one["met"], dtype=bool),
+                share=np.asarray(one["share"], dtype=np.float64),
                 shift=np.asarray(one["shift"], dtype=np.float64),
             )
             for one in (rounds[str(number)] for number in range(len(rounds)))

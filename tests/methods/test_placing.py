@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import unbatch as ub
-from unbatch.core.embedding import Embedding, Shifts
+from unbatch.core.embedding import Embedding
 from unbatch.core.matched import fit_matched
+from unbatch.core.shifts import Shifts
 from unbatch.io.source import open_counts
 from unbatch.methods.placing import Placing, nearest_state, overlap_by_batch, overlap_by_state, spread_out
 
@@ -48,7 +49,7 @@ def embedding():
     return Embedding(
         basis,
         rng.normal(size=N_GENES),
-        (Shifts(centres, level, 2.0, centres, np.ones(4, dtype=bool), rng.normal(size=(4, 3, 6))),),
+        (Shifts(centres, level, 2.0, 1.0, centres, np.ones(4), rng.normal(size=(4, 3, 6))),),
     )
 
 

@@ -2,10 +2,10 @@ r"""The embedding that users take home: coordinates of adjusted counts, less wha
 
 Effects that are the same in all states are divided out of the counts. What is left is taken out here, where cells of
 several batches show it: in rounds of grouping all cells into states, and shifting the cells of each batch in a state
-towards the mean of the batches in it.
+towards those of the other batches that optimal transport finds to be their counterparts.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -13,73 +13,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
-from unbatch.core.clustering import k_means
-from unbatch.core.kernels.shifts import move, weigh
 from unbatch.core.log_counts import LogCounts
-from unbatch.core.parallel import in_ranges
+from unbatch.core.shifts import Shifts, find_shifts
 from unbatch.core.states import clear_of_control, state_basis
 
 _ROUNDS = 5
-_CELLS_PER_STATE = 40
-_FEWEST_STATES, _MOST_STATES = 4, 60
-_MOST_CELLS = 20_000
-"""Cells by which states are found; of more, evenly spaced ones."""
-_FEWEST_CELLS = 3.0
 _N_GENES = 2000
-_CALIPER = 2.5
-_ROWS = 1024
-_TINY = 1e-12
-
-
-@dataclass(frozen=True, eq=False)
-class Shifts:
-    """One round: where states are, and how far their cells are shifted.
-
-    Attributes
-    ----------
-    centres
-        (n_states, n_dims) centres of the states.
-    level
-        (n_states,) level whose cells the state is for.
-    width
-        Squared distance over which a cell's share in a state falls to 1/e.
-    target
-        (n_states, n_dims) mean of the batches in the state, of the largest group of them.
-    met
-        (n_states,) whether two batches meet in the state; without, its target means nothing.
-    shift
-        (n_states, n_batches, n_dims), 0 for batches that stay.
-    """
-
-    centres: FloatArray
-    level: CodeArray
-    width: float
-    target: FloatArray
-    met: BoolArray
-    shift: FloatArray
-
-    def weights(self, where: FloatArray, level: CodeArray) -> FloatArray:
-        """Share cells out to the states, (n_cells, n_states); rows sum to 1."""
-        weights, centres = np.empty((len(where), len(self.centres))), np.ascontiguousarray(self.centres.T)
-
-        def some(start: int, stop: int) -> None:
-            weigh(where[start:stop], level[start:stop], centres, self.level, self.width, weights[start:stop])
-
-        in_ranges(some, len(where), step=_ROWS)
-        return weights
-
-    def apply(self, where: FloatArray, batch: CodeArray, level: CodeArray) -> FloatArray:
-        """Shift cells, (n_cells, n_dims). Neither blocks nor threads change a bit."""
-        moved, centres = where.copy(), np.ascontiguousarray(self.centres.T)
-
-        def some(start: int, stop: int) -> None:
-            cells = slice(start, stop)
-            weights = np.empty((stop - start, len(self.centres)))
-            weigh(where[cells], level[cells], centres, self.level, self.width, weights)
-            move(moved[cells], batch[cells], weights, self.shift)
-
-        in_ranges(some, len(where), step=_ROWS)
-        return moved
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +65,7 @@ class Embedding:
     def of_new_batch(self, where: FloatArray, level: CodeArray) -> tuple[FloatArray, ...]:
         """Find the shifts of a batch that was not there when the embedding was found, which does not change.
 
-        Cells are drawn to the mean of the batches in their state, or to the centre of a state in which no batches met,
-        less where chance explains the distance, and not beyond the caliper.
+        Its states are drawn to those of the batches that are there, as among these: see `find_embedding`.
 
         Parameters
         ----------
@@ -143,12 +81,7 @@ class Embedding:
         batch, shifts = np.zeros(len(where), dtype=np.int32), list[FloatArray]()
         with threadpool_limits(limits=1):  # with more, the order of sums is that of the threads
             for one in self.rounds:
-                effective, mean, variance = _moments(where, batch, one.weights(where, level), n_batches=1)
-                target = np.where(one.met[:, None], one.target, one.centres)
-                shift = np.zeros_like(target)
-                for state in np.flatnonzero(effective[:, 0] > 0):
-                    line, chance = target[state] - mean[state], variance[state].sum() / effective[state]
-                    shift[state] = _shrunk(line, chance=chance, variance=variance[state])[0]
+                shift = one.of_new_batch(where, level)
                 shifts.append(shift)
                 where = replace(one, shift=shift[:, None]).apply(where, batch, level)
         return tuple(shifts)
@@ -203,14 +136,16 @@ def find_embedding(
 
     The axes are the pooled within-batch principal axes of log adjusted counts, over the genes that vary most within
     batches. In each round cells are grouped by k-means and shared out to the groups; with m the mean of the positions
-    of a batch's cells in a group, its shift is
+    of a batch's cells in a group, and T the mass that optimal transport moves between the groups of the batch and those
+    of the others (`transport`: cost is the squared distance over the mean spread within groups), its shift is
 
-    .. math:: d_{sk} = f_{sk} (\bar m_s - m_{sk}), \qquad
-              f_{sk} = \max(0, 1 - v_{sk} / \lVert \bar m_s - m_{sk} \rVert^2)
+    .. math:: d_{sk} = g_{sk} f_{sk} (1 - 1/n) \Big(\sum_t \frac{T_{st}}{\sum_u T_{su}} m_{t, \ne k} - m_{sk}\Big),
+              \qquad f_{sk} = \max(0, 1 - v_{sk} / \lVert \cdot \rVert^2)
 
-    where v is the squared length that chance alone gives to the difference (positive-part James-Stein shrinkage: James
-    and Stein 1961; Efron and Morris 1973), so that batches which differ by nothing stay. A batch further than 2.5
-    standard deviations of its cells from the mean of the others is not shifted: it holds another type of cell.
+    where n is the number of batches, v the squared length that chance alone gives to the difference (positive-part
+    James-Stein shrinkage: James and Stein 1961; Efron and Morris 1973), so that batches which differ by nothing stay,
+    and g rises from 0 to 1 as the mass that finds a counterpart rises from 0.1 to 0.3 of the group's: a type of cell of
+    one batch alone stays, because what is nearest to it is taken by its own kind.
 
     Parameters
     ----------
@@ -243,87 +178,6 @@ def find_embedding(
             basis = clear_of_control(basis, logs, batch=logs.batch, control_genes=control_genes & genes)
         where, rounds = logs.project(basis), []
         for number in range(_ROUNDS):
-            rounds.append(_shifts(where, batch=logs.batch, level=level, group=group, seed=seed + number))
+            rounds.append(find_shifts(where, batch=logs.batch, level=level, group=group, seed=seed + number))
             where = rounds[-1].apply(where, logs.batch, level)
     return Embedding(basis, centre, tuple(rounds))
-
-
-def _shifts(where: FloatArray, *, batch: CodeArray, level: CodeArray, group: IntArray, seed: int) -> Shifts:
-    centres, centre_level, width = _states(where, level, seed=seed)
-    nothing = np.zeros((len(centres), len(group), where.shape[1]))
-    met = np.zeros(len(centres), dtype=bool)
-    found = Shifts(centres, centre_level, width, np.zeros_like(centres), met, nothing)
-    weights = found.weights(where, level)
-    effective, mean, variance = _moments(where, batch, weights, n_batches=len(group))
-    for state, batches in _together(effective, group):
-        at = (state, batches)
-        target = mean[at].mean(axis=0)
-        found.shift[at] = _towards(target, mean[at], effective=effective[at], variance=variance[state])
-        found.target[state], found.met[state] = target, True
-    return found
-
-
-def _states(where: FloatArray, level: CodeArray, *, seed: int) -> tuple[FloatArray, CodeArray, float]:
-    """Find centres within each level, their levels, and the mean squared distance of cells from the nearest one."""
-    every = -(-len(where) // _MOST_CELLS)
-    points, level = where[::every], level[::every]
-    wanted = np.clip(len(where) // _CELLS_PER_STATE, _FEWEST_STATES, _MOST_STATES)
-    centres, levels, squares = [], [], 0.0
-    for value in np.unique(level):
-        mine = points[level == value]
-        code = k_means(mine, max(1, min(round(wanted * len(mine) / len(points)), len(mine))), seed=seed)
-        compact = np.unique(code, return_inverse=True)[1]
-        cells = np.bincount(compact)
-        means = np.stack([np.bincount(compact, column) for column in mine.T], axis=1) / cells[:, None]
-        squares += float(np.square(mine - means[compact]).sum())
-        centres.append(means)
-        levels.append(np.full(len(means), value, dtype=np.int32))
-    return np.concatenate(centres), np.concatenate(levels), max(squares / len(points), _TINY)
-
-
-def _moments(
-    where: FloatArray, batch: CodeArray, weights: FloatArray, *, n_batches: int
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Effective cells and mean of each batch in each state, and the variances within batches, (n_states, n_dims)."""
-    shape = (weights.shape[1], n_batches)
-    cells, squared = np.zeros(shape), np.zeros(shape)
-    mean, scatter = np.zeros((*shape, where.shape[1])), np.zeros((shape[0], where.shape[1]))
-    for k in range(n_batches):
-        mine = np.flatnonzero(batch == k)
-        share, points = weights[mine].T, where[mine]
-        cells[:, k], squared[:, k] = share.sum(axis=1), np.square(share).sum(axis=1)
-        mean[:, k] = share @ points / np.maximum(cells[:, k, None], _TINY)
-        scatter += share @ points**2 - cells[:, k, None] * mean[:, k] ** 2
-    enough = cells >= _FEWEST_CELLS
-    effective = np.where(enough, cells**2 / np.maximum(squared, _TINY), 0.0)
-    variance = np.maximum(scatter, 0.0) / np.maximum(cells.sum(axis=1), _TINY)[:, None]
-    return effective, mean, variance
-
-
-def _together(effective: FloatArray, group: IntArray) -> Iterable[tuple[int, IntArray]]:
-    """Give the batches that meet in each state, those of each group on their own, the largest group last."""
-    for state, here in enumerate(effective):
-        present = np.flatnonzero((here > 0) & (group >= 0))
-        size = np.bincount(group[present], here[present])
-        for number in np.argsort(size, kind="stable"):
-            mine = present[group[present] == number]
-            if len(mine) > 1:
-                yield state, mine
-
-
-def _towards(target: FloatArray, mean: FloatArray, *, effective: FloatArray, variance: FloatArray) -> FloatArray:
-    """Shift batches, (n_present, n_dims), towards the target: less where chance explains it, not beyond the caliper."""
-    n, one_over = len(mean), 1 / effective
-    chance = ((1 - 1 / n) ** 2 * one_over + (one_over.sum() - one_over) / n**2) * variance.sum()
-    return _shrunk(target - mean, chance=chance, variance=variance, share=1 - 1 / n)
-
-
-def _shrunk(line: FloatArray, *, chance: FloatArray, variance: FloatArray, share: float = 1.0) -> FloatArray:
-    """Shorten lines, (n, n_dims), by what chance explains of their squared length; to nothing beyond the caliper.
-
-    The caliper is for the distance from the other batches, of which the line is a share.
-    """
-    length2 = np.maximum((line**2).sum(axis=1), _TINY)
-    along = line**2 @ variance / length2
-    far = length2 > (_CALIPER * share) ** 2 * along
-    return np.asarray(np.where(far, 0.0, np.maximum(1 - chance / length2, 0.0))[:, None] * line)

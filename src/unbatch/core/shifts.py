@@ -1,0 +1,232 @@
+"""What a batch does to some states only, and cells moved by it: one round of the embedding."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
+from unbatch.core.clustering import k_means
+from unbatch.core.kernels.shifts import move, weigh
+from unbatch.core.parallel import in_ranges
+from unbatch.core.transport import transport
+
+_CELLS_PER_STATE = 40
+_FEWEST_STATES, _MOST_STATES = 4, 60
+_MOST_CELLS = 20_000
+"""Cells by which states are found; of more, evenly spaced ones."""
+_FEWEST_CELLS = 3.0
+_SMOOTHING, _GIVE_UP = 0.02, 0.4
+"""Of transport, in units of the mean squared distance of cells from their mean."""
+_MATCHED = (0.1, 0.3)
+"""Share of a state's mass with counterparts, up to which it stays and from which it is shifted."""
+_ROWS = 1024
+_TINY = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Shifts:
+    """One round: where states are, and how far their cells are shifted.
+
+    Attributes
+    ----------
+    centres
+        (n_states, n_dims) centres of the states.
+    level
+        (n_states,) level whose cells the state is for.
+    width
+        Squared distance over which a cell's share in a state falls to 1/e.
+    spread
+        Mean squared distance of the cells of a batch from their mean in a state.
+    target
+        (n_states, n_dims) mean of the batches in the state, of the largest group of them; 0 in a state without any.
+    share
+        (n_states,) share of a batch's cells of the level that are in the state, mean over those batches.
+    shift
+        (n_states, n_batches, n_dims), 0 for batches that stay.
+    """
+
+    centres: FloatArray
+    level: CodeArray
+    width: float
+    spread: float
+    target: FloatArray
+    share: FloatArray
+    shift: FloatArray
+
+    def weights(self, where: FloatArray, level: CodeArray) -> FloatArray:
+        """Share cells out to the states, (n_cells, n_states); rows sum to 1."""
+        weights, centres = np.empty((len(where), len(self.centres))), np.ascontiguousarray(self.centres.T)
+
+        def some(start: int, stop: int) -> None:
+            weigh(where[start:stop], level[start:stop], centres, self.level, self.width, weights[start:stop])
+
+        in_ranges(some, len(where), step=_ROWS)
+        return weights
+
+    def apply(self, where: FloatArray, batch: CodeArray, level: CodeArray) -> FloatArray:
+        """Shift cells, (n_cells, n_dims). Neither blocks nor threads change a bit."""
+        moved, centres = where.copy(), np.ascontiguousarray(self.centres.T)
+
+        def some(start: int, stop: int) -> None:
+            cells = slice(start, stop)
+            weights = np.empty((stop - start, len(self.centres)))
+            weigh(where[cells], level[cells], centres, self.level, self.width, weights)
+            move(moved[cells], batch[cells], weights, self.shift)
+
+        in_ranges(some, len(where), step=_ROWS)
+        return moved
+
+    def of_new_batch(self, where: FloatArray, level: CodeArray) -> FloatArray:
+        """Find the shifts of a batch that was not there when these were found, (n_states, n_dims)."""
+        batch = np.zeros(len(where), dtype=np.int32)
+        moments = _moments(where, batch, self.weights(where, level), levels=self.level, n_batches=1)
+        shift = np.zeros_like(self.centres)
+        for value in np.unique(self.level):
+            states = np.flatnonzero(self.level == value)
+            there = _Side(self.target[states], self.share[states], np.zeros(len(states)))
+            shift[states] = _drawn(moments.of(states, 0), there, spread=self.spread)
+        return shift
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """One side of a comparison: means of states, (n_states, n_dims), their shares, and the variance of the means."""
+
+    mean: FloatArray
+    share: FloatArray
+    chance: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Moments:
+    """Where the cells of batches are in states: means, (n_states, n_batches, n_dims), and by state and batch."""
+
+    mean: FloatArray
+    share: FloatArray
+    """Share of the cells of the batch in the level of the state that are in the state."""
+    chance: FloatArray
+    """Squared length by which the mean is off by chance; 0 without cells."""
+    spread: float
+    """Mean squared distance from the mean of the batch."""
+
+    def of(self, states: IntArray, batch: int) -> _Side:
+        """Take one batch."""
+        return _Side(self.mean[states, batch], self.share[states, batch], self.chance[states, batch])
+
+    def of_all(self, states: IntArray, batches: IntArray) -> _Side:
+        """Average some batches, each of which counts the same."""
+        at = np.ix_(states, batches)
+        total = self.share[at].sum(axis=1)
+        weights = self.share[at] / np.maximum(total, _TINY)[:, None]
+        mean = np.einsum("sk,skd->sd", weights, self.mean[at])
+        return _Side(mean, total / max(len(batches), 1), (weights**2 * self.chance[at]).sum(axis=1))
+
+
+def find_shifts(where: FloatArray, *, batch: CodeArray, level: CodeArray, group: IntArray, seed: int) -> Shifts:
+    """Group cells into states, and draw those of each batch to their counterparts among the others.
+
+    Parameters
+    ----------
+    where
+        Coordinates of the cells, (n_cells, n_dims).
+    batch, level
+        Batch and level of each cell, (n_cells,): batches are drawn together within levels only.
+    group
+        Group of each batch, (n_batches,): those of one group can be compared, those with -1 with none.
+    seed
+        Start of the clustering.
+
+    Returns
+    -------
+    Shifts
+    """
+    centres, levels, width = _states(where, level, seed=seed)
+    nothing = np.zeros((len(centres), len(group), where.shape[1]))
+    found = Shifts(centres, levels, width, 0.0, np.zeros_like(centres), np.zeros(len(centres)), nothing)
+    moments = _moments(where, batch, found.weights(where, level), levels=levels, n_batches=len(group))
+    for value in np.unique(levels):
+        states = np.flatnonzero(levels == value)
+        for batches in _groups(moments.share[states].sum(axis=0) > 0, group, batch):
+            whole = moments.of_all(states, batches)
+            found.target[states], found.share[states] = whole.mean, whole.share
+            for own in batches if len(batches) > 1 else ():
+                others = moments.of_all(states, batches[batches != own])
+                drawn = _drawn(moments.of(states, own), others, spread=moments.spread)
+                found.shift[states, own] = (1 - 1 / len(batches)) * drawn
+    return replace(found, spread=moments.spread)
+
+
+def _groups(here: BoolArray, group: IntArray, batch: CodeArray) -> Iterable[IntArray]:
+    """Give the batches that are here and can be compared, those of each group on their own, most cells last."""
+    present = np.flatnonzero(here & (group >= 0))
+    cells = np.bincount(batch[batch >= 0], minlength=len(group)).astype(np.float64)
+    size = np.bincount(group[present], cells[present])
+    for number in np.argsort(size, kind="stable"):
+        mine = present[group[present] == number]
+        if mine.size:
+            yield mine
+
+
+def _states(where: FloatArray, level: CodeArray, *, seed: int) -> tuple[FloatArray, CodeArray, float]:
+    """Find centres within each level, their levels, and the mean squared distance of cells from the nearest one."""
+    every = -(-len(where) // _MOST_CELLS)
+    points, level = where[::every], level[::every]
+    wanted = np.clip(len(where) // _CELLS_PER_STATE, _FEWEST_STATES, _MOST_STATES)
+    centres, levels, squares = [], [], 0.0
+    for value in np.unique(level):
+        mine = points[level == value]
+        code = k_means(mine, max(1, min(round(wanted * len(mine) / len(points)), len(mine))), seed=seed)
+        compact = np.unique(code, return_inverse=True)[1]
+        cells = np.bincount(compact)
+        means = np.stack([np.bincount(compact, column) for column in mine.T], axis=1) / cells[:, None]
+        squares += float(np.square(mine - means[compact]).sum())
+        centres.append(means)
+        levels.append(np.full(len(means), value, dtype=np.int32))
+    return np.concatenate(centres), np.concatenate(levels), max(squares / len(points), _TINY)
+
+
+def _moments(
+    where: FloatArray, batch: CodeArray, weights: FloatArray, *, levels: CodeArray, n_batches: int
+) -> _Moments:
+    shape = (weights.shape[1], n_batches)
+    cells, squared = np.zeros(shape), np.zeros(shape)
+    mean, scatter = np.zeros((*shape, where.shape[1])), np.zeros(shape[0])
+    for k in range(n_batches):
+        mine = np.flatnonzero(batch == k)
+        share, points = weights[mine].T, where[mine]
+        cells[:, k], squared[:, k] = share.sum(axis=1), np.square(share).sum(axis=1)
+        mean[:, k] = share @ points / np.maximum(cells[:, k, None], _TINY)
+        scatter += (share @ points**2 - cells[:, k, None] * mean[:, k] ** 2).sum(axis=1)
+    scatter = np.maximum(scatter, 0.0)
+    variance = scatter / np.maximum(cells.sum(axis=1), _TINY)
+    enough = np.where(cells >= _FEWEST_CELLS, cells, 0.0)
+    share = np.zeros(shape)
+    for value in np.unique(levels):
+        states = levels == value
+        share[states] = enough[states] / np.maximum(enough[states].sum(axis=0), _TINY)
+    return _Moments(
+        mean=mean,
+        share=share,
+        chance=np.where(enough > 0, variance[:, None] * squared / np.maximum(cells**2, _TINY), 0.0),
+        spread=float(max(scatter.sum() / max(cells.sum(), _TINY), _TINY)),
+    )
+
+
+def _drawn(own: _Side, others: _Side, *, spread: float) -> FloatArray:
+    """Draw the states of a batch to their counterparts among the others: shifts, (n_states, n_dims)."""
+    shift = np.zeros_like(own.mean)
+    rows, columns = np.flatnonzero(own.share > 0), np.flatnonzero(others.share > 0)
+    if not (rows.size and columns.size):
+        return shift
+    cost = np.square(own.mean[rows, None] - others.mean[columns]).sum(axis=2) / spread
+    moved = transport(cost, own.share[rows], others.share[columns], smoothing=_SMOOTHING, give_up=_GIVE_UP)
+    matched = moved.sum(axis=1)
+    part = moved / np.maximum(matched, _TINY)[:, None]
+    line = part @ others.mean[columns] - own.mean[rows]
+    chance = own.chance[rows] + part**2 @ others.chance[columns]
+    real = np.maximum(1 - chance / np.maximum((line**2).sum(axis=1), _TINY), 0.0)
+    least, enough = _MATCHED
+    counterpart = np.clip((matched / own.share[rows] - least) / (enough - least), 0.0, 1.0)
+    shift[rows] = (counterpart * real)[:, None] * line
+    return shift
