@@ -34,12 +34,25 @@ def test_numbers_in_names_sort_by_size_and_a_ninth_level_changes_the_marker(ax):
     assert [len(dots.get_offsets()) for dots in ax.collections] == [8, 4]
 
 
-def test_values_get_a_colour_bar_and_the_highest_come_last(ax):
-    values = np.array([0.3, 0.9, 0.1])
-    pl.cells_by_value(np.arange(6.0).reshape(3, 2), values, title="overlap", ax=ax)
-    np.testing.assert_array_equal(ax.collections[0].get_array(), [0.1, 0.3, 0.9])
-    np.testing.assert_array_equal(ax.collections[0].get_offsets(), [[4, 5], [0, 1], [2, 3]])
+def test_values_get_a_colour_bar_and_no_value_covers_the_others(ax):
+    values = np.linspace(0, 1, 101)
+    pl.cells_by_value(np.column_stack([values, -values]), values, title="overlap", ax=ax)
+    (dots,) = ax.collections
+    np.testing.assert_array_equal(dots.get_array(), np.asarray(dots.get_offsets())[:, 0])
+    assert 10 < (dots.get_array()[:50] < 0.5).sum() < 40
     assert ax.figure.axes[1].get_ylabel() == "overlap"
+
+
+def test_cells_without_a_value_are_grey_and_those_without_a_place_left_out(ax):
+    places = np.array([[0.0, 0], [1, 1], [2, 2], [np.nan, 3]])
+    pl.cells_by_value(places, np.array([0.0, np.nan, 1.0, 1.0]), title="v", ax=ax)
+    (dots,) = ax.collections
+    ax.figure.draw_without_rendering()
+    colour = {place[0]: to_hex(rgba) for place, rgba in zip(*_places(dots), strict=True)}
+    assert colour.keys() == {0, 1, 2}
+    assert colour[1].upper() == _style.MISSING
+    pl.cells(places, list("abcd"), title="t", ax=ax)
+    assert len(ax.collections[-1].get_offsets()) == 3
 
 
 def _places(dots):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from unbatch._types import FloatArray
+    from unbatch._types import FloatArray, IntArray
 
 
 def cells(coordinates: FloatArray, labels: Sequence[str], *, title: str, ax: Axes | None = None) -> Axes:
@@ -48,8 +48,7 @@ def cells(coordinates: FloatArray, labels: Sequence[str], *, title: str, ax: Axe
     styles = _style.category_styles(len(levels), ink=_style.ink(ax))
     colours = to_rgba_array([colour for colour, _ in styles])
     markers = np.array([marker for _, marker in styles])
-    order = np.random.default_rng(0).permutation(len(codes))
-    order = order[_style.keep_pixels(*coordinates[order].T)]
+    order = _drawing_order(coordinates)
     for marker in dict.fromkeys(markers.tolist()):
         chosen = order[markers[codes[order]] == marker]
         ax.scatter(
@@ -70,14 +69,14 @@ def cells(coordinates: FloatArray, labels: Sequence[str], *, title: str, ax: Axe
 
 
 def cells_by_value(coordinates: FloatArray, values: FloatArray, *, title: str, ax: Axes | None = None) -> Axes:
-    """Draw one dot per cell, coloured by a number, with a colour bar.
+    """Draw one dot per cell, coloured by a number, in an order that lets no value cover the others.
 
     Parameters
     ----------
     coordinates
         (n_cells, 2), of no unit: the ticks are left out.
     values
-        (n_cells,), finite; the highest are drawn last.
+        (n_cells,); cells without a finite value are grey.
     title
         What the values are; written beside the colour bar.
     ax
@@ -85,16 +84,16 @@ def cells_by_value(coordinates: FloatArray, values: FloatArray, *, title: str, a
 
     Returns
     -------
-    The axes.
+    The axes, with a colour bar.
     """
-    order = np.argsort(values, kind="stable")
-    order = order[_style.keep_pixels(*coordinates[order].T)]
+    order = _drawing_order(coordinates)
     ax = _style.given_or_new_axes(ax, figsize=(4.4, 3.4))
     dots = ax.scatter(
         coordinates[order, 0],
         coordinates[order, 1],
-        c=values[order],
-        cmap=_style.SEQUENTIAL,
+        c=np.ma.masked_invalid(values[order]),
+        cmap=_style.colour_map(_style.SEQUENTIAL),
+        plotnonfinite=True,
         s=_style.dot_size(len(values)),
         linewidths=0,
         rasterized=_style.rasterise(len(values)),
@@ -102,6 +101,13 @@ def cells_by_value(coordinates: FloatArray, values: FloatArray, *, title: str, a
     _bare(ax)
     ax.figure.colorbar(dots, ax=ax, shrink=0.7, pad=0.02).set_label(legible(title), parse_math=False)
     return ax
+
+
+def _drawing_order(coordinates: FloatArray) -> IntArray:
+    """Order the cells at random, those left out that have no place or lie below others."""
+    order = np.random.default_rng(0).permutation(len(coordinates))
+    order = order[np.isfinite(coordinates[order]).all(axis=1)]
+    return order[_style.keep_pixels(*coordinates[order].T)]
 
 
 def _bare(ax: Axes) -> None:
