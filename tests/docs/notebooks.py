@@ -9,7 +9,9 @@ import nbformat
 from nbclient import NotebookClient
 
 DOCS = Path(__file__).parents[2] / "docs"
-_CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(?:---\n.*?^---\n)?(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+_CELL = re.compile(
+    r"^```\{code-cell\}[^\n]*\n(?:---\n.*?^---\n|(?::[^\n]*\n)+)?(.*?)^```$", flags=re.DOTALL | re.MULTILINE
+)
 
 
 def code_cells(page):
