@@ -42,6 +42,8 @@ _SMALLEST = 6.0
 """Points: letters smaller than that are not read."""
 _LINE, _LETTER = 1.2, 0.6
 """Height of a line and width of a letter, in font sizes."""
+_FULL = 0.7
+"""Share of the room of a column that its name may take: the layout leaves less than was judged from outside."""
 _SLANTED_AT_MOST = 25
 _LONGEST_BELOW = 20
 _INCH = 10 / 72
@@ -184,7 +186,7 @@ def name_columns(ax: Axes, names: Sequence[str]) -> None:
     short = legible_names(names, longest=_LONGEST_BELOW)
     room = _points(ax, across=True) / max(len(short), 1)
     shown, size = _fitting(len(short), room)
-    slanted = max(map(len, short), default=0) * _LETTER * size > 0.95 * room
+    slanted = max(map(len, short), default=0) * _LETTER * size > _FULL * room
     angle = 0 if not slanted else 45 if len(short) <= _SLANTED_AT_MOST else 90
     ax.set_xticks(
         shown,
