@@ -107,6 +107,15 @@ def test_numbers_of_the_record_are_on_the_page():
         assert number in text, number
 
 
+def test_departures_of_a_handful_of_cells_are_left_out():
+    adata = plain()
+    states = adata.uns["unbatch"]["diagnostics"]["remainder_states"]
+    states["n_cells"], states["mean_square"] = [9, 10], [77.7, 1.23]
+    text = Outline(page_of(adata)).text
+    assert "1.23" in text
+    assert "77.7" not in text
+
+
 def test_it_loads_nothing_and_runs_nothing_but_its_own():
     page = page_of(plain())
     outline = Outline(page)

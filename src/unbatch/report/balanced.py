@@ -10,6 +10,7 @@ from unbatch.report.text import chance, number, share, shown
 
 ALL_OTHERS = "all others"
 _FEW = 12
+_FEWEST_CELLS = 10
 _PROBES = {
     "split": "a batch split at random: share of genes that are found to differ",
     "removed": "a kind of cell removed: share of the batch among the neighbours of that kind",
@@ -116,6 +117,7 @@ def remainder(fitted: Fitted) -> Section:
     cells: Rows
     strongest, states, probes = (fitted.table(name) for name in ("remainder", "remainder_states", "probes"))
     if len(states):
+        states = states[states["n_cells"] >= _FEWEST_CELLS]
         total = len(states)
         states = states.sort_values("mean_square", ascending=False, kind="stable").head(_FEW)
         cells = [
@@ -128,7 +130,8 @@ def remainder(fitted: Fitted) -> Section:
             Column("Cells"),
             Column("Mean square of departure / error (1 is chance)"),
         ]
-        tables.append(table("Departure by state and batch", columns, cells, total=total, order="the largest"))
+        title = f"Departure by state and batch, of {_FEWEST_CELLS} cells or more"
+        tables.append(table(title, columns, cells, total=total, order="the largest"))
     if len(strongest):
         cells = [
             (
