@@ -23,7 +23,8 @@ from unbatch.methods.checked import CheckedCells
 _SPLITS, _REMOVED_BATCHES, _REMOVED_GROUPS = 3, 2, 2
 _LEAST_CELLS = 60
 _LEAST_GROUP, _MOST_GROUP = 20, 0.6
-_GROUPS = 6
+_MOST_KINDS = 8
+_TINY = 1e-12
 _SURE = 1.96
 _WELL_MEASURED = 50.0
 SPLIT_EXPECTED = 0.05
@@ -102,7 +103,7 @@ class Refits:
 
 
 def _coarse(fit: BatchFit, rows: IntArray) -> CodeArray:
-    """Group the states of a fit into few kinds, by the nearness of their centres."""
+    """Group the states of a fit into few kinds, as many as lie farthest apart for their width."""
     from scipy.cluster.hierarchy import fcluster, linkage
 
     if fit.sample is None or fit.embedding is None:
@@ -113,7 +114,10 @@ def _coarse(fit: BatchFit, rows: IntArray) -> CodeArray:
         return np.where(sample >= 0, 0, -1).astype(np.int32)
     where = fit.embedding[rows].astype(np.float64)
     centres = np.stack([where[sample == state].mean(axis=0) for state in states])
-    kind = fcluster(linkage(centres, method="ward"), t=min(_GROUPS, len(states)), criterion="maxclust") - 1
+    tree = linkage(centres, method="ward")
+    height = tree[::-1, 2][: _MOST_KINDS + 1]  # that at which 2 groups become 1, 3 become 2, ...
+    n_kinds = 2 + int(np.argmax(height[:-1] / np.maximum(height[1:], _TINY))) if len(height) > 1 else 2
+    kind = fcluster(tree, t=n_kinds, criterion="maxclust") - 1
     place = np.searchsorted(states, np.maximum(sample, states[0]))
     return np.where(sample >= 0, kind[np.minimum(place, len(states) - 1)], -1).astype(np.int32)
 
