@@ -19,7 +19,7 @@ from unbatch.cli import app
 from unbatch.cli._console import one_line_warnings
 
 UNBATCH = Path(sys.executable).with_name("unbatch")
-COMMANDS = ("demo", "fit", "adjust", "offsets", "simulate", "inspect")
+COMMANDS = ("demo", "fit", "diagnose", "adjust", "offsets", "simulate", "inspect")
 
 
 def process(*arguments, **options):
