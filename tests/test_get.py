@@ -60,3 +60,19 @@ def test_genes_may_have_been_taken_away(adata):
 def test_without_a_fit_it_says_what_to_run():
     with pytest.raises(ub.InputError, match=r"tl\.batch_effects"):
         ub.get.batch_effects(ub.simulate(n_cells=10, n_genes=5))
+
+
+def test_verdicts_and_their_tables_are_copies(adata):
+    verdicts = ub.get.verdicts(adata)
+    assert verdicts["check"].tolist()[0] == "need"
+    verdicts["verdict"] = "changed"
+    assert "changed" not in ub.get.verdicts(adata)["verdict"].tolist()
+    mixing = ub.get.diagnostics(adata, "mixing")
+    assert mixing["batch"].tolist() == ["batch_1", "batch_2", "batch_3"]
+    mixing["before"] = -1
+    assert (ub.get.diagnostics(adata, "mixing")["before"] >= 0).all()
+
+
+def test_a_table_that_there_is_not_is_refused_with_those_that_there_are(adata):
+    with pytest.raises(ub.InputError, match=r"no table 'mix' .* choose among \['balance', .*'mixing'"):
+        ub.get.diagnostics(adata, "mix")
