@@ -1,7 +1,9 @@
 """One small count matrix, written in every format that can be read."""
 
 import gzip
+import resource
 import shutil
+from contextlib import contextmanager
 
 import anndata
 import h5py
@@ -257,3 +259,19 @@ def any_format(request, tmp_path):
 def adata():
     """The example in memory."""
     return example_adata()
+
+
+@pytest.fixture
+def file_size_limit():
+    """A context in which no file can grow beyond so many bytes, as on a disk that is full."""
+
+    @contextmanager
+    def limited(n_bytes):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited

@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 from unbatch._check import InputError
 from unbatch.io.atomic import replacing
 from unbatch.io.growing import COMPRESSIONS, GZIP, Compression, GrowingArray
+from unbatch.io.hdf5_output import SafeFile, writing_hdf5
 from unbatch.io.source import Block
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def write_h5ad(path: Path | str, adata: "AnnData", *, inputs: Sequence[Path | st
     from anndata.io import write_elem
 
     def write(temporary: Path) -> None:
-        with h5py.File(temporary, "w") as file, _naming(path):
+        with writing_hdf5(temporary) as (file, _), _naming(path):
             write_elem(file, "/", adata, dataset_kwargs=GZIP)
 
     with replacing(path, inputs=inputs) as temporary, _writer_thread() as writer:
@@ -116,6 +117,7 @@ class CountSink:
         self._inputs = tuple(inputs)
         self._stack = ExitStack()
         self._root: Any = None
+        self._beneath: SafeFile | None = None
         self._arrays: dict[str, GrowingArray] = {}
         self._writer: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
@@ -127,7 +129,10 @@ class CountSink:
         is_zarr = self.path.suffix == ".zarr"
         with ExitStack() as stack:
             temporary = stack.enter_context(replacing(self.path, inputs=self._inputs, folder=is_zarr))
-            self._root = _open_zarr(temporary) if is_zarr else stack.enter_context(h5py.File(temporary, "w"))
+            if is_zarr:
+                self._root = _open_zarr(temporary)
+            else:
+                self._root, self._beneath = stack.enter_context(writing_hdf5(temporary))
             index_type = np.int32 if len(self.var) < 2**31 else np.int64
             group = self._root.create_group("X")
             helpers = stack.enter_context(ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="unbatch-packer"))
@@ -167,6 +172,8 @@ class CountSink:
         if self._writing is not None:
             self._writing.result()
             self._writing = None
+        if self._beneath is not None:
+            self._beneath.check()
 
     def __exit__(
         self,

@@ -16,7 +16,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import h5py
 import numpy as np
 
 from unbatch._check import InputError
@@ -25,6 +24,7 @@ from unbatch.core.kernels.turning import place, sort_by_bucket
 from unbatch.io.canonical import assemble
 from unbatch.io.failures import cannot_write
 from unbatch.io.growing import GrowingArray
+from unbatch.io.hdf5_output import writing_hdf5
 from unbatch.io.places import Hdf5File
 from unbatch.io.readers import CsrReader, ReadRows, mean_row_bytes
 from unbatch.io.scratch import UNFINISHED, claim
@@ -147,9 +147,8 @@ def _turn(reader: TurnedReader, folder: Path) -> None:
             spill.add(entries)
         if int(spill.per_row.sum()) != reader.n_values:
             raise ValueError(f"it holds {spill.per_row.sum()} values where {reader.n_values} are announced")
-        _create(folder / _TURNED).close()
-        with _writing(folder), h5py.File(folder / _TURNED, "w") as rows:
-            _write_rows(spill, rows.create_group("X"), window)
+        with _writing(folder), writing_hdf5(folder / _TURNED) as (rows, beneath):
+            _write_rows(spill, rows.create_group("X"), window, check=beneath.check)
     (folder / _SPILL).unlink()
 
 
@@ -200,7 +199,13 @@ class _Spill:
         return np.fromfile(self._file.name, dtype=dtype, count=number, offset=offset)
 
 
-def _write_rows(spill: _Spill, group: Any, window: int) -> None:  # noqa: ANN401
+def _write_rows(
+    spill: _Spill,
+    group: Any,  # noqa: ANN401
+    window: int,
+    *,
+    check: Callable[[], None],
+) -> None:
     kinds = {"data": spill.dtype, "indices": np.dtype(np.int32), "indptr": np.dtype(np.int64)}
     arrays = {name: GrowingArray(group, name, dtype, compression=None) for name, dtype in kinds.items()}
     arrays["indptr"].append(np.zeros(1, dtype=np.int64))
@@ -219,6 +224,7 @@ def _write_rows(spill: _Spill, group: Any, window: int) -> None:  # noqa: ANN401
             arrays["indices"].append(rows.indices)
             arrays["indptr"].append(rows.indptr[1:].astype(np.int64) + written)
             written += int(rows.nnz)
+            check()
     for array in arrays.values():
         array.flush()
 
