@@ -54,6 +54,7 @@ EFFECTS = {"known": 1.0, "strong": 10, "median": 0.2, "families": []}
         (judge_remainder, REMAINDER, {}, "fine", "x or / 1.05 as a rule, surely .* in 1% of 2,000 genes"),
         (judge_remainder, REMAINDER, {"differing": 0.5}, "look here", "50% of 2,000 genes, most in state 3 of 'a'"),
         (judge_remainder, REMAINDER, {"sd": 0.3}, "look here", "x or / 1.35"),
+        (judge_remainder, REMAINDER, {"where": ""}, "look here", "No two batches are compared"),
         (judge_remainder, REMAINDER, {"sd": 0.7}, "do not trust", "x or / 2.01"),
         (judge_effects, EFFECTS, {}, "fine", "10 effects differ from none .* x or / 1.22"),
         (judge_effects, EFFECTS, {"families": ["ribosomal genes x 2.00 in 'a'"]}, "fine", "ribosomal genes x 2.00"),

@@ -304,13 +304,16 @@ def judge_remainder(*, sd: float, differing: float, n_genes: int, where: str) ->
     n_genes
         Number of genes that were looked at.
     where
-        State and batch that depart most, in words; "" if there is none.
+        State and batch that depart most, in words; "" if no two batches are compared in any state.
     """
+    if not where:
+        cannot = "No two batches are compared in any state: how effects differ between states cannot be told"
+        return Verdict("remainder", "look here", 0.0, MOST_DIFFERING, cannot, "See overlap")
     text = (
         f"Effects of a batch differ from state to state by x or / {exp(sd):.2f} as a rule, surely (q < 0.05) in "
         f"{differing:.0%} of {n_genes:,} genes"
     )
-    where = f", most in {where}" if where else ""
+    where = f", most in {where}"
     cure = "One factor per gene and batch does not describe this: fit with state_specific, or with match_within"
     if sd > GROSS_REMAINDER:
         return Verdict("remainder", "do not trust", sd, GROSS_REMAINDER, text + where, cure)
