@@ -149,7 +149,7 @@ def test_text_that_is_cut_short_or_not_numbers_is_refused(tmp_path, scratch, cha
 
 
 def test_an_interruption_leaves_nothing(tmp_path, scratch, monkeypatch):
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     source = open_counts(_csc_h5ad(tmp_path / "a.h5ad"))
