@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _MOST_BATCHES = 30
 _MOST_LEVELS = 8
 _WIDEST = 24
+_LONGEST = 60
 _PROBE_SECONDS = 1.0
 _USUAL_BYTES = 5e8
 _GIGA = 1e9
@@ -194,8 +195,9 @@ def _describe(found: _Findings) -> None:
 
 def _describe_batches(batches: "Batches", peek: "Peek | None") -> None:
     say(f"{len(batches.levels)} batches ({' x '.join(batches.key) or 'one per input'}):")
-    width = max(len(level) for level in batches.levels[:_MOST_BATCHES])
-    for code, level in enumerate(batches.levels[:_MOST_BATCHES]):
+    names = [_printed(level) for level in batches.levels[:_MOST_BATCHES]]
+    width = max(map(len, names))
+    for code, level in enumerate(names):
         own = peek.counts_per_cell[batches.codes[peek.cells] == code] if peek else np.zeros(0)
         depth = f", median counts {thousands(np.median(own))}" if own.size else ""
         say(f"  {level:<{width}}  {thousands(batches.sizes[code]):>10} cells{depth}")
@@ -203,14 +205,21 @@ def _describe_batches(batches: "Batches", peek: "Peek | None") -> None:
         say(f"  ... and {len(batches.levels) - _MOST_BATCHES} more")
 
 
+def _printed(name: str) -> str:
+    """Write a name on one line: a name of a file may hold line breaks, and what a terminal takes for an order."""
+    plain = name if name.isprintable() else repr(name)
+    return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 3] + "..."
+
+
 def _describe_crossing(crossing: "Crossing", batches: "Batches", condition: "Batches") -> None:
     """Print cells per batch and level; of many, the first."""
-    levels = condition.levels[:_MOST_LEVELS]
-    cut_to = f" (first {len(levels)} of {len(condition.levels)} levels)" if condition.levels != levels else ""
+    levels = tuple(_printed(level) for level in condition.levels[:_MOST_LEVELS])
+    few = len(levels) < len(condition.levels)
+    cut_to = f" (first {len(levels)} of {len(condition.levels)} levels)" if few else ""
     say(f"Cells per batch and {' x '.join(condition.key)}{cut_to}:")
     rows = [("", *levels)]
     for name, counts in list(zip(batches.levels, crossing.table, strict=True))[:_MOST_BATCHES]:
-        rows.append((name, *(thousands(count) for count in counts[: len(levels)])))
+        rows.append((_printed(name), *(thousands(count) for count in counts[: len(levels)])))
     cut = [[text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..." for text in row] for row in rows]
     widths = [max(len(text) for text in column) for column in zip(*cut, strict=True)]
     for row in cut:

@@ -12,8 +12,9 @@ from unbatch._check import InputError
 def join_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Put tables below each other, with the columns of all; what one of them lacks is missing there.
 
-    Text, categories and columns of mixed types become categories of text, in the order in which they first occur, since
-    AnnData can store gaps in those. Numbers stay numbers, with NaN for gaps.
+    Text, categories and columns of mixed types become categories of text, since AnnData can store gaps in those: sorted
+    if those of each table are, so that cutting a table in two changes nothing, else in the order in which they first
+    occur. Numbers stay numbers, with NaN for gaps.
 
     Raises
     ------
@@ -49,7 +50,10 @@ def _join(
 
 
 def _join_text(column: str, tables: Sequence[pd.DataFrame]) -> pd.Categorical:
-    position: dict[str, int] = {}
+    levels = [_levels(table[column]) for table in tables if column in table]
+    united = dict.fromkeys(level for of_table in levels for level in of_table)
+    names = sorted(united) if all(of_table == sorted(of_table) for of_table in levels) else list(united)
+    position = {name: place for place, name in enumerate(names)}
     codes = []
     for table in tables:
         if column not in table:
@@ -57,10 +61,14 @@ def _join_text(column: str, tables: Sequence[pd.DataFrame]) -> pd.Categorical:
             continue
         piece = table[column]
         local, found = pd.factorize(piece)
-        ordered = piece.cat.categories if isinstance(piece.dtype, pd.CategoricalDtype) else found
-        for level in ordered:
-            position.setdefault(str(level), len(position))
         # the last entry is the one that -1, for missing, points to
         place = np.array([*(position[str(level)] for level in found), -1], dtype=np.int64)
         codes.append(place[local])
-    return pd.Categorical.from_codes(np.concatenate(codes), categories=list(position))
+    return pd.Categorical.from_codes(np.concatenate(codes), categories=names)
+
+
+def _levels(piece: pd.Series) -> list[str]:
+    """Categories in their order; of text, which has none, sorted."""
+    if isinstance(piece.dtype, pd.CategoricalDtype):
+        return list(dict.fromkeys(map(str, piece.cat.categories)))
+    return sorted({str(level) for level in piece.dropna().unique()})
