@@ -13,7 +13,7 @@ import pytest
 from scipy import sparse
 
 import unbatch as ub
-from unbatch import cli
+from unbatch.__main__ import main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -37,7 +37,7 @@ def test_the_commands_run(folder, monkeypatch):
     for command in commands:
         monkeypatch.setattr(sys, "argv", shlex.split(command))
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main()
         assert end.value.code in (0, None)
     assert (folder / "adjusted.h5ad").is_file()
 

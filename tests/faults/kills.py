@@ -2,9 +2,9 @@
 
 A command runs in a fork of this process, in which everything is loaded and compiled, and every tenth time as a process
 of its own. It is killed (SIGKILL) at a random moment, evenly over its whole run, every second time over its last third,
-where it writes. Before that, in turns, there was no output or another one. Then the output must be as before or all
-new, to the last value, the input as before to the last byte, and a further run of the command must succeed and leave
-nothing in the folder but input and output.
+where it writes, until it was still running so many times. Before that, in turns, there was no output or another one.
+Then the output must be as before or all new, to the last value, the input as before to the last byte, and a further run
+of the command must succeed and leave nothing in the folder but input and output.
 """
 
 import argparse
@@ -36,6 +36,8 @@ VOLATILE = ("timings", "peak_bytes")
 """What differs between two runs of the same fit."""
 _REAL = 10
 _LAST = 0.67
+_MOST_TURNS = 4
+"""Per kill: others come too late, for a command does not always take as long."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,16 @@ def remove(path):
         path.unlink(missing_ok=True)
 
 
+def until_killed(times, found):
+    """Count turns until so many met a running process, or there were far too many of them."""
+    for turn in range(_MOST_TURNS * times):
+        if found["killed"] == times:
+            return
+        yield turn
+
+
 def kill_often(case, times, *, chance, folder):
-    """Kill a command so many times, in the working directory, and count what went wrong."""
+    """Kill a command until it was running so many times, in the working directory, and count what went wrong."""
     source, output = (Path(case.arguments[place]) for place in (1, -1))
     contents, durations = {}, {}
     for kind in ("rows", "columns"):
@@ -156,7 +166,7 @@ def kill_often(case, times, *, chance, folder):
     durations["real"] = time.perf_counter() - began
     clean = names(".")
     found = dict.fromkeys(("killed", "ended before", "output old", "output new", "broken", "scratch", "failed"), 0)
-    for turn in range(times):
+    for turn in until_killed(times, found):
         kind = ("rows", "columns")[turn // 2 % 2]
         remove(source)
         (shutil.copytree if source.suffix == ".zarr" else shutil.copy)(folder / kind / source, source)
@@ -194,7 +204,7 @@ def kill_often(case, times, *, chance, folder):
 def run():
     """Do what the command line asks for, and print what was found for each case."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--times", type=int, default=100, help="Kills per case.")
+    parser.add_argument("--times", type=int, default=100, help="Kills of a running process per case.")
     parser.add_argument("--cells", type=int, default=1000)
     parser.add_argument("--genes", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
