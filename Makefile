@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 METHOD ?= matched
 
-.PHONY: help demo test pictures lint types docs bench bench-accuracy bench-ablation bench-real-data bench-scale bench-integration clean
+.PHONY: help demo test nightly fuzz pictures lint types docs bench bench-accuracy bench-ablation bench-real-data bench-scale bench-integration clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -25,6 +25,12 @@ demo: $(VENV)/.installed  ## the published analysis on its toy and on real cell 
 
 test: $(VENV)/.installed  ## the whole test suite
 	$(BIN)/pytest -n 2
+
+nightly: $(VENV)/.installed  ## the promise of the same answer on 10,000 random examples each; takes days
+	HYPOTHESIS=nightly $(BIN)/pytest -n 2 tests/hostile/test_same_answer.py tests/hostile/test_numbers.py
+
+fuzz: $(VENV)/.installed  ## read files spoilt at random for FUZZ_SECONDS (300)
+	$(BIN)/python tests/hostile/fuzz.py
 
 pictures: $(VENV)/.installed  ## draw the pictures anew that the figures are compared with; look at each of them
 	$(BIN)/python tests/pl/gallery.py
