@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import unbatch as ub
-from unbatch import cli
+from unbatch.__main__ import main
 
 PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "adjusted-counts.md").read_text()
 
@@ -62,6 +62,6 @@ def test_the_commands_run(tmp_path, monkeypatch):
     for command in commands:
         monkeypatch.setattr(sys, "argv", shlex.split(command))
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main()
         assert end.value.code in (0, None)
     assert (tmp_path / "sums.h5ad").is_file()

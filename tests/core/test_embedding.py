@@ -128,7 +128,7 @@ def test_states_of_many_cells_are_found_on_some(rng, monkeypatch):
     values[batch == 1] += RESPONSE
     monkeypatch.setattr(shifts_module, "_MOST_CELLS", 100)
     _, before, after = embed(values, batch)
-    assert distance(after, batch, kind, of=0) < 0.3 * distance(before, batch, kind, of=0)
+    assert distance(after, batch, kind, of=0) < 0.4 * distance(before, batch, kind, of=0)
 
 
 @pytest.mark.filterwarnings("error")

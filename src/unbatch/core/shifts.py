@@ -16,10 +16,12 @@ _FEWEST_STATES, _MOST_STATES = 4, 60
 _MOST_CELLS = 20_000
 """Cells by which states are found; of more, evenly spaced ones."""
 _FEWEST_CELLS = 3.0
-_SMOOTHING, _GIVE_UP = 0.02, 0.4
+_SMOOTHING, _GIVE_UP = 0.02, 0.5
 """Of transport, in units of the mean squared distance of cells from their mean."""
 _MATCHED = (0.1, 0.3)
 """Share of a state's mass with counterparts, up to which it stays and from which it is shifted."""
+_WIDTH = 0.3
+"""Of a state, in units of the mean squared distance of cells from the nearest centre."""
 _ROWS = 1024
 _TINY = 1e-12
 
@@ -141,9 +143,9 @@ def find_shifts(where: FloatArray, *, batch: CodeArray, level: CodeArray, group:
     -------
     Shifts
     """
-    centres, levels, width = _states(where, level, seed=seed)
+    centres, levels, squared = _states(where, level, seed=seed)
     nothing = np.zeros((len(centres), len(group), where.shape[1]))
-    found = Shifts(centres, levels, width, 0.0, np.zeros_like(centres), np.zeros(len(centres)), nothing)
+    found = Shifts(centres, levels, _WIDTH * squared, 0.0, np.zeros_like(centres), np.zeros(len(centres)), nothing)
     moments = _moments(where, batch, found.weights(where, level), levels=levels, n_batches=len(group))
     for value in np.unique(levels):
         states = np.flatnonzero(levels == value)
