@@ -29,6 +29,21 @@ def _instead(value):
     return edited(change)
 
 
+def _by_column(place, value):
+    """Stored by column, with a wrong row: what scipy does with that is to write where it points."""
+
+    def make(folder):
+        def turn(adata):
+            adata.X = adata.X.tocsc()
+
+        path = spoilt(turn)(folder)
+        with h5py.File(path, "a") as file:
+            file["X/indices"][place] = value
+        return path
+
+    return make
+
+
 def _unnamed(file):
     del file["obs"][file["obs"].attrs["_index"]]
 
@@ -68,6 +83,8 @@ SHAPES = {
     "indices-in-a-table": Ill(replaced("X/indices", lambda places: places[:, None]), ("its indices is no list",)),
     "indices-negative": Ill(_at(3, -1, "indices"), ("indices reach out of the 15 genes", *UNREADABLE)),
     "indices-past-the-end": Ill(_at(3, 15, "indices"), ("indices reach out of the 15 genes", *UNREADABLE)),
+    "rows-past-the-end": Ill(_by_column(3, 2**30), ("indices reach out of the 60 cells", *UNREADABLE)),
+    "rows-negative": Ill(_by_column(3, -(2**30)), ("indices reach out of the 60 cells", *UNREADABLE)),
     "indices-wrap-around": Ill(
         replaced("X/indices", lambda places: places.astype(np.int64) + 2**32), ("not whole numbers", *UNREADABLE)
     ),

@@ -68,6 +68,8 @@ def as_counts(matrix: Any, dtype: np.dtype[Any]) -> Counts:  # noqa: ANN401
     """
     if not sparse.issparse(matrix):
         return _from_dense(np.asarray(matrix), dtype)
+    if matrix.format == "csc":
+        _check_columns(matrix)
     counts = sparse.csr_array(matrix)
     return assemble(counts.data, counts.indices, counts.indptr, dtype=dtype, n_genes=int(counts.shape[1]))
 
@@ -115,6 +117,16 @@ def assemble(data: Any, indices: Any, indptr: Any, *, dtype: np.dtype[Any], n_ge
     # looked through already, so that nobody does it again
     counts.has_sorted_indices = counts.has_canonical_format = True
     return counts
+
+
+def _check_columns(matrix: Any) -> None:  # noqa: ANN401
+    """Check the structure of a CSC matrix before scipy turns it, which writes wherever a wrong index points."""
+    indices, indptr = matrix.indices, matrix.indptr
+    if indptr[0] != 0 or indptr[-1] > min(matrix.data.size, indices.size) or (indptr[1:] < indptr[:-1]).any():
+        raise ValueError("indptr, the column pointers, fall or reach past the last value")
+    used = indices[: int(indptr[-1])]
+    if used.size and (used.min() < 0 or used.max() >= matrix.shape[0]):
+        raise ValueError(f"indices reach out of the {matrix.shape[0]} cells")
 
 
 def _from_dense(dense: Any, dtype: np.dtype[Any]) -> Counts:  # noqa: ANN401

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-from scipy import sparse
 
 from unbatch._types import Counts, IntArray
 from unbatch.io.canonical import as_counts, assemble
@@ -168,7 +167,7 @@ class WholeReader:
 
     @cached_property
     def _counts(self) -> Counts:
-        return as_counts(sparse.csr_array(self.load()), self.dtype)
+        return as_counts(self.load(), self.dtype)
 
     @property
     def row_bytes(self) -> float:
