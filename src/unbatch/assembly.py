@@ -86,11 +86,14 @@ def assemble(
         log_delta = centre_log_delta(raw, found.expression, estimated)
     else:
         column = batches.levels.index(reference)
+        group = None if found.landmarks is None else found.landmarks.group
         estimated &= estimated[:, [column]]
+        if group is not None:
+            estimated &= group == group[column]
         if not estimated.any():
             _warn_of_reference(reference)
         log_delta = relate_log_delta(raw, found.expression, estimated, reference=column)
-        se, centred_se = difference_errors(se, versus=column), se
+        se, centred_se = difference_errors(se, versus=column, group=group), se
     gene_shift = gene_shifts(found.log_delta - log_delta, informative=informative, estimated=estimated)
     return BatchFit(
         log_delta=log_delta,

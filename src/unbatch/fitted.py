@@ -140,6 +140,11 @@ class BatchFit:
     """Command line that made this, quoted for a shell; empty if it was made from Python."""
 
     @property
+    def group(self) -> IntArray | None:
+        """Group of each batch, (n_batches,): those of different groups cannot be compared. None if the fit knows none."""
+        return None if self.landmarks is None else self.landmarks.group
+
+    @property
     def delta(self) -> FloatArray:
         """Multiplicative effect exp(log_delta), (n_genes, n_batches); 1 = no effect."""
         return np.exp(self.log_delta)

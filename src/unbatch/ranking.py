@@ -105,7 +105,7 @@ def _contrast(fit: BatchFit, own: int, other: int | None) -> tuple[FloatArray, F
     if other is None:
         return fit.log_delta[:, own], fit.se[:, own]
     centred = fit.se if fit.centred_se is None else np.where(fit.estimated, fit.centred_se, np.inf)
-    se = difference_errors(centred, versus=other)[:, own]
+    se = difference_errors(centred, versus=other, group=fit.group)[:, own]
     difference = fit.log_delta[:, own] - fit.log_delta[:, other]
     return np.where(np.isfinite(se), difference, 0.0), se
 

@@ -111,6 +111,20 @@ def test_what_is_unknown_changes_nothing_of_the_rest_and_stays_unknown():
     assert np.isinf(difference_errors(se, versus=1)[:2]).all()
 
 
+def test_differences_within_a_group_are_those_of_the_group_alone_and_others_are_unknown():
+    rng = np.random.default_rng(2)
+    first, second = rng.uniform(0.2, 0.6, (5, 3)), rng.uniform(0.2, 0.6, (5, 2))
+    group = np.array([0, 1, 0, 0, 1])
+    se = np.empty((5, 5))
+    se[:, group == 0], se[:, group == 1] = first, second
+    found = difference_errors(se, versus=2, group=group)
+    np.testing.assert_allclose(found[:, group == 0], difference_errors(first, versus=1))
+    assert np.isinf(found[:, group == 1]).all()
+    np.testing.assert_allclose(
+        difference_errors(se, versus=4, group=group)[:, group == 1], difference_errors(second, versus=1)
+    )
+
+
 def test_z_and_p_are_those_of_the_normal_distribution():
     effect, se = np.array([1.96, -3.0, 0.0, 40.0]), np.array([1.0, 1.0, 0.5, 1.0])
     found = normal_tests(effect, se)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from unbatch._types import BoolArray, FloatArray
+from unbatch._types import BoolArray, FloatArray, IntArray
 
 _TWO = 2
 _FLOOR = 0.01
@@ -81,7 +81,7 @@ def quasi_variances(se: FloatArray) -> FloatArray:
     return np.where(known, np.where(many, split, total / 2), np.inf)
 
 
-def difference_errors(se: FloatArray, *, versus: int) -> FloatArray:
+def difference_errors(se: FloatArray, *, versus: int, group: IntArray | None = None) -> FloatArray:
     r"""Give the standard error of log delta of each batch less that of another.
 
     The variance is :math:`u_k + u_v` (see `quasi_variances`), kept inside what is possible for any covariance,
@@ -95,11 +95,16 @@ def difference_errors(se: FloatArray, *, versus: int) -> FloatArray:
         Standard error of centred log delta, (n_genes, n_batches); inf where nothing is known.
     versus
         Column of the other batch v.
+    group
+        Group of each batch, (n_batches,), if log delta is centred within groups that cannot be compared; None if over
+        all batches.
 
     Returns
     -------
-    (n_genes, n_batches) inf where one of the two is unknown, 0 in column `versus` where it is known
+    (n_genes, n_batches) inf where one of the two is unknown or of another group, 0 in column `versus` where it is known
     """
+    if group is not None:
+        se = np.where(group == group[versus], se, np.inf)
     known = np.isfinite(se)
     both = known & known[:, [versus]]
     own, other = np.where(both, se, 0.0), np.where(both, se[:, [versus]], 0.0)

@@ -208,11 +208,9 @@ def _called(found: MethodResult, own: int, other: int, counts: FloatArray, *, ce
     known = found.informative[:, own] & found.informative[:, other] & (counts >= _WELL_MEASURED)
     if not known.any():
         return 0.0
-    together = np.ones(found.se.shape[1], dtype=bool)
-    if found.landmarks is not None:  # effects are relative to the mean of a group
-        together = found.landmarks.group == found.landmarks.group[own]
-    se = np.where(found.informative & together, found.se, np.inf)
-    error = difference_errors(se, versus=other)[:, own] if centred else np.hypot(se[:, own], se[:, other])
+    group = None if found.landmarks is None else found.landmarks.group
+    se = np.where(found.informative, found.se, np.inf)
+    error = difference_errors(se, versus=other, group=group)[:, own] if centred else np.hypot(se[:, own], se[:, other])
     difference = found.log_delta[:, own] - found.log_delta[:, other]
     difference = difference[known] - np.median(difference[known])
     return float((np.abs(difference) > _SURE * error[known]).mean())
