@@ -141,7 +141,7 @@ class BatchFit:
 
     @property
     def group(self) -> IntArray | None:
-        """Group of each batch, (n_batches,): those of different groups cannot be compared. None if the fit knows none."""
+        """Group of each batch, (n_batches,): those of different groups cannot be compared; None if not known."""
         return None if self.landmarks is None else self.landmarks.group
 
     @property
