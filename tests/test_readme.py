@@ -10,7 +10,6 @@ import anndata
 import matplotlib as mpl
 import numpy as np
 import pytest
-from scipy import sparse
 
 import unbatch as ub
 from unbatch.__main__ import main
@@ -33,17 +32,18 @@ def folder(tmp_path, monkeypatch):
 
 def test_the_commands_run(folder, monkeypatch):
     commands = [line for block in blocks("") for line in block.splitlines() if line.startswith("unbatch ")]
-    assert [command.split()[1] for command in commands] == ["fit", "adjust"]
+    assert [command.split()[1] for command in commands] == ["fit", "adjust", "report"]
     for command in commands:
         monkeypatch.setattr(sys, "argv", shlex.split(command))
         with pytest.raises(SystemExit) as end:
             main()
         assert end.value.code in (0, None)
     assert (folder / "adjusted.h5ad").is_file()
+    assert (folder / "fit.html").is_file()
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_workflow_runs_and_hands_scanpy_adjusted_counts(monkeypatch):
+def test_the_workflow_runs_and_hands_scanpy_the_embedding(monkeypatch):
     import matplotlib.pyplot as plt
 
     scanpy = MagicMock()
@@ -54,10 +54,10 @@ def test_the_workflow_runs_and_hands_scanpy_adjusted_counts(monkeypatch):
         exec(block, names)  # noqa: S102 - our own README
     plt.close("all")
     adata, offset = names["adata"], names["offset"]
-    scanpy.pp.normalize_total.assert_called_once_with(adata)
-    raw = sparse.csr_array(adata.layers["counts"])
-    np.testing.assert_allclose(adata.X.toarray(), raw.toarray() / np.exp(offset), rtol=1e-6)
-    assert (raw.data % 1 == 0).all()
+    scanpy.pp.neighbors.assert_called_once_with(adata, use_rep="X_unbatch")
+    assert adata.obsm["X_unbatch"].shape[0] == adata.n_obs
+    adjusted = adata.layers["adjusted"].toarray()
+    np.testing.assert_allclose(adjusted, adata.X.toarray() / np.exp(offset), rtol=1e-6)
 
 
 def test_its_links_lead_somewhere_and_it_is_short_on_python():

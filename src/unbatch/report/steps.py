@@ -13,7 +13,10 @@ STEPS = (
     ),
     (
         "can the answer be trusted?",
-        '`ub.pl.overlap(adata)`, `ub.pl.balance(adata)`, `obs["unbatch_overlap"]`, `uns["unbatch"]["stop_reason"]`',
+        (
+            "`ub.get.verdicts(adata)`, `unbatch report fit.h5ad -o fit.html`, `ub.pl.overlap(adata)`, "
+            '`ub.pl.balance(adata)`, `obs["unbatch_overlap"]`'
+        ),
     ),
     (
         "gene programmes, and the share of each in every cell",
