@@ -141,6 +141,9 @@ FILES = {
     "mtx-of-text": Ill(_mtx(matrix=HEAD + "1 1 x\n2 60 4\n"), FOREIGN, ("inspect",)),
     "mtx-short": Ill(_mtx(matrix=HEAD + "1 1 3\n"), FOREIGN, ("inspect",)),
     "mtx-outside": Ill(_mtx(matrix=HEAD + "1 1 3\n16 60 4\n"), FOREIGN, ("inspect",)),
+    "mtx-of-zeros": Ill(
+        _mtx(matrix=HEAD + "1 1 3\n" + "\0" * 64 + "\n"), ("bytes in it that no text has",), ("inspect",)
+    ),
     "mtx-header": Ill(_mtx(matrix="%%MatrixMarket cake\n"), FOREIGN, ("inspect",)),
 }
 

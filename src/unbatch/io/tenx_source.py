@@ -13,7 +13,7 @@ from scipy import io, sparse
 
 from unbatch._check import InputError, InputWarning
 from unbatch.io.canonical import count_dtype
-from unbatch.io.matrix_market import read_entries
+from unbatch.io.matrix_market import check_text, read_entries
 from unbatch.io.matrix_source import MatrixSource
 from unbatch.io.names import check_cell_names, check_gene_names
 from unbatch.io.places import Hdf5File, stamp_of
@@ -222,5 +222,6 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _load(matrix: Path, *, by_cell: bool) -> sparse.csr_array:
+    check_text(matrix)
     stored = io.mmread(matrix, spmatrix=False)
     return sparse.csr_array(stored if by_cell else stored.T)
