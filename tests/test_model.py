@@ -10,6 +10,8 @@ from scipy import sparse
 
 import unbatch as ub
 from unbatch import methods
+from unbatch.io.batches import read_batches
+from unbatch.io.source import open_counts
 from unbatch.methods import Method
 
 
@@ -263,6 +265,18 @@ def test_the_file_is_an_anndata_without_counts(model, tmp_path):
     assert adata.X is None
     assert adata.shape == (400, 80)
     assert adata.obs["batch"].tolist() == model.result.obs["batch"].tolist()
+
+
+def test_the_counts_of_a_fit_are_not_replaced_by_it(toy, tmp_path):
+    path = tmp_path / "in.h5ad"
+    toy.write_h5ad(path)
+    before = path.read_bytes()
+    source = open_counts(path)
+    model = ub.BatchModel().fit_source(source, read_batches(source, "batch"))
+    for fitted in (model, model.map(path, batch_key="batch")):
+        with pytest.raises(ub.InputError, match="inputs are never overwritten"):
+            fitted.save(path)
+    assert path.read_bytes() == before
 
 
 def test_an_unfitted_model_says_so(toy, tmp_path):

@@ -80,6 +80,7 @@ class BatchModel:
         self.seed = seed
         self.reference = None if reference is None else str(reference)
         self._result: BatchFit | None = None
+        self._inputs: tuple[Path, ...] = ()
 
     @property
     def result(self) -> BatchFit:
@@ -242,6 +243,7 @@ class BatchModel:
                 judged = diagnose_fit(fit, found.checked, batch=batches.codes, level=level)
             fit = replace(fit, diagnostics=judged, timings=watch.seconds)
         self._result = fit
+        self._inputs = tuple(path.absolute() for path in source.paths)
         return self
 
     def _check_reference(self, batches: Batches) -> None:
@@ -371,7 +373,9 @@ class BatchModel:
         source = open_counts(new, layer=where)
         keys = () if batch_key is None else (batch_key,) if isinstance(batch_key, str) else tuple(batch_key)
         found = map_source(source, fit, batch_key=keys, layer=where, progress=progress or Silent(), driver=driver)
-        return self._holding(found, self.options)
+        mapped = self._holding(found, self.options)
+        mapped._inputs = tuple(path.absolute() for path in source.paths)
+        return mapped
 
     def save(self, path: str | Path) -> None:
         """Write the model to an .h5ad file, at once or not at all.
@@ -386,9 +390,9 @@ class BatchModel:
         Raises
         ------
         InputError
-            If the model has not been fitted.
+            If the model has not been fitted, or the file is one that it was fitted to.
         """
-        write_h5ad(Path(path), as_anndata(self.result))
+        write_h5ad(Path(path), as_anndata(self.result), inputs=self._inputs)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -13,6 +13,7 @@ from unbatch._progress import Progress, Silent
 from unbatch.demo import cell_lines, fitting, toy
 from unbatch.demo.measures import Mixing
 from unbatch.demo.table import print_summary
+from unbatch.io.atomic import replacing
 from unbatch.methods import DEFAULT_METHOD
 
 DPI = 150
@@ -105,5 +106,6 @@ def _save(fitted: fitting.Fitted, path: Path) -> Path:
 
 
 def _draw(figure: Figure, path: Path) -> Path:
-    figure.savefig(path, dpi=DPI)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=DPI, format="png")
     return path
