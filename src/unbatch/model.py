@@ -373,9 +373,7 @@ class BatchModel:
         source = open_counts(new, layer=where)
         keys = () if batch_key is None else (batch_key,) if isinstance(batch_key, str) else tuple(batch_key)
         found = map_source(source, fit, batch_key=keys, layer=where, progress=progress or Silent(), driver=driver)
-        mapped = self._holding(found, self.options)
-        mapped._inputs = tuple(path.absolute() for path in source.paths)
-        return mapped
+        return self._holding(found, self.options, inputs=source.paths)
 
     def save(self, path: str | Path) -> None:
         """Write the model to an .h5ad file, at once or not at all.
@@ -421,7 +419,7 @@ class BatchModel:
         return cls._holding(fit, options_for(fit.method, own))
 
     @classmethod
-    def _holding(cls, fit: BatchFit, options: MethodOptions) -> Self:
+    def _holding(cls, fit: BatchFit, options: MethodOptions, *, inputs: Sequence[Path] = ()) -> Self:
         model = cls(
             method=options,
             min_cells=int(fit.parameters["min_cells"]),
@@ -429,6 +427,7 @@ class BatchModel:
             reference=fit.reference,
         )
         model._result = fit
+        model._inputs = tuple(path.absolute() for path in inputs)
         return model
 
 

@@ -14,7 +14,6 @@ A fit of effects only sets neither ``X_unbatch`` nor the two columns of ``obs``.
 One array holds the effects of all batches. Keys named after batches would not do: HDF5 takes "a/b" for a path.
 """
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -25,6 +24,7 @@ import pandas as pd
 from anndata import AnnData
 
 from unbatch._check import InputError
+from unbatch._threads import unwarned
 from unbatch._types import IntArray
 from unbatch.core.diagnostics.record import Diagnostics
 from unbatch.core.embedding import Embedding
@@ -204,8 +204,7 @@ def as_anndata(fit: BatchFit) -> AnnData:
 @contextmanager
 def repeated_names_allowed() -> Iterator[None]:
     """Keep AnnData from warning of cell names that occur twice, of which the input's reader has warned."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Observation names are not unique", category=UserWarning)
+    with unwarned(UserWarning, "Observation names are not unique"):
         yield
 
 

@@ -1,11 +1,10 @@
 """k-means, by scikit-learn."""
 
-import warnings
 from typing import Literal
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from unbatch._threads import one_thread, unwarned
 from unbatch._types import CodeArray, FloatArray
 
 _MAX_ITER = 30
@@ -45,6 +44,5 @@ def k_means(
     from sklearn.exceptions import ConvergenceWarning
 
     model = KMeans(n_clusters, init=start, n_init=n_starts, max_iter=_MAX_ITER, random_state=seed)
-    with warnings.catch_warnings(), threadpool_limits(limits=1):  # with more, the order of sums is that of the threads
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than groups
+    with unwarned(ConvergenceWarning), one_thread():  # of fewer distinct points than groups
         return np.asarray(model.fit_predict(points, sample_weight=weight), dtype=np.int32)

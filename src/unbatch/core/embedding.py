@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.shifts import Shifts, find_shifts
@@ -79,7 +79,7 @@ class Embedding:
         One (n_states, n_dims) for each round.
         """
         batch, shifts = np.zeros(len(where), dtype=np.int32), list[FloatArray]()
-        with threadpool_limits(limits=1):  # with more, the order of sums is that of the threads
+        with one_thread():
             for one in self.rounds:
                 shift = one.of_new_batch(where, level)
                 shifts.append(shift)
@@ -170,7 +170,7 @@ def find_embedding(
     -------
     Embedding
     """
-    with threadpool_limits(limits=1):  # with more, the order of sums is that of the threads
+    with one_thread():
         basis = state_basis(logs, batch=logs.batch, genes=genes, n_dims=n_dims, n_genes=_N_GENES)
         if not basis.any():
             return Embedding(basis, centre, ())

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from threadpoolctl import threadpool_limits
 
 from unbatch._check import InputError
+from unbatch._threads import one_thread
 from unbatch._types import Counts, FloatArray, IntArray
 from unbatch.core.activity import fit_cells
 from unbatch.core.clustering import k_means
@@ -112,7 +112,7 @@ def factorise(
         )
     loudest = np.sort(np.argsort(-counts.sum(axis=0), kind="stable")[:_GENES])
     problem = _Problem(np.ascontiguousarray(counts[:, loudest], dtype=np.float64), size, delta[loudest])
-    with threadpool_limits(limits=1):  # with more, the order of sums is that of the threads
+    with one_thread():
         theta, deviance, stop_reason = _best_of_starts(
             problem, n_factors=n_factors, seed=seed, max_iter=max_iter, tol=tol
         )

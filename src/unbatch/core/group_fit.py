@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from unbatch._threads import one_thread
 from unbatch._types import BoolArray, FloatArray, IntArray
 from unbatch.core.composition import CompositionChoice, composition_ratio
 from unbatch.core.effects import Effects
@@ -109,7 +109,7 @@ class Refit:
         How other partitions differ from the first is taken from the first cells: the difference is that of the same
         cells in other groups, and has little noise.
         """
-        with threadpool_limits(limits=1):  # with more, the order of sums is that of the threads
+        with one_thread():
             found = self.how.fit(table, self.start)
         first, *others = self.fits
         moved = [

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self, TypeAlias
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.identifiability import judge_batches
 from unbatch.core.landmarks import Landmarks
@@ -114,7 +114,7 @@ def map_batch(
     """
     if not counts.has_sorted_indices:
         counts = counts.sorted_indices()
-    with threadpool_limits(limits=1):
+    with one_thread():
         return _Rounds(counts, reference, view, measured, level, n_cells, settings, seed).run()
 
 

@@ -5,8 +5,8 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_composition
 from unbatch.core.effects import Effects
@@ -128,7 +128,7 @@ def fit_matched(
     """
     if not counts.has_sorted_indices:
         counts = counts.sorted_indices()
-    with threadpool_limits(limits=1):
+    with one_thread():
         return _Rounds(
             counts=counts,
             batch=batch,

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArray
 from unbatch.core.clustering import k_means
 from unbatch.core.kernels.projection import novelty
@@ -141,7 +141,7 @@ def learn_landscape(counts: Counts, batch: CodeArray, *, genes: BoolArray, n_bat
     -------
     Landscape
     """
-    with threadpool_limits(limits=1):  # with more, the order of sums is that of the threads
+    with one_thread():
         return _learn(counts, batch, genes=genes, n_batches=n_batches, seed=seed)
 
 

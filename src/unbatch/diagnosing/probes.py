@@ -1,6 +1,5 @@
 """Probes: is the method deceived by a batch that is none, or by a kind of cell that a batch does not have."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ from anndata import AnnData
 
 from unbatch._check import InputWarning
 from unbatch._progress import Progress, Silent
+from unbatch._threads import unwarned
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
 from unbatch.core.contrasts import difference_errors
 from unbatch.core.diagnostics.matches import share_among_neighbors
@@ -90,8 +90,7 @@ class Refits:
         if self.control_genes is not None:
             design["control_genes"] = self.control_genes
         levels = tuple(str(number) for number in range(n_batches))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", InputWarning)  # of batches that cannot be compared, known from the fit
+        with unwarned(InputWarning):  # of batches that cannot be compared, known from the fit
             return find_method(self.options).fit(
                 open_counts(self.counts[cells]),
                 Batches(batch[cells], levels, 1),

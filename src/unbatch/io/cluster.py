@@ -7,9 +7,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numba
-from threadpoolctl import threadpool_limits
 
 from unbatch._check import InputError, InputWarning
+from unbatch._threads import one_thread
 from unbatch.io.heard import Told, heard, tell
 from unbatch.io.known import Packed, Packer, PerCell
 from unbatch.io.portable import portable
@@ -249,7 +249,7 @@ def _one_thread() -> Iterator[None]:
     usual = numba.get_num_threads()
     numba.set_num_threads(1)
     try:
-        with threadpool_limits(1):
+        with one_thread():
             yield
     finally:
         numba.set_num_threads(usual)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from threadpoolctl import threadpool_limits
 
+from unbatch._threads import one_thread
 from unbatch._types import CodeArray, Counts, FloatArray
 from unbatch.core.activity import expected_by_batch, fit_cells
 from unbatch.core.factors import poisson_deviance
@@ -73,7 +73,7 @@ def held_out_deviance(
     seen, held = thin(counts, _SEEN, seed=seed)
     theta = fit_cells(seen, batch=batch, beta=beta, expected=expected_by_batch(beta, delta)).theta
     deviance = np.empty(len(theta))
-    with threadpool_limits(limits=1):
+    with one_thread():
         for start in range(0, len(theta), _CELLS):
             cells = slice(start, start + _CELLS)
             mean = (theta[cells] @ beta.T) * delta.T[batch[cells]] * ((1 - _SEEN) / _SEEN)

@@ -2,8 +2,8 @@
 
 import numpy as np
 from scipy import linalg
-from threadpoolctl import threadpool_limits
 
+from unbatch._threads import one_thread
 from unbatch._types import Counts, Float32Array, IntArray
 from unbatch.core.diagnostics.sample import squared
 
@@ -37,7 +37,7 @@ def principal_coordinates(values: Counts, *, genes: IntArray, n_dims: int) -> Fl
     n_axes = min(n_dims, len(chosen), n_cells - 1)
     if n_axes < 1:
         return found
-    with threadpool_limits(limits=1):  # with more, the order of sums is that of the threads
+    with one_thread():
         dense = values[:, chosen].toarray() - mean[chosen]
         some, last = dense[:: -(-n_cells // _MOST_CELLS)], len(chosen) - 1
         _, axes = linalg.eigh(some.T @ some, subset_by_index=[last - n_axes + 1, last])

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from threadpoolctl import threadpool_limits
 
+from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.diagnostics.sample import squared, sums_by
 
@@ -177,7 +177,7 @@ def standardised_differences(
     for part in _chunks(len(genes), len(names) + n_states):
         by_group = sums_by(values, group, n_codes=len(names), genes=genes[part])
         by_state = sums_by(values, state, n_codes=n_states, genes=genes[part])
-        with threadpool_limits(limits=1):
+        with one_thread():
             out[:, part] = contrast @ np.vstack([by_group, by_state])
     unit = np.sqrt(variance)
     flat = variance <= _TINY

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from scipy import sparse
 
+from unbatch._threads import one_thread
 from unbatch._types import CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.diagnostics.sample import squared, sums_by
 
@@ -106,20 +107,22 @@ def explained_by_batch(
     within = np.maximum(within, 0.0)
     expected = (cells / of_state[:, None]).T @ by_state
     all_within = within.sum(axis=0)
-    with threadpool_limits(limits=1):  # with more, the order of sums is that of the threads
+    with one_thread():
         each = [np.diag(row) - np.outer(row, row) / max(row.sum(), 1.0) for row in cells]
         inverse = np.linalg.pinv(np.sum(each, axis=0), hermitian=True)
         traces = np.array([float((inverse * one).sum()) for one in each])
 
-        def between(codes: CodeArray, features: IntArray, means: FloatArray) -> FloatArray:
-            left = sums_by(values, codes, n_codes=n_batches, genes=features) - means
+        def between(of: Counts, codes: CodeArray, features: IntArray, means: FloatArray) -> FloatArray:
+            left = sums_by(of, codes, n_codes=n_batches, genes=features) - means
             return np.asarray((left * (inverse @ left)).sum(axis=0))
 
-        found = between(batch, genes, expected)
+        found = between(values, batch, genes, expected)
         null = (traces / np.maximum(of_state - 1, 1.0)) @ within
         place = np.searchsorted(genes, together)
         means = expected[:, place]
-        random = np.stack([between(codes[chosen], together, means) for codes in permutations])
+        few = sparse.csr_array(values[:, together])  # most values are of other features, and are walked over once only
+        some = np.arange(len(together))
+        random = np.stack([between(few, codes[chosen], some, means) for codes in permutations])
     varies = all_within > _TINY * max(float(all_within.max()), _TINY)
     known = (varies & (null > 0))[place]
     upper = float(np.quantile(random[:, known] / null[place][known], _UPPER)) if known.any() else 0.0

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, Float32Array, FloatArray
 from unbatch.core.matching import ExactSearch
 from unbatch.core.parallel import in_ranges
@@ -91,7 +91,7 @@ def find_matches(
             own = by_batch[np.arange(stop - start), place[start:stop]]
             same[order[start:stop]] = own / by_batch.sum(axis=1)
 
-    with threadpool_limits(limits=1):  # with more, the order of sums is that of the threads
+    with one_thread():
         in_ranges(some, n_cells, step=_ROWS)
     return Matches(same, nearest)
 

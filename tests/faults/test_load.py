@@ -1,0 +1,21 @@
+"""A few fits in a row and at once; see `load` for more of them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_fits_leak_nothing_and_do_not_disturb_each_other():
+    program = [sys.executable, Path(__file__).parent / "load.py", "--fits", "10", "--cells", "300", "--genes", "60"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert {name: found[name] for name in ("fits", "files", "processes", "threads", "settings")} == {
+        "fits": 10,
+        "files": 0,
+        "processes": 0,
+        "threads": 0,
+        "settings": 0,
+    }
+    assert found["growth"] < 0.05
