@@ -155,7 +155,7 @@ def test_of_a_fit_it_shows_what_it_took_and_found(run, h5ad, tmp_path):
 def test_of_a_fit_of_effects_only(run, h5ad, tmp_path):
     done = run("fit", h5ad, "-b", "batch", "-o", tmp_path / "fit.h5ad", "--effects-only")
     assert done.exit_code == 0
-    assert "counterparts" not in done.stdout
+    assert "mixing" not in done.stdout
     shown = run("inspect", tmp_path / "fit.h5ad")
     assert "placing cells" not in shown.stdout
     assert "counterparts" not in shown.stdout
