@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -21,6 +22,7 @@ from unbatch.diagnosing import diagnose_fit
 from unbatch.fitted import BatchFit
 from unbatch.io.batches import Batches, label_cells, read_batches
 from unbatch.io.failures import reading
+from unbatch.io.limits import check_sizes
 from unbatch.io.reduce import Driver
 from unbatch.io.sink import write_h5ad
 from unbatch.io.source import CountSource, Input, open_counts
@@ -410,8 +412,9 @@ class BatchModel:
         if not Path(path).is_file():
             raise InputError(f"there is no file {where}: give the file that `unbatch fit` wrote")
         with reading(where), repeated_names_allowed():
-            adata = anndata.read_h5ad(path)
-        fit = read_slots(adata, where=where)
+            with h5py.File(path, "r") as file:
+                check_sizes(file, where)
+            fit = read_slots(anndata.read_h5ad(path), where=where)
         known = {method.name: method for method in METHODS}
         if fit.method not in known:
             raise InputError(f"{where} was fitted by method {fit.method!r}, which this version lacks: update unbatch")

@@ -8,6 +8,7 @@ import h5py
 from unbatch._check import InputError
 from unbatch.io.anndata_file import open_anndata_file
 from unbatch.io.failures import reading
+from unbatch.io.limits import check_links
 from unbatch.io.matrix_source import MatrixSource
 from unbatch.io.places import ZARR_MARKERS, Hdf5File, ZarrFolder, stamp_of
 from unbatch.io.tenx_source import MtxFiles, find_genomes, find_mtx, open_tenx_h5, open_tenx_mtx
@@ -104,6 +105,7 @@ def _open_file(path: Path, layer: str | None, scratch: Path | None) -> MatrixSou
 def _open_hdf5(path: Path, layer: str | None, scratch: Path | None) -> MatrixSource:
     place = Hdf5File(path, stamp_of(path))
     with place.open() as root:
+        check_links(root, str(path))
         inside = sorted(root)
         has_genomes = bool(find_genomes(root))
     if {"obs", "var"} <= set(inside) and _MODALITIES not in inside:

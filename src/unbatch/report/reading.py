@@ -18,6 +18,7 @@ from anndata.io import read_elem
 from unbatch._check import InputError
 from unbatch._types import BoolArray, FloatArray, IntArray
 from unbatch.io.failures import reading
+from unbatch.io.limits import check_links
 from unbatch.slots import EFFECTS, EMBEDDING, ERRORS, OVERLAP, RECORD, SAMPLE, gene_rows, read_record
 
 _DIAGNOSTICS = "diagnostics"
@@ -96,6 +97,7 @@ def read_fitted(source: AnnData | Path | str, *, most_cells: int, columns: Seque
         if not Path(source).is_file():
             raise InputError(f"there is no file {where}: give the file that `unbatch fit` wrote")
         with reading(where), h5py.File(source, "r") as file:
+            check_links(file, where)
             part, n_cells = _of_file(file, most_cells=most_cells, columns=columns, where=where)
         name = Path(source).name
     record = read_record(part, where=where)
