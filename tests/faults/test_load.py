@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def test_fits_leak_nothing_and_do_not_disturb_each_other():
-    program = [sys.executable, Path(__file__).parent / "load.py", "--fits", "10", "--cells", "300", "--genes", "60"]
+    program = [sys.executable, Path(__file__).parent / "load.py", "--fits", "10", "--cells", "200", "--genes", "40"]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
