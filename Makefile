@@ -67,4 +67,4 @@ bench-integration: $(VENV)/.installed .venv-peers/.installed $(if $(SCVI),.venv-
 	$(BIN)/python benchmarks/integration.py --probes --peers-python .venv-peers/bin/python $(if $(SCVI),--scvi-python .venv-scvi/bin/python) $(if $(DATA),--data "$(DATA)") $(if $(CACHE),--cache "$(CACHE)")
 
 clean:  ## remove what make made
-	rm -rf $(VENV) .venv-peers .venv-scvi unbatch-demo build dist docs/_build
+	rm -rf $(VENV) .venv-peers .venv-scvi unbatch-demo build dist docs/_build docs/jupyter_execute
