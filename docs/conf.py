@@ -45,4 +45,4 @@ html_theme = "furo"
 html_title = f"unbatch {release}"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
-exclude_patterns = ["_build", "jupyter_execute"]
+exclude_patterns = ["_build", "_extensions", "jupyter_execute"]
