@@ -87,6 +87,7 @@ def test_the_scratch_file_of_a_turned_matrix(tmp_path, adata, monkeypatch):
     by_column.X = by_column.X.tocsc()
     by_column.write_h5ad(tmp_path / "in.h5ad")
     (tmp_path / "scratch").mkdir()
+    list(open_counts(tmp_path / "in.h5ad").blocks())  # compiles, which writes files of its own
     source = open_counts(tmp_path / "in.h5ad", scratch=tmp_path / "scratch")
     for limit in (0, 10_000, 600_000):
         with no_file_larger_than(limit), pytest.raises(InputError, match=r"scratch file in .*\(File too large\)"):

@@ -118,7 +118,7 @@ SHAPES = {
     "an-empty-group": Ill(_instead(lambda file: file.create_group("X")), ("not a sparse matrix", "CSR, CSC or dense")),
     "a-dangling-link-inside": Ill(_instead(h5py.SoftLink("/gone")), ("in.h5ad", "damaged")),
     "a-link-to-itself-inside": Ill(_instead(h5py.SoftLink("/X")), ("in.h5ad", "damaged")),
-    "a-link-out-to-nothing": Ill(_instead(h5py.ExternalLink("gone.h5", "/X")), ("in.h5ad", "damaged")),
+    "a-link-out-to-nothing": Ill(_instead(h5py.ExternalLink("gone.h5", "/X")), ("in.h5ad", "is a link")),
     "names-missing": Ill(edited(_unnamed), ("in.h5ad", "damaged")),
     "names-of-cells-short": Ill(_fewer_names("obs"), ("in.h5ad", "damaged")),
     "names-of-genes-short": Ill(_fewer_names("var"), ("15 genes but names for 12", "write it again")),
