@@ -61,6 +61,9 @@ class Variant:
             yield
 
 
+# What takes the place of a function has its signature, whatever it uses of it.
+
+
 def _no_links(self: Any, where: np.ndarray, size: np.ndarray, basis: np.ndarray) -> np.ndarray:  # noqa: ANN401, ARG001
     """Start from no effects."""
     return np.zeros((self.counts.shape[1], self.n_batches))

@@ -118,7 +118,7 @@ FILES = {
     "empty": Ill(_written(b""), ("is empty (0 bytes)", "copy it again")),
     "text": Ill(_written(b"gene,cell\n1,2\n", "in.csv"), NOT_HDF5),
     "pickle": Ill(_written(pickle.dumps({"X": [1, 2]})), NOT_HDF5),
-    "pickle-of-code": Ill(_written(b"cos\nsystem\n(S'touch /tmp/unbatch-was-here'\ntR."), NOT_HDF5),
+    "pickle-of-code": Ill(_written(b"cos\nsystem\n(S'exit 1'\ntR."), NOT_HDF5),
     "gzip": Ill(_written(b"\x1f\x8b\x08\x00rest"), ("gzipped", "unpack it first")),
     "npz": Ill(_archive, ("zip archive", "unpack it first")),
     "hdf5-header-only": Ill(_written(b"\x89HDF\r\n\x1a\n" + bytes(40)), FOREIGN),

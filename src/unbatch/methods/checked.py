@@ -19,7 +19,7 @@ class CheckedCells:
     rows
         (n_checked,) their positions among all cells, in ascending order.
     counts
-        (n_checked, n_genes) their counts as they were read; genes that a batch has not measured are 0.
+        (n_checked, n_genes) their counts; those of genes that the batch has not measured mean nothing.
     """
 
     rows: IntArray

@@ -171,10 +171,11 @@ def fit(
         embedding_logs=embedding_logs,
         embedding=None if embedding is None else embedding.among_batches(used, len(batches.levels)),
     )
-    found = replace(found, checked=sketch.checked)
-    if states is None:
-        return found
-    return replace(found, state_effects=states.among_batches(used, len(batches.levels)))
+    return replace(
+        found,
+        checked=sketch.checked,
+        state_effects=None if states is None else states.among_batches(used, len(batches.levels)),
+    )
 
 
 def _divided_out(fitted: MatchedFit) -> FloatArray:
