@@ -24,7 +24,7 @@ def _look_up(
             if here < 0:
                 out[at] = effects[gene]
             else:
-                out[at] = effects[gene] * rho[steps[here, gene] + 127]
+                out[at] = effects[gene] * rho[int(steps[here, gene]) + 127]  # numpy would add in int8
 
 
 look_up = compiled(_look_up)
