@@ -18,7 +18,7 @@ LAYERS = [
     ["diagnosing"],
     ["assembly", "adjusting", "mapping", "ranking"],
     ["methods"],
-    ["slots", "fitted"],
+    ["slots", "slot_checks", "fitted"],
     ["datasets", "simulation"],
     ["io"],
     ["core"],

@@ -1,6 +1,8 @@
 """From a finished fit and new counts to a fit of the new cells: effects, coordinates and evidence in the same slots."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +11,7 @@ import pandas as pd
 from unbatch._check import InputError, InputWarning
 from unbatch._memory import peak_bytes
 from unbatch._progress import Progress, Stopwatch
-from unbatch._types import FloatArray, IntArray
+from unbatch._types import Float32Array, FloatArray, IntArray
 from unbatch.adjusting import source_labels
 from unbatch.assembly import library_versions
 from unbatch.core.contrasts import centred_errors
@@ -19,11 +21,15 @@ from unbatch.fitted import BatchFit, MappedOnto
 from unbatch.io.batches import Batches, label_cells, measured_by_batch
 from unbatch.io.reduce import Driver
 from unbatch.io.source import CountSource
+from unbatch.methods import MatchedOptions, options_for
 from unbatch.methods.map_plan import MapPlan, of_genes, plan_mapping
 from unbatch.methods.mapping import MappedCells, map_cells
 
 _SHOWN = 5
+_DAMAGED = "it is damaged or was changed, fit again or copy the file anew"
 _LEAST_SHARE = 0.5
+_MOST_ROUNDS = 1000
+"""Mapping a batch settles in some ten; a model from elsewhere may ask for any number."""
 
 
 def map_source(
@@ -53,28 +59,31 @@ def map_source(
     rows = fit.var.index.get_indexer(source.var.index)
     missing = len(fit.var) - int((rows >= 0).sum())
     _check_genes(source, fit, rows, missing)
+    options = _options(fit)
     watch = Stopwatch(progress)
-    plan = plan_mapping(source, fit, batches)
+    with _sound():
+        plan = plan_mapping(source, fit, batches)
     _warn_of_small(batches, plan)
-    own = fit.parameters
-    mapped = map_cells(
-        source,
-        batches,
-        plan,
-        settings=MapSettings(
-            caliper=float(own["caliper"]),
-            min_support=float(own["min_support"]),
-            max_rounds=int(own["max_rounds"]),
-            tol=float(own["tol"]),
-        ),
-        sketch_size=int(own["sketch_size"]),
-        seed=int(own["seed"]),
-        progress=watch,
-        driver=driver,
-    )
+    with _sound():
+        mapped = map_cells(
+            source,
+            batches,
+            plan,
+            settings=MapSettings(
+                caliper=options.caliper,
+                min_support=options.min_support,
+                max_rounds=min(options.max_rounds, _MOST_ROUNDS),
+                tol=options.tol,
+            ),
+            sketch_size=options.sketch_size,
+            seed=int(fit.parameters["seed"]),
+            progress=watch,
+            driver=driver,
+        )
     _warn_of_strangers(batches, mapped)
     log_delta, se = _effects(fit, plan, mapped, rows)
     cell, by_batch, by_reference = _overlap(plan, mapped, batches)
+    _check_answer(log_delta, np.where(np.isposinf(se), 0.0, se), mapped.embedding, cell, by_batch)
     return BatchFit(
         log_delta=log_delta,
         se=se,
@@ -138,6 +147,31 @@ def _check_states(fit: BatchFit) -> None:
         f"this model was written by unbatch {fit.versions.get('unbatch', '?')}, which kept no states to map new cells "
         "onto: fit again with this version"
     )
+
+
+def _options(fit: BatchFit) -> MatchedOptions:
+    own = {name: value for name, value in fit.parameters.items() if name not in ("min_cells", "seed")}
+    options = options_for(fit.method, own)
+    if not isinstance(options, MatchedOptions):
+        raise InputError(f"this model holds states, but says it is of method {fit.method!r}: {_DAMAGED}")
+    return options
+
+
+@contextmanager
+def _sound() -> Iterator[None]:
+    """Refuse a model whose numbers are in their ranges one by one, but contradict each other."""
+    try:
+        yield
+    except np.linalg.LinAlgError as error:
+        raise InputError(f"the numbers of this model contradict each other ({error}): {_DAMAGED}") from error
+
+
+def _check_answer(*arrays: FloatArray | Float32Array) -> None:
+    wrong = sum(int((~np.isfinite(array)).sum()) for array in arrays)
+    if wrong:
+        raise InputError(
+            f"the numbers of this model contradict each other ({wrong} results are not finite): {_DAMAGED}"
+        )
 
 
 def _label(source: CountSource, fit: BatchFit, batch_key: tuple[str, ...] | None) -> Batches:

@@ -419,7 +419,8 @@ class BatchModel:
         if fit.method not in known:
             raise InputError(f"{where} was fitted by method {fit.method!r}, which this version lacks: update unbatch")
         own = {name: value for name, value in fit.parameters.items() if name not in ("min_cells", "seed")}
-        return cls._holding(fit, options_for(fit.method, own))
+        with reading(where):
+            return cls._holding(fit, options_for(fit.method, own))
 
     @classmethod
     def _holding(cls, fit: BatchFit, options: MethodOptions, *, inputs: Sequence[Path] = ()) -> Self:

@@ -32,6 +32,8 @@ from unbatch.core.landmarks import Landmarks
 from unbatch.core.shifts import Shifts
 from unbatch.core.state_effects import StateEffects
 from unbatch.fitted import BatchFit, MappedOnto
+from unbatch.io.failures import reading
+from unbatch.slot_checks import SlotChecks
 
 FORMAT = 1
 """Version of this layout; a reader refuses a newer one."""
@@ -219,15 +221,24 @@ def read_slots(adata: AnnData, *, where: str = "this AnnData") -> BatchFit:
     Raises
     ------
     InputError
-        If `adata` holds no fit, only a part of one, one written by a newer unbatch, or genes that the fit did not see.
+        If `adata` holds no fit, only a part of one, one written by a newer unbatch, genes that the fit did not see, or
+        what cannot be a fit: other shapes, types or ranges.
     """
+    with reading(where):
+        return _read_slots(adata, where)
+
+
+def _read_slots(adata: AnnData, where: str) -> BatchFit:
     record = read_record(adata, where=where)
+    checks = SlotChecks(record, where=where)
     rows = gene_rows(adata, record, where=where)
-    genes = {name: np.asarray(record[name])[rows] for name in _BY_GENE}
     placed = _is_placed(record)
     for name, kind in ((_LANDMARKS, Landmarks), (_MAPPED_ONTO, MappedOnto)):
         if name in record:
             _check_parts(record, name, kind, where)
+    checks.check_record()
+    checks.check_slots(_slots(adata, placed=placed), adata)
+    genes = {name: np.asarray(record[name])[rows] for name in _BY_GENE}
     return BatchFit(
         log_delta=np.asarray(adata.varm[EFFECTS], dtype=np.float64),
         se=np.asarray(adata.varm[ERRORS], dtype=np.float64),
@@ -266,6 +277,15 @@ def read_slots(adata: AnnData, *, where: str = "this AnnData") -> BatchFit:
     )
 
 
+def _slots(adata: AnnData, *, placed: bool) -> dict[str, Any]:
+    """Give what a fit has outside its record, by its place."""
+    slots = {f"varm['{name}']": adata.varm[name] for name in (EFFECTS, ERRORS)}
+    if placed:
+        slots |= {f"obs['{name}']": adata.obs[name] for name in (SAMPLE, OVERLAP)}
+        slots |= {f"obsm['{EMBEDDING}']": adata.obsm[EMBEDDING]}
+    return slots
+
+
 def read_record(adata: AnnData, *, where: str = "this AnnData") -> dict[str, Any]:
     """Check that `adata` holds a whole fit and give its ``uns["unbatch"]``.
 
@@ -275,7 +295,7 @@ def read_record(adata: AnnData, *, where: str = "this AnnData") -> dict[str, Any
         If there is no fit, only a part of one, or one written by a newer unbatch.
     """
     record = adata.uns.get(RECORD)
-    if record is None or "batches" not in record:
+    if not isinstance(record, Mapping) or "batches" not in record:
         raise InputError(
             f"{where} holds no batch effects (no uns['unbatch']): "
             "run unbatch.tl.batch_effects(adata, batch_key=...) or `unbatch fit` first"

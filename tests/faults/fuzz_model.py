@@ -1,7 +1,8 @@
 """Read models that were spoilt at random, and use them: ``python tests/faults/fuzz_model.py --runs 10000``.
 
 Bytes of the file are changed, zeroed or cut off, or one of its arrays gets other values, another shape or type, or is
-gone. Each is read in a fork of its own and, if it can be, takes its effects out of counts. It must give an answer or an
+gone. Each is read in a fork of its own and, if it can be, takes its effects out of counts and has new cells mapped onto
+it, of a batch that it knows and of one that is new, which lack a gene. It must give answers without NaN or an
 InputError; a crash, another error or more than 1 GB of memory is a failure. Where HDF5 itself goes in circles, which
 only Ctrl-C ends, it is counted.
 """
@@ -23,8 +24,10 @@ import numpy as np
 
 import unbatch as ub
 from unbatch._check import InputError
+from unbatch.slots import as_anndata, read_slots
 
 MOST_MEMORY = 10**9
+_ADDRESSES = 8 * 10**9
 _ANSWER, _REFUSED, _ERROR, _MEMORY = range(4)
 
 
@@ -62,7 +65,7 @@ def spoil_array(path, name, chance):
         shape, attributes = old.shape, dict(old.attrs)
         values = old[()]
         del file[name]
-        how = chance.randrange(6)
+        how = chance.randrange(8)
         if how == 0:
             return
         if how == 1:
@@ -73,21 +76,62 @@ def spoil_array(path, name, chance):
             values = np.zeros(chance.choice([(), (0,), (1,), (7,), (3, 2), (0, 5), (2, 2, 2)]))
         elif how == 4:
             values = np.full(300, "x" if old.dtype.kind == "O" else 1, old.dtype)
-        else:
-            file.create_dataset(name, (10 ** chance.randrange(1, 15),), "f8", chunks=(1000,))
+        elif how == 5:
+            file.create_dataset(name, (10 ** chance.randrange(3, 15),), "f8", chunks=(1000,))
             file[name].attrs.update(attributes)
             return
+        elif old.dtype.kind == "O":
+            texts = np.append(np.ravel(np.asarray(values, dtype=object)), b"x")
+            values = rng.permutation(texts)[: texts.size - 1].reshape(shape)
+        else:
+            values = some_values(np.asarray(values), how, chance, rng)
         file.create_dataset(name, data=values, dtype=h5py.string_dtype() if values.dtype.kind == "O" else None)
         file[name].attrs.update(attributes)
 
 
-def use(path, adata):
-    """Read a model and adjust counts by it; give the exit code."""
+def some_values(values, how, chance, rng):
+    """Change one value in ten, or all by a factor, within the type of the array."""
+    if how == 6:
+        hit = rng.random(values.shape) < 0.1
+        others = chance.choice([0.0, -1.0, 1.0, 100.0, 1e-9, 1e9, float(rng.normal())])
+        return np.where(hit, np.asarray(others).astype(values.dtype), values)
+    factor = chance.choice([-1, 0, 1e-12, 1e-3, 10, 1e6])
+    return (values * factor).astype(values.dtype)
+
+
+def data():
+    """Give counts to fit, and others to map: a known batch and a new one, with a gene less and another one."""
+    adata = ub.simulate(n_cells=120, n_genes=25, n_batches=2, seed=6)
+    adata.obs["condition"] = np.where(np.arange(120) % 2, "a", "b")
+    new = adata[:50, 1:].copy()
+    new.obs["batch"] = np.where(np.arange(50) < 10, "batch_1", "new")
+    new.obs_names = [f"new{number}" for number in range(50)]
+    return adata, new
+
+
+def fitted(adata):
+    """Give a model with all that a model can hold, but of the tables of its diagnostics, which are shown, one."""
+    ub.tl.batch_effects(adata, batch_key="batch", match_within="condition", state_specific=True)
+    model = as_anndata(read_slots(adata))
+    shown = model.uns["unbatch"]["diagnostics"]
+    model.uns["unbatch"]["diagnostics"] = {"verdicts": shown["verdicts"]}
+    return model
+
+
+def use(path, adata, new):
+    """Read a model, adjust counts by it and map cells onto it; give the exit code."""
     try:
         model = ub.BatchModel.load(path)
-        model.adjust(adata.X, adata.obs["batch"])
+        for one in (model, model.map(new, batch_key="batch")):
+            adjusted = one.adjust(*((adata.X, adata.obs["batch"]) if one is model else (new.X, new.obs["batch"])))
+            assert np.isfinite(adjusted.data).all(), "adjusted counts"
+            for name in ("log_delta", "embedding", "overlap"):
+                assert np.isfinite(getattr(one.result, name)).all(), name
+            assert not np.isnan(one.result.se).any(), "se"
     except InputError:
         code = _REFUSED
+    except MemoryError:
+        code = _MEMORY
     except BaseException:  # noqa: BLE001 - any other is what is looked for
         traceback.print_exc()
         code = _ERROR
@@ -96,12 +140,14 @@ def use(path, adata):
     return _MEMORY if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > MOST_MEMORY else code
 
 
-def in_fork(path, adata, seconds):
+def in_fork(path, adata, new, seconds):
     """Use a model in a fork for so long at most; give its exit code, negative for a signal."""
     process = os.fork()
     if process == 0:
+        resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES, _ADDRESSES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.setitimer(signal.ITIMER_PROF, seconds)  # of its own time, however busy the machine is
-        os._exit(use(path, adata))
+        os._exit(use(path, adata, new))
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
@@ -109,24 +155,24 @@ def run():
     """Do what the command line asks for, and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--first", type=int, default=0, help="Turn to begin with.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=10.0, help="Time of the processor for each run.")
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
-    adata = ub.simulate(n_cells=120, n_genes=25, n_batches=2, seed=6)
-    model = ub.BatchModel().fit(adata.X, adata.obs["batch"])
+    adata, new = data()
     found = dict.fromkeys(("answers", "refused", "errors", "too much memory", "endless", "crashes"), 0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.h5ad"
-        model.save(path)
+        fitted(adata).write_h5ad(path)
         content, inside = path.read_bytes(), arrays(path)
-        assert in_fork(path, adata, chosen.seconds) == _ANSWER
-        for turn in range(chosen.runs):
+        assert use(path, adata, new) == _ANSWER  # compiles, of which the forks have the use
+        for turn in range(chosen.first, chosen.first + chosen.runs):
             chance = random.Random(chosen.seed * 1_000_003 + turn)  # noqa: S311
             path.write_bytes(content if turn % 2 else spoil_bytes(content, chance))
             if turn % 2:
                 spoil_array(path, chance.choice(inside), chance)
-            code = in_fork(path, adata, chosen.seconds)
+            code = in_fork(path, adata, new, chosen.seconds)
             name = list(found)[code] if code >= 0 else "endless" if code == -signal.SIGPROF else "crashes"
             found[name] += 1
             if code not in {_ANSWER, _REFUSED}:
