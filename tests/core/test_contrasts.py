@@ -59,6 +59,12 @@ def test_the_mean_variance_of_the_differences_of_a_batch_is_exact_for_any_covari
     np.testing.assert_allclose(approximate.sum(axis=1), (difference_se(covariance) ** 2).sum(axis=1), rtol=1e-9)
 
 
+def test_two_batches_share_the_variance_of_their_difference():
+    covariance = random_covariance(2, 0)
+    parts = quasi_variances(centred_se(covariance)[None])[0]
+    np.testing.assert_allclose(parts, difference_se(covariance)[0, 1] ** 2 / 2, rtol=1e-9)
+
+
 def test_intervals_of_differences_cover_where_errors_are_dependent():
     """Neighbouring batches share errors, as if they lent each other cells: what is approximate is off by little."""
     rng = np.random.default_rng(0)

@@ -7,6 +7,7 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
 from unbatch._check import InputError
+from unbatch.core import factors
 from unbatch.core.factors import Pseudobulks, factorise, loadings, poisson_deviance
 
 
@@ -38,6 +39,16 @@ def test_planted_programmes_come_back_and_without_the_effects_they_do_not(plante
     assert matched(beta, found.beta)[0].min() > 0.98
     blind = factorise(pseudobulks, np.ones_like(delta), n_factors=4, seed=0)
     assert matched(beta, blind.beta)[0].mean() < 0.8
+
+
+def test_activities_are_found_by_the_genes_with_most_counts(planted, monkeypatch):
+    beta, _, delta, pseudobulks = planted
+    monkeypatch.setattr(factors, "_GENES", 200)
+    found = factorise(pseudobulks, delta, n_factors=4, seed=0)
+    loud = np.argsort(-pseudobulks.counts.sum(axis=0))[:200]
+    alone = factorise(Pseudobulks(pseudobulks.counts[:, loud], pseudobulks.size), delta[loud], n_factors=4, seed=0)
+    assert matched(beta, found.beta)[0].min() > 0.98
+    np.testing.assert_allclose(found.deviance, alone.deviance)
 
 
 def test_columns_are_shares_and_factors_come_in_order_of_their_counts(planted):
@@ -96,6 +107,15 @@ def test_loadings_given_activities_equal_long_updates(planted):
 def test_the_deviance_is_that_of_the_poisson_distribution():
     counts, mean = np.array([0.0, 3.0, 5.0]), np.array([2.0, 3.0, 1.0])
     np.testing.assert_allclose(poisson_deviance(counts, mean), [4.0, 0.0, 2 * (5 * np.log(5) - 4)])
+
+
+def test_genes_in_several_chunks_give_the_same(planted, monkeypatch):
+    _, _, delta, pseudobulks = planted
+    whole = factorise(pseudobulks, delta, n_factors=4, seed=0, max_iter=60)
+    monkeypatch.setattr(factors, "_CHUNK", 100)
+    parts = factorise(pseudobulks, delta, n_factors=4, seed=0, max_iter=60)
+    np.testing.assert_allclose(parts.deviance, whole.deviance, rtol=1e-9)
+    np.testing.assert_allclose(parts.beta, whole.beta, rtol=1e-6)
 
 
 def test_threads_change_no_bit(planted):

@@ -117,6 +117,14 @@ def test_genes_that_either_side_lacks_are_unknown():
     assert lacking.known.tolist() == [False, True]
 
 
+def test_genes_without_a_count_on_either_side_are_unknown():
+    table, rates, _ = problem(4)
+    table.counts[7], rates.rate[7] = 0, 0
+    found = fit_against(table, rates, measured=everything(rates))
+    assert np.flatnonzero(np.isinf(found.se)).tolist() == [7]
+    assert found.log_delta[7] == 0
+
+
 def test_a_state_that_the_reference_has_not_says_nothing():
     table, rates, _ = problem(5)
     without = replace(rates, exposure=np.where(np.arange(N_STATES) == 2, 0.0, rates.exposure))
@@ -166,3 +174,10 @@ def test_errors_know_how_states_scatter():
     assert np.std(wrong / found.se) < 0.5 * np.std(wrong / plain.se)
     assert np.median(found.se) > 2 * np.median(plain.se)
     assert found.state_residual.mean() > 3 * plain.state_residual.mean()
+
+
+def test_states_that_do_not_scatter_have_a_residual_near_one_also_where_the_batch_is_as_large_as_the_reference():
+    table, rates, _ = problem(10, exposure=400.0, size=400.0)
+    found = fit_against(table, rates, measured=everything(rates))
+    one_effect_per_gene = (N_STATES - 1) / N_STATES
+    np.testing.assert_allclose(found.state_residual.mean(), one_effect_per_gene, rtol=0.1)

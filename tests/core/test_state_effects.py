@@ -3,9 +3,10 @@
 import numba
 import numpy as np
 import pytest
+from scipy import stats
 
 from unbatch.core.kernels.state_effects import fit_margins
-from unbatch.core.state_effects import StateEffects, fit_state_effects
+from unbatch.core.state_effects import StateEffects, _Scatter, fit_state_effects
 from unbatch.core.state_table import StateTable
 
 N_GENES, N_STATES, N_BATCHES = 400, 12, 4
@@ -154,3 +155,16 @@ def test_steps_are_factors_and_find_their_places():
     assert wide.steps.shape == (1, 4, 3)
     assert wide.steps[0, 2].tolist() == [-127, 0, 127]
     assert not wide.steps[0, [0, 1, 3]].any()
+
+
+def test_the_usual_variance_is_where_half_of_what_genes_can_say_lies_above():
+    rng = np.random.default_rng(0)
+    free, gain = rng.uniform(2, 30, 501), rng.lognormal(5, 1.5, 501)
+    noise = free * rng.uniform(1, 3, 501)
+    variance = np.where(gain > 200, 0.05, 0.5)  # those that can say little say something else
+    squares = (noise + variance * gain * rng.lognormal(0, 0.8, 501)) * rng.chisquare(free) / free
+    found = _Scatter(squares, noise, free, gain).usual_variance()
+    # a gene counts by its degrees of freedom times the square of the share that a notable variance has in its scatter
+    weight = free * (0.01 * gain / (noise + 0.01 * gain)) ** 2
+    above = squares > (noise + found * gain) * stats.chi2.median(free) / free
+    assert weight[above].sum() / weight.sum() == pytest.approx(0.5, abs=weight.max() / weight.sum())

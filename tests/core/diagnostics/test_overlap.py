@@ -76,6 +76,13 @@ def test_one_batch_overlaps_with_nothing():
     assert not overlap(np.eye(4), np.zeros(4, dtype=np.int32)).cell.any()
 
 
+def test_one_neighbour_is_enough_and_reaches_as_far_as_the_nearest_own_one():
+    features = angles(np.array([0.0, 1.0, 0.9, 2.5]))
+    batch = np.array([0, 0, 1, 1], dtype=np.int32)
+    assert overlap(features, batch, n_neighbors=1, caliper=1.0).cell.tolist() == [1, 1, 1, 1]
+    assert overlap(features, batch, n_neighbors=1, caliper=0.5).cell.tolist() == [0, 1, 1, 0]
+
+
 def test_bad_arguments_are_refused():
     batch = np.zeros(3, dtype=np.int32)
     with pytest.raises(InputError, match="positive caliper"):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -79,3 +81,14 @@ def test_few_counts_and_cells_without_state_are_left_out():
     found = measure_remainder(Sample(**{**vars(whole), "state": np.full(12, -1, dtype=np.int32)}))
     assert not found.z.any()
     assert np.isfinite(measure_remainder(whole).z).all()
+
+
+def test_a_gene_of_one_state_only_has_nothing_to_be_compared_with():
+    whole = sample()
+    counts = whole.counts.toarray()
+    counts[whole.state != 2, 7] = 0
+    found = measure_remainder(replace(whole, counts=sparse.csr_array(counts)))
+    assert counts[:, 7].sum() > 1000
+    assert not found.z[7].any()
+    assert not found.se[7].any()
+    assert found.z[8].all()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 from scipy import sparse
 
@@ -46,6 +48,19 @@ def test_loud_genes_are_measured_everywhere_and_in_order():
     assert loud.tolist() == sorted(loud)
     best = [gene for gene in np.argsort(-cells.totals) if gene != 5][:3]
     assert set(loud) == set(best)
+
+
+def test_a_gene_with_one_count_is_loud_enough_and_one_without_any_is_not():
+    counts = sparse.csr_array(np.array([[0.0, 1.0, 0.0], [3.0, 0.0, 0.0]]))
+    some = replace(
+        sample(),
+        counts=counts,
+        batch=np.zeros(2, np.int32),
+        state=np.zeros(2, np.int32),
+        log_delta=np.zeros((3, 1)),
+        measured=np.ones((3, 1), dtype=bool),
+    )
+    assert some.loud(3).tolist() == [0, 1]
 
 
 def test_sums_by_code():

@@ -69,6 +69,12 @@ def test_verdicts_and_their_sentence(judge, usual, changes, verdict, words):
     assert "nan" not in found.text
 
 
+def test_what_is_unknown_is_judged_by_its_share():
+    found = judge_effects(**(EFFECTS | {"known": 0.2}))
+    assert found.value == pytest.approx(0.8)
+    assert found.value > found.threshold
+
+
 @pytest.mark.parametrize(
     ("reason", "verdict"), [("converged", "fine"), ("max_rounds", "look here"), ("nothing shared", "do not trust")]
 )

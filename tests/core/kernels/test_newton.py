@@ -68,3 +68,23 @@ def test_errors_are_those_of_what_is_left_without_the_mean(problem, alike):
     off = np.eye(N_BATCHES) - np.broadcast_to(share, found.shape)[:, None, :]
     expected = np.einsum("gik,gkm,gim->gi", off, covariance, off)
     np.testing.assert_allclose(se, np.sqrt(expected), rtol=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_few_genes_by_themselves_give_what_they_give_among_all(problem, n):
+    counts, exposure, factor, dispersion, precision = problem
+    found, variance = modes(problem)
+    some = slice(5, 5 + n)
+    of_some = factor[some] if len(factor) > 1 else factor
+    work, hessian, inverse = scratch()
+    (mine, spread), se = np.full((2, n, N_BATCHES), 0.1), np.zeros((2, N_GENES, N_BATCHES))
+    sums, steps = (counts.sum(axis=2), counts.sum(axis=1)), (50, 1.0, 1e-6)
+    model = (exposure, of_some, dispersion[some], precision)
+    find_modes(sums[0][some], sums[1][some], *model, steps, work, hessian, inverse, mine, spread)
+    np.testing.assert_array_equal(mine, found[some])
+    np.testing.assert_array_equal(spread, variance[some])
+    share = np.random.default_rng(1).dirichlet(np.ones(N_BATCHES), N_GENES)
+    whole = (exposure, factor, dispersion, precision, share, found, work, hessian, inverse, se[0])
+    find_errors(sums[0], *whole)
+    find_errors(sums[0][some], *model, share[some], mine, work, hessian, inverse, se[1][some])
+    np.testing.assert_array_equal(se[1][some], se[0][some])

@@ -71,3 +71,22 @@ def test_rates_and_likelihoods_equal_their_formulas(problem):
     np.testing.assert_allclose(rate, problem["rate"], rtol=1e-9)
     logs = np.log(np.where(problem["share"] > 0, problem["share"], 1))
     np.testing.assert_allclose(likelihood, (problem["sums"] * logs).sum(axis=(1, 2)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_few_genes_by_themselves_give_what_they_give_among_all(problem, n):
+    def run(genes):
+        of_genes = {name: problem[name][genes] for name in ("sums", "squares", "delta")}
+        factor = problem["factor"][genes] if len(problem["factor"]) > 1 else problem["factor"]
+        totals, here = of_genes["sums"].sum(axis=2), of_genes["sums"].shape[0]
+        exposure = problem["exposure"] * problem["scale"]
+        (chi2, of_states, freedom, likelihood), rate = np.zeros((4, here)), np.zeros((here, N_STATES))
+        by_state = np.zeros((2, N_STATES, N_BATCHES))
+        factors = (problem["scale"], factor, of_genes["delta"])
+        chi_squares(of_genes["squares"], totals, problem["exposure"], *factors, chi2)
+        model = (exposure, factor, of_genes["delta"], np.ones(here))
+        state_chi_squares(of_genes["sums"], totals, *model, 20.0, of_states, freedom, by_state)
+        likelihoods(of_genes["sums"], totals, exposure, factor, of_genes["delta"], rate, likelihood)
+        return np.column_stack([chi2, of_states, freedom, likelihood, rate])
+
+    np.testing.assert_array_equal(run(slice(5, 5 + n)), run(slice(None))[5 : 5 + n])

@@ -33,6 +33,12 @@ def test_what_nobody_has_stays_zero_without_nan(table):
     assert mean.sum() == 0
 
 
+def test_where_too_little_is_expected_nothing_is_measured(table):
+    out = np.full(3, 7.0)
+    scatter(table[0], table[1], 3.0, out)
+    assert out.tolist() == [0, 0, 0]
+
+
 def test_chi_square_freedom_and_gain(table):
     counts, weight = table
     mean, out = weight.copy(), np.empty(3)
