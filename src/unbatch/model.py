@@ -26,6 +26,7 @@ from unbatch.io.limits import check_sizes
 from unbatch.io.reduce import Driver
 from unbatch.io.sink import write_h5ad
 from unbatch.io.source import CountSource, Input, open_counts
+from unbatch.io.text_lengths import check_texts
 from unbatch.mapping import map_source
 from unbatch.methods import DEFAULT_METHOD, METHODS, MethodOptions, check_design, find_method, options_for
 from unbatch.methods.design import check_within, control_mask
@@ -414,6 +415,7 @@ class BatchModel:
         with reading(where), repeated_names_allowed():
             with h5py.File(path, "r") as file:
                 check_sizes(file, where)
+                check_texts(file, where)
             fit = read_slots(anndata.read_h5ad(path), where=where)
         known = {method.name: method for method in METHODS}
         if fit.method not in known:

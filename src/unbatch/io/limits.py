@@ -25,8 +25,8 @@ def check_links(group: h5py.Group, where: str) -> None:
 def check_sizes(group: h5py.Group, where: str) -> None:
     """Do as `check_links`, and refuse arrays that claim more than they hold, before memory is given to them.
 
-    For files that are read as a whole. So their numbers take no more memory than 1,100 times what the file does; texts
-    have no such limit.
+    For files that are read as a whole. So their numbers take no more memory than 1,100 times what the file does; of
+    texts, `unbatch.io.text_lengths.check_texts` says as much.
 
     Raises
     ------
