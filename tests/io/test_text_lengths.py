@@ -18,7 +18,6 @@ FORMS = {
     "plain": {},
     "gzip": {"compression": "gzip"},
     "lzf": {"compression": "lzf"},
-    "shuffled": {"compression": "gzip", "shuffle": True},
     "chunks": {"chunks": (7,), "maxshape": (None,)},
 }
 REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("index", "<u4")])
