@@ -3,9 +3,24 @@
 import numpy as np
 from scipy import sparse
 
-from unbatch.core.landmarks import StateShape
+from unbatch.core.landmarks import StateShape, state_means
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.states import States
+
+
+def test_a_state_without_cells_has_the_shape_that_the_others_have_in_common():
+    rng = np.random.default_rng(0)
+    counts, code = sparse.csr_array(rng.poisson(2.0, size=(60, 12)).astype(np.float64)), np.repeat([0, 2], 30)
+    batch, nothing = np.zeros(60, np.int32), np.zeros((3, 1))
+    logs = LogCounts.of(counts, np.zeros((12, 1)), batch=batch, genes=np.ones(12, dtype=bool))
+    basis = np.linalg.qr(rng.normal(size=(12, 3)))[0]
+    where = logs.project(basis)
+    states = States(code.astype(np.int32), nothing > 0, nothing, np.zeros((3, 3)), np.zeros(3, np.int32))
+    shape = StateShape.of(logs, where, states, basis=basis)
+    residual = where - np.stack([where[code == s].mean(axis=0) if s != 1 else np.zeros(3) for s in range(3)])[code]
+    np.testing.assert_allclose(shape.spread[1], residual.T @ residual / 58)
+    assert (shape.mean_logs[:, 1] == 0).all()
+    assert (state_means(logs, states, basis=basis)[:, 1] == 0).all()
 
 
 def test_shapes_are_those_of_a_slow_sum():
@@ -20,7 +35,7 @@ def test_shapes_are_those_of_a_slow_sum():
     centres = np.stack([where[code == s].mean(axis=0) for s in range(3)])
     states = States(code, np.zeros((3, 2), bool), np.zeros((3, 2)), centres, np.zeros(3, np.int32))
     shape = StateShape.of(logs, where, states, basis=basis)
-    dense = logs.dense(0, 120, genes=np.arange(30))
+    dense = logs.dense(np.arange(120), genes=np.arange(30))
     for s in range(3):
         np.testing.assert_allclose(shape.mean_logs[:20, s], dense[code == s, :20].mean(axis=0), rtol=1e-6)
         np.testing.assert_allclose(shape.mean_logs[:, s].astype(float) @ basis, centres[s], rtol=1e-5)

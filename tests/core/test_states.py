@@ -62,7 +62,7 @@ def test_the_basis_is_orthonormal_and_zero_outside_the_allowed_genes(rng, logs, 
 
 def test_the_most_variable_genes_take_part(logs, batch):
     basis = state_basis(logs, batch=batch, genes=np.ones(N_GENES, dtype=bool), n_dims=2, n_genes=10)
-    dense = logs.dense(0, N_CELLS, genes=np.arange(N_GENES))
+    dense = logs.dense(np.arange(N_CELLS), genes=np.arange(N_GENES))
     residual = dense - np.stack([dense[batch == k].mean(axis=0) for k in range(3)])[batch]
     expected = np.argsort(-np.square(residual).sum(axis=0))[:10]
     np.testing.assert_array_equal(np.flatnonzero(np.any(basis != 0, axis=1)), np.sort(expected))
@@ -70,7 +70,7 @@ def test_the_most_variable_genes_take_part(logs, batch):
 
 def test_shifts_of_batches_do_not_move_the_basis(rng, logs, batch):
     options = {"batch": batch, "genes": np.ones(N_GENES, dtype=bool), "n_dims": 3, "n_genes": N_GENES}
-    shifted = logs.dense(0, N_CELLS, genes=np.arange(N_GENES)) + 3 * rng.random((3, N_GENES))[batch]
+    shifted = logs.dense(np.arange(N_CELLS), genes=np.arange(N_GENES)) + 3 * rng.random((3, N_GENES))[batch]
     before, after = state_basis(logs, **options), state_basis(log_counts(shifted, batch), **options)
     np.testing.assert_allclose(np.abs(before), np.abs(after), atol=1e-8)
 
@@ -89,7 +89,7 @@ def test_axes_of_many_cells_are_those_of_evenly_spaced_ones(logs, batch, monkeyp
     monkeypatch.setattr(states_module, "_MOST_CELLS", N_CELLS // 3 + 1)
     monkeypatch.setattr(states_module, "_ROWS", rows)
     basis = state_basis(logs, batch=batch, genes=np.ones(N_GENES, dtype=bool), n_dims=3, n_genes=N_GENES)
-    some = log_counts(logs.dense(0, N_CELLS, genes=genes)[::3], batch[::3])
+    some = log_counts(logs.dense(np.arange(N_CELLS), genes=genes)[::3], batch[::3])
     expected = state_basis(some, batch=batch[::3], genes=np.ones(N_GENES, dtype=bool), n_dims=3, n_genes=N_GENES)
     np.testing.assert_allclose(np.abs(basis), np.abs(expected), atol=1e-8)
 

@@ -92,27 +92,28 @@ class LogCounts:
             for first in range(0, len(mine), _SUMMED_CELLS)
         ]
         sums, squares = np.zeros((len(parts), self.n_genes)), np.zeros((len(parts), self.n_genes))
+        longest = int(np.diff(self.counts.indptr).max(initial=0))
 
         def one(at: int, _: int) -> None:
-            rows = rows_of(self.counts, 0, len(scaling))
-            sum_logs(*rows, parts[at][1], self.batch, factor, scaling, sums[at], squares[at])
+            rows, scratch = rows_of(self.counts, 0, len(scaling)), (np.empty(longest), np.empty(longest))
+            sum_logs(*rows, parts[at][1], self.batch, factor, scaling, *scratch, sums[at], squares[at])
 
         in_ranges(one, len(parts), step=1)
         by_group = np.zeros((len(members), self.n_genes))
         np.add.at(by_group, [number for number, _ in parts], sums)
         return by_group, np.asarray(squares.sum(axis=0))
 
-    def dense(self, first: int, stop: int, *, genes: IntArray) -> FloatArray:
-        """Write x of some cells and genes out, (n_cells, n_chosen)."""
+    def dense(self, cells: IntArray, *, genes: IntArray) -> FloatArray:
+        """Write x of some cells and genes out, (n_chosen_cells, n_chosen_genes)."""
         factor, scaling = np.exp(-self.log_delta).T.copy(), self.scale / self.size
         place = np.full(self.n_genes, -1, dtype=np.int32)
         place[genes] = np.arange(len(genes), dtype=np.int32)
-        out = np.empty((stop - first, len(genes)))
+        out = np.empty((len(cells), len(genes)))
+        rows, longest = rows_of(self.counts, 0, len(scaling)), int(np.diff(self.counts.indptr).max(initial=0))
 
-        def some(start: int, end: int) -> None:
-            cells = slice(first + start, first + end)
-            rows = rows_of(self.counts, cells.start, cells.stop)
-            write_logs(*rows, self.batch[cells], factor, place, scaling[cells], out[start:end])
+        def some(start: int, stop: int) -> None:
+            scratch = (np.empty(longest), np.empty(longest), np.empty(longest, dtype=np.int32))
+            write_logs(*rows, cells[start:stop], self.batch, factor, place, scaling, *scratch, out[start:stop])
 
         in_ranges(some, len(out), step=_CELLS)
         return out

@@ -7,7 +7,7 @@ import numpy as np
 from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArray
 from unbatch.core.clustering import k_means
-from unbatch.core.kernels.projection import novelty
+from unbatch.core.kernels.logs import novelty
 from unbatch.core.linking import link_pseudobulks
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.parallel import in_ranges
@@ -91,8 +91,7 @@ def log_excess(
 
     `of` are the centres and expected logs of the states, see `Landscape`.
     """
-    across, centres, expected = np.ascontiguousarray(axes.basis.T), np.ascontiguousarray(of[0].T), of[1]
-    n_used, n_dims = axes.basis.shape
+    centres, expected, n_dims = np.ascontiguousarray(of[0].T), of[1], axes.basis.shape[1]
     out, scaling, longest = np.empty(counts.shape[0]), scale / size, int(np.diff(counts.indptr).max(initial=0))
 
     def some(start: int, stop: int) -> None:
@@ -103,7 +102,6 @@ def log_excess(
             axes.inside,
             axes.place,
             axes.basis,
-            across,
             scaling[start:stop],
             centres,
             expected,
@@ -111,9 +109,9 @@ def log_excess(
             np.empty(longest),
             np.empty(longest, dtype=np.int32),
             np.empty(longest, dtype=np.int32),
+            np.empty(longest, dtype=np.int32),
             np.empty(n_dims),
             np.empty(centres.shape[1]),
-            np.empty(n_used + 1),
             out[start:stop],
         )
 

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray
-from unbatch.core.kernels import projection
+from unbatch.core.kernels import logs, projection
 from unbatch.core.parallel import in_ranges
 from unbatch.core.rows import rows_of
 
@@ -144,7 +144,7 @@ class LogAxes:
         longest = int(np.diff(counts.indptr).max(initial=0))
 
         def some(start: int, stop: int) -> None:
-            projection.project_logs(
+            logs.project_logs(
                 *rows_of(counts, start, stop),
                 batch[start:stop],
                 self.factor,

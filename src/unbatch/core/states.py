@@ -68,24 +68,23 @@ def _scatter_within(logs: LogCounts, batch: CodeArray, *, genes: IntArray) -> Fl
 
     Only the lower triangle is right. Of more than `_MOST_CELLS` cells, evenly spaced ones are summed.
     """
-    every = -(-len(batch) // _MOST_CELLS)
-    products, sums = np.zeros((len(genes), len(genes))), np.zeros((int(batch.max()) + 1, len(genes)))
+    cells = np.arange(0, len(batch), -(-len(batch) // _MOST_CELLS))
+    n_batches = int(batch.max()) + 1
+    products, sums = np.zeros((len(genes), len(genes))), np.zeros((n_batches, len(genes)))
     strips = [slice(first, first + _COLUMNS) for first in range(0, len(genes), _COLUMNS)]
     pairs = [(mine, theirs) for i, mine in enumerate(strips) for theirs in strips[: i + 1]]
-    for first in range(0, len(batch), _ROWS):
-        stop = min(first + _ROWS, len(batch))
-        chosen = slice(-first % every, None, every)
-        part = logs.dense(first, stop, genes=genes)[chosen]
+    for first in range(0, len(cells), _ROWS):
+        here = cells[first : first + _ROWS]
+        part = logs.dense(here, genes=genes)
 
         def one(at: int, _: int, part: FloatArray = part) -> None:
             mine, theirs = pairs[at]
             products[mine, theirs] += part[:, mine].T @ part[:, theirs]
 
         in_ranges(one, len(pairs), step=1)
-        own = batch[first:stop][chosen]
-        members = sparse.csr_array((np.ones(len(own)), (own, np.arange(len(own)))), shape=(len(sums), len(own)))
+        members = sparse.csr_array((np.ones(len(here)), (batch[here], np.arange(len(here)))), (n_batches, len(here)))
         sums += members @ part
-    cells_of_batch = np.bincount(batch[::every], minlength=len(sums))
+    cells_of_batch = np.bincount(batch[cells], minlength=n_batches)
     return products - (sums / np.maximum(cells_of_batch, 1)[:, None]).T @ sums
 
 

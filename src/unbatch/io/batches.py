@@ -134,11 +134,17 @@ def measured_by_batch(source: CountSource, batches: Batches) -> BoolArray:
     -------
     (n_genes, n_batches) bool
     """
-    pairs = np.unique(np.stack([source.part, batches.codes]), axis=1)
     measured = np.ones((source.n_genes, len(batches.levels)), dtype=np.bool_)
-    for part, batch in pairs.T:
+    for part, batch in batch_parts(source, batches):
         measured[:, batch] &= source.measured[:, part]
     return measured
+
+
+def batch_parts(source: CountSource, batches: Batches) -> list[tuple[int, int]]:
+    """Give the pairs of a part and a batch, as numbers, that have a cell."""
+    present = np.zeros((len(source.parts), len(batches.levels)), dtype=np.bool_)
+    present[source.part, batches.codes] = True
+    return [(int(part), int(batch)) for part, batch in zip(*np.nonzero(present), strict=True)]
 
 
 def _from_columns(source: CountSource, keys: tuple[str, ...]) -> Batches:

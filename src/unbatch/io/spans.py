@@ -5,6 +5,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from unbatch.io.gzip_chunks import GzipChunks
+
 _LONGEST_SHARD = 2**21
 """Values; a shard of at most this many is read as one, of a longer one only the chunks that are needed."""
 _PIECE = 2**21
@@ -38,6 +40,7 @@ class Spans:
         self._dtype = np.dtype(dtype)
         self._length = int(array.shape[0])
         self._unit = unit(array)
+        self._packed = GzipChunks.of(array) if array.dtype == self._dtype else None
         self._kept: np.ndarray[Any, Any] = np.empty(0, dtype=self._dtype)
         self._kept_from = 0
 
@@ -75,9 +78,13 @@ class Spans:
 
     def _fill(self, out: np.ndarray[Any, Any], start: int) -> None:
         """Read as many values as `out` takes."""
+        if not out.size:
+            return
+        if self._packed is not None:
+            self._packed.read(out, start)
+            return
         if isinstance(self._array, h5py.Dataset) and self._array.dtype == self._dtype:
-            if out.size:
-                self._array.read_direct(out, np.s_[start : start + out.size])
+            self._array.read_direct(out, np.s_[start : start + out.size])
             return
         step = max(_PIECE - _PIECE % self._unit, self._unit)
         first = 0

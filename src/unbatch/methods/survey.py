@@ -6,7 +6,7 @@ from unbatch._check import InputError
 from unbatch._progress import Progress
 from unbatch._types import BoolArray, CodeArray, FloatArray
 from unbatch.core.projection import project
-from unbatch.io.batches import Batches, measured_by_batch
+from unbatch.io.batches import Batches, batch_parts, measured_by_batch
 from unbatch.io.door import DoorCheck
 from unbatch.io.known import PerCell, Shared
 from unbatch.io.reduce import Accumulator, Driver, Together, reduce_blocks
@@ -88,8 +88,8 @@ class MeasuredOnly:
     def __init__(self, then: Accumulator, source: CountSource, batches: Batches) -> None:
         self.then, self._codes = then, PerCell(batches.codes)
         unmeasured = ~measured_by_batch(source, batches)
-        pairs = np.unique(np.stack([source.part, batches.codes]), axis=1)
-        self._needed = any((source.measured[:, part] & unmeasured[:, batch]).any() for part, batch in pairs.T)
+        pairs = batch_parts(source, batches)
+        self._needed = any((source.measured[:, part] & unmeasured[:, batch]).any() for part, batch in pairs)
         self._unmeasured = Shared(unmeasured)
 
     def add(self, block: Block) -> None:

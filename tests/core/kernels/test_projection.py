@@ -1,5 +1,3 @@
-import math
-
 import numpy as np
 import pytest
 
@@ -13,9 +11,6 @@ BASIS = RNG.normal(size=(30, 4))
 BATCH = RNG.integers(0, 3, 40).astype(np.int32)
 FACTOR = RNG.lognormal(size=(3, 30))
 INSIDE = (np.arange(30) % 5 > 0).astype(np.float64)
-PLACE = np.where(np.arange(30) % 3 == 0, np.arange(30) // 3, -1).astype(np.int32)
-SCALING = RNG.lognormal(size=40)
-LOGS = np.log1p(DENSE * FACTOR[BATCH] * SCALING[:, None])
 
 
 def both(name):
@@ -37,59 +32,3 @@ def test_sizes_are_sums_of_adjusted_counts_over_some_genes(form, leaf):
     size = np.full(40, np.nan)
     leaf(*parts(DENSE, form), BATCH, FACTOR, INSIDE, size)
     np.testing.assert_allclose(size, (DENSE * FACTOR[BATCH] * INSIDE).sum(axis=1), rtol=1e-14)
-
-
-def scratch():
-    return np.empty(30), np.empty(30), np.empty(30, dtype=np.int32)
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("leaf", both("project_logs"))
-def test_logs_of_adjusted_counts_times_the_basis(form, leaf):
-    out = np.full((40, 4), np.nan)
-    leaf(*parts(DENSE, form), BATCH, FACTOR, PLACE, BASIS[:10], SCALING, *scratch(), out)
-    np.testing.assert_allclose(out, LOGS[:, PLACE >= 0] @ BASIS[:10], atol=1e-12)
-
-
-def test_logarithms_are_those_of_the_library_over_their_whole_range():
-    values = np.concatenate([1 + np.logspace(-17, 0, 500), np.logspace(0, 300, 2000), [1.0, 2.0, math.sqrt(2), np.e]])
-    expected = np.log(values)
-    projection._take_logs(values, np.empty_like(values))
-    np.testing.assert_allclose(values, expected, rtol=4e-16, atol=1e-17)
-
-
-def novelty_oracle(centres, expected, inside):
-    out = np.zeros(40)
-    for j in range(40):
-        where = (LOGS[j] * inside)[PLACE >= 0] @ BASIS[:10]
-        nearest = ((where - centres) ** 2).sum(axis=1).argmin()
-        explained = np.zeros(30)
-        explained[PLACE >= 0] = BASIS[:10] @ where
-        excess = LOGS[j] - explained - expected[nearest]
-        out[j] = (np.maximum(excess, 0) ** 6)[(DENSE[j] > 0) & inside].sum()
-    return out
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("leaf", both("novelty"))
-def test_novelty_is_the_sum_of_sixth_powers_of_what_is_too_much(form, leaf):
-    rng = np.random.default_rng(3)
-    centres, expected = rng.normal(size=(5, 4)), rng.normal(0, 0.2, (5, 30)).astype(np.float32)
-    out = np.full(40, np.nan)
-    more = (np.empty(30, dtype=np.int32), np.empty(4), np.empty(5), np.empty(11))
-    leaf(
-        *parts(DENSE, form),
-        BATCH,
-        FACTOR,
-        INSIDE,
-        PLACE,
-        BASIS[:10],
-        np.ascontiguousarray(BASIS[:10].T),
-        SCALING,
-        np.ascontiguousarray(centres.T),
-        expected,
-        *scratch(),
-        *more,
-        out,
-    )
-    np.testing.assert_allclose(out, novelty_oracle(centres, expected, INSIDE > 0), rtol=1e-10)
