@@ -46,6 +46,15 @@ def test_a_cell_is_as_likely_as_a_general_optimiser_makes_it(problem):
         assert objective(found.theta[cell], *given) <= best.fun + TOLERANCE
 
 
+def test_counts_that_no_factor_explains_are_left_out(problem):
+    beta, delta, batch, _, counts = problem
+    more = np.vstack([beta, np.zeros((1, 4))]), np.vstack([delta, np.ones((1, 2))])
+    unexplained = np.hstack([counts, np.full((60, 1), 5.0)])
+    found = fitted((*more, batch, None, unexplained))
+    np.testing.assert_array_equal(found.theta, fitted(problem).theta)
+    assert np.isfinite(found.gap).all()
+
+
 def test_the_gap_bounds_what_is_lacking_and_meets_the_tolerance(problem):
     beta, delta, batch, _, counts = problem
     expected = expected_by_batch(beta, delta)

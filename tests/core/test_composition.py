@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 import unbatch as ub
-from unbatch.core import matched
+from unbatch.core import composition, matched
 from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_composition, composition_ratio
 from unbatch.core.effects import Effects
 from unbatch.core.log_counts import LogCounts
@@ -81,6 +81,18 @@ def test_separate_states_choose_no_correction_or_hardly_any(separate):
     choice = choose_composition(separate.table, separate.effects, genes=separate.genes, seed=0)
     ratio = composition_ratio(separate.table, separate.effects, choice, genes=separate.genes, seed=0)
     assert np.sqrt(np.mean(np.log(ratio) ** 2)) < 0.1
+
+
+@pytest.mark.parametrize(("shift", "clear"), [(0.05, False), (0.3, True)])
+def test_a_correction_is_chosen_if_its_gain_is_twice_its_standard_error(graded, monkeypatch, shift, clear):
+    """400 genes whose gains scatter by 2: the standard error of their mean is 0.1."""
+    gains = 2 * np.random.default_rng(0).standard_normal(400)
+    gains += shift - gains.mean()
+    found = iter([np.zeros(400)] + [gains] * 12)  # without a correction first
+    monkeypatch.setattr(composition, "_held_out", lambda *_, **__: next(found))
+    choice = choose_composition(graded.table, graded.effects, genes=graded.genes, seed=0)
+    assert (choice != NO_COMPOSITION) == clear
+    assert choice.gain == pytest.approx(400 * shift if clear else 0)
 
 
 def test_no_correction_is_a_ratio_of_one(graded):

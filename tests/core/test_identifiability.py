@@ -95,8 +95,14 @@ def one_state(n_linked):
 
 @pytest.mark.parametrize(
     ("n_linked", "sd", "stays"),
-    [(1, 2.0, False), (1, 0.5, True), (6, 2.0, True), (4, 2.0, True)],
-    ids=["one state, outsized", "one state, ordinary", "all states, outsized", "several states, outsized"],
+    [(1, 2.0, False), (1, 0.9, False), (1, 0.5, True), (6, 2.0, True), (4, 2.0, True)],
+    ids=[
+        "one state, outsized",
+        "one state, half as large again",
+        "one state, ordinary",
+        "all states, outsized",
+        "several states, outsized",
+    ],
 )
 def test_outsized_effects_through_one_state_alone_are_taken_for_a_difference_of_types(n_linked, sd, stays):
     found = judge(one_state(n_linked), log_delta=effects([0.5, 0.5, 0.5, sd]))

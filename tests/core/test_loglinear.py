@@ -394,3 +394,34 @@ def test_errors_stay_where_the_prior_dominates(fitted):
     vague = replace(fitted, prior_sd=np.full(N_BATCHES, 1e-3))
     far = moved(vague, np.random.default_rng(1), 5.0)
     np.testing.assert_array_equal(vague.averaged([far, far], genes=np.ones(N_GENES, dtype=bool)).se, vague.se)
+
+
+# parts of the model, by their formulas
+
+
+def test_medians_are_where_half_of_the_weight_is_reached():
+    values = np.array([[3.0, 1.0], [1.0, 2.0], [2.0, 5.0]])
+    np.testing.assert_array_equal(loglinear._weighted_medians(values, np.array([10.0, 1.0, 1.0])), [3.0, 1.0])
+    np.testing.assert_array_equal(loglinear._weighted_medians(values, np.array([2.0, 3.0, 4.0])), [2.0, 2.0])
+    np.testing.assert_array_equal(loglinear._weighted_medians(values[:1], np.ones(1)), [3.0, 1.0])
+
+
+def test_residuals_are_chi_squares_over_what_is_free_drawn_towards_each_other():
+    rng = np.random.default_rng(0)
+    data = Data(seed=9, depth=0.3, n_cells=400)  # many genes have no residual, or one and a half
+    counts, exposure = data.table.counts * rng.poisson(1.0, data.table.counts.shape), data.table.exposure
+    model = loglinear._Model(replace(data.table, counts=counts), np.ones((1, 1, N_BATCHES)))
+    dispersion, nothing, scale = rng.uniform(1, 2, N_GENES), np.zeros((N_GENES, N_BATCHES)), np.ones(N_BATCHES)
+    found = model.residuals(nothing, dispersion, scale)
+    share = exposure / exposure.sum(axis=1, keepdims=True)
+    expected = counts.sum(axis=2, keepdims=True) * share
+    used = expected > 3
+    squares = np.where(used, (counts - expected) ** 2 / np.where(used, expected, 1), 0) / dispersion[:, None, None]
+    free = np.maximum(np.where(used, 1 - share, 0).sum(axis=(1, 2)) - (N_BATCHES - 1), 0)
+    assert 0.1 < np.mean(free == 0) < 0.9
+    assert ((free > 1) & (free < 2)).any()
+    by_gene = squares.sum(axis=(1, 2)) / np.maximum(free, 1)
+    np.testing.assert_allclose(found.by_gene, by_gene, rtol=1e-9)
+    np.testing.assert_allclose(found.of_states, dispersion * np.maximum(squeeze(by_gene, free), 1), rtol=1e-9)
+    by_state = squares.sum(axis=0) / np.maximum(np.where(used, 1 - share, 0).sum(axis=0), 1)
+    np.testing.assert_allclose(found.by_state, by_state, rtol=1e-9)

@@ -176,6 +176,23 @@ def test_errors_know_how_states_scatter():
     assert found.state_residual.mean() > 3 * plain.state_residual.mean()
 
 
+def test_a_state_too_small_to_be_judged_has_no_residual():
+    table, rates, _ = problem(11)
+    sizes = np.where(np.arange(N_STATES) == 2, 1e-6, 1.0)
+    small = replace(table, counts=np.rint(table.counts * sizes[:, None]), exposure=table.exposure * sizes[:, None])
+    residual = fit_against(small, rates, measured=everything(rates)).state_residual
+    assert residual[2] == 0
+    assert np.delete(residual, 2).all()
+
+
+def test_a_batch_without_counts_says_nothing():
+    table, rates, _ = problem(11)
+    empty = replace(table, counts=table.counts * 0, squares=table.squares * 0)
+    found = fit_against(empty, rates, measured=everything(rates))
+    assert np.isfinite(found.log_delta).all()
+    assert np.isfinite(found.shift)
+
+
 def test_states_that_do_not_scatter_have_a_residual_near_one_also_where_the_batch_is_as_large_as_the_reference():
     table, rates, _ = problem(10, exposure=400.0, size=400.0)
     found = fit_against(table, rates, measured=everything(rates))

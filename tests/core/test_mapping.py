@@ -1,12 +1,13 @@
 """A new batch against a reference: what makes it comparable, what its cells weigh, graded states."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import unbatch as ub
-from unbatch.core import mapped_fit
+from unbatch.core import mapped_fit, mapping
 from unbatch.core.placement import Axes, place
 from unbatch.io.batches import label_cells, read_batches
 from unbatch.io.source import open_counts
@@ -102,6 +103,13 @@ def test_a_state_beyond_the_caliper_is_not_compared(unshared):
     strict._result = replace(model.result, parameters={**model.result.parameters, "caliper": 0.01})
     with pytest.warns(ub.InputWarning, match="share no cell state"):
         strict.map(new)
+
+
+def test_states_without_a_batch_whose_effects_are_known_are_of_no_use():
+    cells = np.array([[5.0, 0.0, 3.0], [0.0, 4.0, 3.0], [0.0, 0.0, 3.0], [0.0, 0.0, 0.0]])
+    landmarks = SimpleNamespace(cells=cells, group=np.array([1, 0, -1]))
+    assert mapping._group_of(landmarks).tolist() == [1, 0, -1, -1]
+    assert mapping._usable(landmarks).tolist() == [True, True, False, False]
 
 
 def test_what_effects_are_relative_to_does_not_move_cells(unshared):

@@ -166,6 +166,7 @@ def test_without_another_batch_nothing_is_matched(codes):
 def test_no_cells_at_all():
     matches = match_cells(np.empty((0, 3)), np.empty(0, dtype=np.int32))
     assert matches.weights.shape == (0, 0)
+    assert matches.neighbors == ()  # one per batch
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,11 @@ def test_cells_of_an_unseen_type_are_among_the_most_novel(landscape, novelty, ad
     assert np.mean(found) > least
 
 
+def test_cells_that_were_learned_from_are_not_novel_on_average(novelty):
+    assert np.mean(novelty[:N_PILOT]) == pytest.approx(0, abs=1e-6)
+    assert np.std(novelty[:N_PILOT]) > 0.1
+
+
 def test_novelty_does_not_depend_on_depth_or_batch(novelty, data):
     counts, batch = data
     depth = counts.sum(axis=1)

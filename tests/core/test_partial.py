@@ -75,6 +75,14 @@ def test_the_share_of_measured_counts_is_that_of_the_rates(world):
     np.testing.assert_allclose(frame.share, world["rate"][measured].sum(axis=0) / world["rate"].sum(axis=0))
 
 
+def test_a_state_of_which_nothing_was_measured_counts_its_cells_whole(world):
+    rate = world["rate"].copy()
+    rate[150:, 3] = 0
+    frame = look(world | {"rate": rate}, np.arange(N_GENES) >= 150)
+    assert frame.share[3] == 1
+    assert (np.delete(frame.share, 3) < 1).all()
+
+
 def test_cells_without_a_state_are_moved_by_the_mean_offset(world):
     frame = look(world, np.arange(N_GENES) % 2 == 0)
     moved = frame.moved(np.zeros((1, N_DIMS)), np.array([-1]))

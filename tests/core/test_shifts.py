@@ -38,6 +38,12 @@ def test_weights_are_those_of_the_formula(rng):
     np.testing.assert_allclose(shifts.weights(where, level), expected / expected.sum(axis=1, keepdims=True), rtol=1e-10)
 
 
+def test_cells_on_a_centre_belong_to_it_however_far_the_others_are(rng):
+    centres, nothing = 1e4 * rng.normal(size=(5, 3)), np.zeros(5, dtype=np.int32)
+    shifts = Shifts(centres, nothing, 1e-3, 1.0, centres, np.ones(5), np.zeros((5, 2, 3)))
+    np.testing.assert_array_equal(shifts.weights(centres, nothing), np.eye(5))
+
+
 def test_cells_move_by_the_weighted_shifts_of_their_batch(rng):
     centres, where, shift = rng.normal(size=(5, 3)), rng.normal(size=(40, 3)), rng.normal(size=(5, 2, 3))
     nothing, batch = np.zeros(40, dtype=np.int32), rng.integers(-1, 3, 40).astype(np.int32)

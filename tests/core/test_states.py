@@ -213,6 +213,12 @@ def test_the_gap_of_one_or_two_cells_is_not_known(rng):
     assert states.mean_gap(np.array([[2, 10, 10]])) == pytest.approx(expected)
 
 
+def test_the_centre_of_a_single_cell_is_the_cell(rng):
+    where = np.concatenate([rng.normal(size=(20, 3)), [[50.0, 60.0, 70.0]]])
+    states = found_states(where, np.zeros(21, np.int32), n_states=2, start=np.repeat([0, 1], [20, 1]).astype(np.int32))
+    np.testing.assert_allclose(states.centres, [where[:20].mean(axis=0), where[20]])
+
+
 def test_coinciding_cells_make_one_state(rng):
     states = found_states(np.ones((30, 3)), rng.integers(0, 3, 30).astype(np.int32), n_states=5)
     assert states.n_states == 1

@@ -90,6 +90,15 @@ def test_spread_within_states_leaves_their_distance_out():
     np.testing.assert_allclose(spread.variance, 1 + 25 / 4, atol=0.5)
 
 
+def test_spread_within_is_that_of_cells_about_the_mean_of_their_batch_and_state():
+    values, batch, state = cells(40)
+    state[:5] = -1
+    spread = spread_of(as_rows(values), batch=batch, state=state, shape=(2, 3))
+    groups = [values[(batch == k) & (state == s)] for k in range(3) for s in range(2)]
+    squares = sum(((group - group.mean(axis=0)) ** 2).sum(axis=0) for group in groups)
+    np.testing.assert_allclose(spread.within, squares / sum(len(group) - 1 for group in groups), rtol=1e-6)
+
+
 def test_flat_features_and_batches_of_one_cell():
     values, batch, state = cells(50, n_batches=2)
     batch[:] = 0

@@ -70,6 +70,21 @@ def test_errors_are_those_of_what_is_left_without_the_mean(problem, alike):
     np.testing.assert_allclose(se, np.sqrt(expected), rtol=1e-9)
 
 
+def test_without_the_compiler_nothing_is_read_beyond_an_array(problem):
+    counts, exposure, factor, dispersion, precision = problem
+    found, variance = modes(problem)
+    plain, se = np.full((2, N_GENES, N_BATCHES), 0.1), np.zeros((2, N_GENES, N_BATCHES))
+    work, hessian, inverse = scratch()
+    sums, steps = (counts.sum(axis=2), counts.sum(axis=1)), (50, 1.0, 1e-6)
+    model = (exposure, factor, dispersion, precision)
+    find_modes.py_func(*sums, *model, steps, work, hessian, inverse, *plain)
+    np.testing.assert_allclose(plain, [found, variance], rtol=1e-12)
+    share = np.full((1, N_BATCHES), 1 / N_BATCHES)
+    for find, out in zip((find_errors, find_errors.py_func), se, strict=True):
+        find(sums[0], *model, share, found, work, hessian, inverse, out)
+    np.testing.assert_allclose(se[0], se[1], rtol=1e-12)
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_a_few_genes_by_themselves_give_what_they_give_among_all(problem, n):
     counts, exposure, factor, dispersion, precision = problem
