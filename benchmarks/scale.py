@@ -1,4 +1,4 @@
-"""How do time and memory grow with cells? Every command beside a bare read of the same file, in one run.
+"""How do time and memory grow with cells? Every command beside bare reads of the same file, in one run.
 
     python benchmarks/scale.py                                   # 10,000, 100,000 and 1,000,000 cells (30 GB of disk)
     python benchmarks/scale.py --cells 10000,50000 --folder FOLDER --output scale.md --plot scale.png
@@ -60,8 +60,10 @@ def _measure(folder: Path, n_cells: int, options: argparse.Namespace) -> Iterato
         size = problem.non_zeros(path)
         fit = [*unbatch, "fit", str(path), "--batch-key", "batch", "--output", str(fitted), "--quiet"]
         adjust = [*unbatch, "adjust", str(path), "--model", str(fitted), "--output", str(adjusted), "--quiet"]
+        floor = [sys.executable, str(_PARTS / "floor.py"), str(path)]
         commands = {
-            tables.FLOOR: [sys.executable, str(_PARTS / "floor.py"), str(path)],
+            tables.FLOOR_OF_H5PY: [*floor, "--h5py"],
+            tables.FLOOR: floor,
             "fit --effects-only": [*fit, "--effects-only"],
             "fit": fit,
             "adjust": adjust,
