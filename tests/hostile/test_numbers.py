@@ -7,6 +7,9 @@ from anndata import AnnData
 from scipy import sparse
 
 from unbatch.core.adjust import Adjuster, AdjustOptions
+from unbatch.core.exact_sums import ExactSums
+from unbatch.core.projection import LogAxes
+from unbatch.core.state_table import StateTable
 from unbatch.io.door import DoorCheck
 from unbatch.io.source import open_counts
 
@@ -36,6 +39,66 @@ def test_sums_are_exact_whatever_the_blocks():
         assert report.counts_per_cell.tolist() == [sum(row) for row in whole]
         assert report.counts_per_gene.tolist() == [sum(column) for column in zip(*whole, strict=True)]
         assert report.n_nonzero == np.count_nonzero(counts)
+
+
+def _cells(seed):
+    """Cells of a few states and batches, with effects, size factors and axes."""
+    counts, rng = _draw(seed)
+    n_cells, n_genes = counts.shape
+    shape = tuple(int(number) for number in rng.integers(1, 4, 2))
+    state = rng.integers(-1, shape[0], n_cells).astype(np.int32)
+    batch = rng.integers(0, shape[1], n_cells).astype(np.int32)
+    log_delta = rng.normal(0, 1, (n_genes, shape[1]))
+    basis = rng.normal(0, 1, (n_genes, 3)) * (rng.random((n_genes, 1)) < 0.8)
+    return counts, shape, state, batch, log_delta, basis, rng
+
+
+def test_sums_by_state_and_batch_are_exact_and_sums_of_parts_as_near_as_is_stated():
+    for seed in range(INPUTS):
+        counts, shape, state, batch, _, _, rng = _cells(seed)
+        counts = np.minimum(counts, 2.0**20)
+        size = rng.lognormal(0, 1, len(counts)) * (1 + counts.sum(axis=1))
+        added = ExactSums(counts.shape[1], shape)
+        cut = int(rng.integers(0, len(counts) + 1))
+        for part in (slice(cut, None), slice(None, cut)):
+            rows = sparse.csr_array(counts[part])
+            added.add(rows, state=state[part], batch=batch[part], size=size[part])
+        whole = StateTable.of(sparse.csr_array(counts), state=state, batch=batch, size=size, shape=shape)
+        found = added.finish()
+        for s in range(shape[0]):
+            for k in range(shape[1]):
+                mine = np.flatnonzero((state == s) & (batch == k))
+                sums = [sum(int(counts[j, g]) for j in mine) for g in range(counts.shape[1])]
+                squares = [sum(counts[j, g] ** 2 / size[j] for j in mine) for g in range(counts.shape[1])]
+                for table in (found, whole):
+                    assert table.counts[:, s, k].tolist() == sums
+                    assert table.cells[s, k] == len(mine)
+                np.testing.assert_allclose(whole.squares[:, s, k], squares, rtol=1e-12)
+                np.testing.assert_allclose(whole.exposure[s, k], size[mine].sum(), rtol=1e-12)
+                np.testing.assert_allclose(found.squares[:, s, k], squares, rtol=1e-12, atol=len(mine) * 2.0**-25)
+                np.testing.assert_allclose(
+                    found.exposure[s, k], size[mine].sum(), rtol=1e-12, atol=len(mine) * 2.0**-17
+                )
+
+
+def test_coordinates_of_cells_are_those_of_slow_logarithms():
+    for seed in range(INPUTS):
+        counts, _, _, batch, log_delta, basis, rng = _cells(seed)
+        genes = rng.random(counts.shape[1]) < 0.7
+        scale = float(rng.lognormal(6, 1))
+        axes = LogAxes.of(basis, log_delta=log_delta, genes=genes)
+        rows = sparse.csr_array(counts)
+        adjusted = counts / np.exp(log_delta[:, batch].T)
+        sizes = [sum(value for value, inside in zip(cell, genes, strict=True) if inside) or 1.0 for cell in adjusted]
+        expected = np.array(
+            [
+                [sum(np.log1p(scale * y / size) * v for y, v in zip(cell, axis, strict=True)) for axis in basis.T]
+                for cell, size in zip(adjusted, sizes, strict=True)
+            ]
+        )
+        np.testing.assert_allclose(axes.sizes(rows, batch), sizes, rtol=1e-12)
+        largest = np.abs(expected).max(initial=1.0)
+        np.testing.assert_allclose(axes.project(rows, batch, scale=scale), expected, rtol=1e-5, atol=1e-12 * largest)
 
 
 def test_adjusted_counts_are_the_quotient_to_a_hundred_thousandth():

@@ -141,6 +141,26 @@ def test_odd_labels_name_their_batches(run, tmp_path, name):
     assert all(character.isprintable() for character in done.stdout.replace("\n", "")), repr(done.stdout)
 
 
+@pytest.mark.filterwarnings("ignore::unbatch._check.InputWarning")
+def test_ten_cells_beside_a_hundred_thousand_have_an_effect_of_their_own():
+    """With a million, see `docs/reliability.md`."""
+    cells = ub.simulate(n_cells=1000, n_genes=N_GENES, n_types=3, median_depth=60, seed=3).X.tocsr()
+    rows = np.random.default_rng(0).integers(0, 1000, 100_010)
+    counts = cells[rows].toarray()
+    counts[-10:, :5] *= 5
+    labels = np.repeat(["large", "tiny"], [100_000, 10])
+    fit = ub.BatchModel(method=ub.MatchedOptions(sketch_size=5000)).fit(sparse.csr_matrix(counts), labels).result
+    assert fit.batch_sizes.tolist() == [100_000, 10]
+    assert np.isfinite(fit.log_delta).all()
+    assert (fit.sample >= 0).all()
+    difference = fit.log_delta[:, 1] - fit.log_delta[:, 0]
+    assert 0.7 < difference[:5].mean() - difference[5:].mean() < np.log(5) + 0.3  # drawn to none, by what ten cells say
+    assert 0.05 < np.median(fit.se) < 0.5
+    assert (fit.overlap[-10:] == 1).all()
+    verdicts = fit.diagnostics.verdicts.set_index("check")["verdict"] if fit.diagnostics else {}
+    assert verdicts["overlap"] != "fine"  # most of the large batch is in states without a cell of the tiny one
+
+
 def _read_only(matrix):
     for name in ("data", "indices", "indptr"):
         getattr(matrix, name).flags.writeable = False
