@@ -369,6 +369,17 @@ def test_no_batch_among_all(fitted):
     assert np.isinf(nothing.se).all()
 
 
+def test_states_that_only_the_second_group_has_keep_its_rates(fitted):
+    first, second = np.array([True, False, False]), np.array([False, True, True])
+    one, two = fitted.of_batches(first), replace(fitted, rate=2 * fitted.rate, exposure=3 * fitted.exposure)
+    lacking = replace(one, rate=one.rate * [1, 1, 0, 0], exposure=one.exposure * [1, 1, 0, 0])
+    both = lacking.among(first).joined(two.of_batches(second), second)
+    np.testing.assert_array_equal(both.rate, np.hstack([fitted.rate[:, :2], 2 * fitted.rate[:, 2:]]))
+    np.testing.assert_array_equal(both.exposure, np.hstack([fitted.exposure[:, :2], 3 * fitted.exposure[:, 2:]]))
+    log_delta = fitted.log_delta[:, 1:]
+    np.testing.assert_allclose(both.log_delta[:, 1:], log_delta - log_delta.mean(axis=1, keepdims=True))
+
+
 def moved(effects, rng, sd):
     """The same effects moved at random by some standard errors, as by another partition of the cells."""
     return replace(effects, log_delta=effects.log_delta + sd * effects.se * rng.standard_normal(effects.se.shape))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
+from unbatch.core.contrasts import quasi_variances
 from unbatch.core.mapped_effects import Rates, fit_against
 from unbatch.core.state_table import StateTable
 
@@ -104,6 +105,22 @@ def test_errors_know_by_which_batch_a_rate_is_known():
     np.testing.assert_allclose(wider[loud] ** 2 - plain[loud] ** 2, 0.2**2, rtol=0.1)
 
 
+def test_errors_of_the_reference_are_those_of_the_weighted_mean_less_the_mean_over_batches():
+    _, rates, _ = problem(3, n_batches=5)
+    rng = np.random.default_rng(0)
+    se, weight = rng.uniform(0.05, 0.5, (N_GENES, 5)), rng.random((N_GENES, N_STATES))
+    se[:9, 1:], sizes = np.inf, rng.uniform(1, 9, (N_STATES, 5))
+    share = weight @ (sizes / sizes.sum(axis=1, keepdims=True))
+    parts = np.maximum(quasi_variances(se[9:]), 0)  # below 0 for batches whose errors go with those of others
+    assert (parts == 0).any()
+    for relative_to, target in ((-1, np.full(5, 0.2)), (2, np.eye(5)[2])):
+        found = replace(rates, se=se, sizes=sizes, relative_to=relative_to).variances(weight)
+        off = share[9:] / share[9:].sum(axis=1, keepdims=True) - target
+        np.testing.assert_allclose(found[9:], (parts * off**2).sum(axis=1))
+    nowhere = replace(rates, se=se, sizes=sizes * [0, 1, 1, 1, 1]).variances(weight)
+    assert not nowhere[:9].any()  # of one batch nothing is known but itself
+
+
 def test_genes_that_either_side_lacks_are_unknown():
     table, rates, _ = problem(4)
     measured = everything(rates)
@@ -153,6 +170,11 @@ def test_fits_that_differ_widen_the_errors():
     rng = np.random.default_rng(0)
     others = [found.log_delta + rng.normal(0, found.se) for _ in range(40)]
     np.testing.assert_allclose(found.averaged(others).se / found.se, np.sqrt(2), rtol=0.05)
+    two = found.averaged(others[:1])
+    sharp = found.se < found.prior_sd / 3
+    extra = np.mean((others[0] - found.log_delta)[sharp] ** 2 / 2 / found.se[sharp] ** 2)
+    np.testing.assert_allclose(two.se, found.se * np.sqrt(1 + extra))
+    np.testing.assert_allclose(two.log_delta, (found.log_delta + others[0]) / 2)
 
 
 def test_errors_know_how_cells_scatter():

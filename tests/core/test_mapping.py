@@ -112,6 +112,18 @@ def test_states_without_a_batch_whose_effects_are_known_are_of_no_use():
     assert mapping._usable(landmarks).tolist() == [True, True, False, False]
 
 
+def test_rounds_begin_at_effects_of_pseudobulks_that_are_linked(unshared, monkeypatch):
+    adata = unshared[(unshared.obs["batch"] != "batch_4").to_numpy()].copy()
+    model, new = held_out(adata, name="batch_3")
+    first, begin = [], mapping._Rounds._first_effects
+    monkeypatch.setattr(mapping._Rounds, "_first_effects", lambda rounds: first.append(begin(rounds)) or first[-1])
+    found = model.map(new).result.log_delta[:, 0]
+    loud = np.asarray(adata.X.sum(axis=0)).ravel() > 500
+    first, found = (values[loud] - np.median(values[loud]) for values in (first[0], found))
+    assert np.corrcoef(first, found)[0, 1] > 0.8
+    assert np.polyfit(found, first, 1)[0] == pytest.approx(1.0, abs=0.25)
+
+
 def test_what_effects_are_relative_to_does_not_move_cells(unshared):
     adata = unshared[(unshared.obs["batch"] != "batch_4").to_numpy()].copy()
     adata.obs["batch"] = adata.obs["batch"].astype(str)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from unbatch.core.projection import batch_design, project, random_basis, regress_out
+from unbatch.core.projection import LogAxes, batch_design, project, random_basis, regress_out
 
 
 @pytest.fixture
@@ -32,6 +32,22 @@ def test_projection_has_the_same_bits_in_blocks(counts, block):
     basis = random_basis(40, 5, rng=np.random.default_rng(1))
     parts = [project(counts[start : start + block], basis) for start in range(0, 60, block)]
     assert np.array_equal(np.vstack(parts), project(counts, basis))
+
+
+def test_axes_of_log_counts_project_as_dense_algebra_does(counts):
+    """Genes that are on no axis count for the size of a cell only, if they do for that."""
+    rng = np.random.default_rng(3)
+    basis, log_delta, batch = rng.normal(size=(40, 3)), rng.normal(size=(40, 2)), rng.integers(0, 2, 60)
+    basis[[0, 1, 7]] = 0
+    genes = rng.random(40) < 0.8
+    axes = LogAxes.of(basis, log_delta=log_delta, genes=genes)
+    adjusted = counts.toarray() / np.exp(log_delta.T)[batch]
+    size = adjusted[:, genes].sum(axis=1)
+    np.testing.assert_allclose(axes.sizes(counts, batch.astype(np.int32)), size)
+    for given, used in ((None, size), (size * 2, size * 2)):
+        found = axes.project(counts, batch.astype(np.int32), scale=50.0, size=given)
+        assert found.shape == (60, 3)
+        np.testing.assert_allclose(found, np.log1p(50 * adjusted / used[:, None]) @ basis, rtol=1e-5)
 
 
 def test_design_is_one_hot_and_leaves_out_negative_codes():

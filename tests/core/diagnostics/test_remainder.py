@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from unbatch.core.diagnostics import remainder
 from unbatch.core.diagnostics.remainder import measure_remainder
 from unbatch.core.diagnostics.sample import Sample
 
@@ -59,6 +60,14 @@ def test_overdispersed_counts_are_no_departure():
 def test_small_groups_of_few_counts_are_no_departure():
     found = [measure_remainder(sample(n_cells=90, n_genes=300, dispersion=0.3, seed=seed)) for seed in range(3)]
     assert np.mean([(one.qvalue < 0.05).mean() for one in found]) < 0.02
+
+
+def test_of_many_genes_the_loudest_are_measured(monkeypatch):
+    monkeypatch.setattr(remainder, "_VALUES", 60)  # ten genes of three states and two batches
+    whole = sample()
+    found = measure_remainder(whole)
+    assert sorted(found.genes) == sorted(np.argsort(-whole.totals)[:10])
+    assert found.z.shape == (10, 3, 2)
 
 
 def test_the_usual_departure_grows_with_what_is_planted():

@@ -43,6 +43,8 @@ EFFECTS = {"known": 1.0, "strong": 10, "median": 0.2, "families": []}
         (judge_overlap, OVERLAP, {"alone": 0.4, "n_alone": 3}, "look here", "40% of the cells are in 3 states"),
         (judge_balance, BALANCE, {}, "fine", "0.05 standard deviations beyond chance, 0.50 before"),
         (judge_balance, BALANCE, {"before": [1.0, 0.9], "after": [0.2, 0.2]}, "fine", "0.20"),
+        (judge_balance, BALANCE, {"before": [0.1, 0.1], "after": [0.08, 0.05]}, "fine", "0.08"),
+        (judge_balance, BALANCE, {"before": [0.1, 0.1], "after": [0.12, 0.05]}, "look here", "still 0.12"),
         (judge_balance, BALANCE, {"after": [0.05, 0.2]}, "look here", "still 0.20 .0.40. in 'a' and 'c'"),
         (judge_balance, BALANCE, {"after": [0.4, 0.4]}, "do not trust", "still 0.40"),
         (judge_balance, {"pairs": [], "before": [], "after": []}, {}, "do not trust", "No two batches"),

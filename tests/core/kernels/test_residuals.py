@@ -16,6 +16,8 @@ def problem(request):
     batch[(state == 1) & (batch == 1)] = 0
     size, factor = rng.uniform(0.5, 2, N_CELLS), rng.uniform(0.5, 2, (*request.param, N_BATCHES))
     counts = rng.poisson(3.0, (N_CELLS, N_GENES))
+    counts[:, 0], size[:N_STATES], state[:N_STATES] = 0, 2.0, np.arange(N_STATES)
+    counts[:N_STATES, 0] = 1  # one count in each state, in a cell of size 2
     sums, squares = np.zeros((2, N_GENES, N_STATES, N_BATCHES))
     exposure = np.zeros((N_STATES, N_BATCHES))
     np.add.at(sums.transpose(1, 2, 0), (state, batch), counts)
