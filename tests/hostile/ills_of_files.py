@@ -172,3 +172,50 @@ def superblock_lies(folder: Path) -> Path:
 
 
 FILES["length-lies"] = Ill(superblock_lies, FOREIGN)
+
+
+def flipped(place, **stored):
+    """The sound file, stored in a way that notices it, with one bit changed at the place that `place` finds."""
+
+    def make(folder):
+        path = folder / "in.h5ad"
+        sound().write_h5ad(path)
+        with h5py.File(path, "a") as file:
+            values = file["X/data"][()]
+            attributes = dict(file["X/data"].attrs)
+            del file["X/data"]
+            file.create_dataset("X/data", data=values, **stored).attrs.update(attributes)
+        content = bytearray(path.read_bytes())
+        content[place(path, content)] ^= 0x10
+        path.write_bytes(content)
+        return path
+
+    return make
+
+
+def _middle_of_values(path, _):
+    with h5py.File(path) as file:
+        chunk = file["X/data"].id.get_chunk_info(0)
+    return chunk.byte_offset + chunk.size // 2
+
+
+def _end_of_values(path, _):
+    """The last byte: of gzip, of its checksum."""
+    with h5py.File(path) as file:
+        chunk = file["X/data"].id.get_chunk_info(0)
+    return chunk.byte_offset + chunk.size - 1
+
+
+def _format_name(_, content):
+    return content.index(b"csr_matrix") + 2
+
+
+FILES |= {
+    "bit-of-the-signature": Ill(flipped(lambda *_: 1), NOT_HDF5),
+    "bit-of-the-version": Ill(flipped(lambda *_: 8), FOREIGN),
+    "bit-of-gzipped-values": Ill(flipped(_middle_of_values, chunks=True, compression="gzip"), FOREIGN),
+    "bit-of-a-gzip-checksum": Ill(flipped(_end_of_values, chunks=True, compression="gzip"), FOREIGN),
+    "bit-of-checked-values": Ill(flipped(_middle_of_values, chunks=True, fletcher32=True), FOREIGN),
+    "bit-of-a-format-name": Ill(flipped(_format_name), ("cs", *FOREIGN)),
+}
+"""One bit, where something notices it; elsewhere it is another value: see `fuzz`."""
