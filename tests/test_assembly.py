@@ -27,6 +27,16 @@ class Source:
         self.measured = measured
 
 
+@dataclasses.dataclass
+class Tied:
+    """As much of landmarks as putting results together needs."""
+
+    group: np.ndarray
+    exposure: np.ndarray = dataclasses.field(default_factory=lambda: np.ones((N_GENES, 6)))
+    gene_shift: np.ndarray | None = None
+    level_names: tuple[str, ...] = ()
+
+
 @pytest.fixture
 def found():
     rng = np.random.default_rng(2)
@@ -144,6 +154,19 @@ def test_errors_relative_to_a_reference_are_those_of_differences(found):
     np.testing.assert_array_equal(relative.centred_se, mean.se)
     assert (relative.se[relative.estimated[:, 1], 1] == 0).all()
     assert mean.centred_se is None
+
+
+def test_relative_to_a_reference_batches_of_other_groups_have_no_effect(found):
+    grouped = dataclasses.replace(found, landmarks=Tied(np.array([0, 0, 1, -1])))
+    fit, one_group = put_together(grouped, reference="b"), put_together(found, reference="b")
+    assert not fit.estimated[:, 2].any()
+    assert (fit.log_delta[:, 2] == 0).all()
+    assert np.isinf(fit.se[:, 2]).all()
+    known = fit.estimated[:, 0]
+    assert known.any()
+    mean = put_together(grouped)
+    np.testing.assert_array_equal(fit.se[:, 0], difference_errors(mean.se[:, :2], versus=1)[:, 0])
+    assert (fit.se[known, 0] != one_group.se[known, 0]).any()
 
 
 def test_errors_that_are_not_of_centred_effects_are_centred(found):

@@ -2,13 +2,14 @@
 
 import dataclasses
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import unbatch as ub
-from unbatch.core.contrasts import centred_errors
+from unbatch.core.contrasts import centred_errors, difference_errors
 from unbatch.fitted import BatchFit
 from unbatch.ranking import MEAN, rank_genes
 
@@ -68,6 +69,21 @@ def with_truth(table, truth):
     against = np.array([[np.nanmean(row), *row] for row in truth])
     other = table["versus"].map([MEAN, *BATCHES].index).astype(int)
     return table.assign(truth=truth[gene, own] - against[gene, other])
+
+
+def test_batches_that_cannot_be_compared_have_no_difference():
+    rng = np.random.default_rng(3)
+    log_delta, se = rng.normal(size=(50, 4)), rng.uniform(0.1, 1, (50, 4))
+    fit = fit_of(log_delta, se, landmarks=SimpleNamespace(group=np.array([0, 0, 1, 1])))
+    table = rank_genes(fit, versus="b").set_index("batch")
+    np.testing.assert_allclose(
+        table.loc["a"].sort_values("gene")["se"],
+        pd.Series(difference_errors(se[:, :2], versus=1)[:, 0], index=fit.var.index).sort_index(),
+    )
+    for other in "cd":
+        assert np.isinf(table.loc[other, "se"]).all()
+        assert (table.loc[other, "log_delta"] == 0).all()
+        assert (table.loc[other, "qvalue"] == 1).all()
 
 
 @pytest.mark.parametrize("versus", [None, "c", BATCHES])

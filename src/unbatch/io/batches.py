@@ -142,7 +142,7 @@ def measured_by_batch(source: CountSource, batches: Batches) -> BoolArray:
 
 def batch_parts(source: CountSource, batches: Batches) -> list[tuple[int, int]]:
     """Give the pairs of a part and a batch, as numbers, that have a cell."""
-    present = np.zeros((len(source.parts), len(batches.levels)), dtype=np.bool_)
+    present = np.zeros((source.measured.shape[1], len(batches.levels)), dtype=np.bool_)
     present[source.part, batches.codes] = True
     return [(int(part), int(batch)) for part, batch in zip(*np.nonzero(present), strict=True)]
 
