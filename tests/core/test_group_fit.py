@@ -1,10 +1,13 @@
 """Sums over more cells sharpen a fit; sums over the same cells leave it as it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
 
 import unbatch as ub
+from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, composition_ratio
 from unbatch.core.matched import fit_matched
 from unbatch.core.projection import LogAxes
 from unbatch.core.state_table import StateTable
@@ -52,6 +55,23 @@ def test_more_cells_give_less_error(adata, data, measured):
     assert 0.35 < np.median(refitted.se / fitted.effects.se) < 0.65
     if not measured:
         np.testing.assert_allclose(refitted.log_delta[:5, 2], fitted.effects.log_delta[:5, 2], atol=1e-6)
+
+
+def test_graded_states_are_corrected_in_each_group_and_others_are_not(data):
+    counts, batch = data
+    fitted = fit_matched(counts[:800], batch[:800], measured=np.ones((200, 3), dtype=bool))
+    table = table_of(fitted, counts[:800], batch[:800])
+    choice, lacking = CompositionChoice(3, 1.0, 1.0), np.ones((200, 3), dtype=bool)
+    lacking[:5, 2] = False
+    plain = replace(fitted.refit.how, choice=NO_COMPOSITION, group=np.zeros(3, dtype=np.int64))
+    assert plain.composition(table, fitted.effects) is None
+    np.testing.assert_array_equal(
+        replace(plain, measured=lacking).composition(table, fitted.effects), lacking[:, None, :].astype(float)
+    )
+    found = replace(plain, choice=choice).composition(table, fitted.effects)
+    expected = composition_ratio(table, fitted.effects, choice, genes=plain.loud, seed=plain.seed)
+    np.testing.assert_array_equal(found, expected)
+    assert np.std(np.log(found)) > 0.01
 
 
 def test_the_same_cells_give_the_same_effects(data):

@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 import unbatch as ub
-from unbatch.core.novelty import learn_landscape
+from unbatch.core.novelty import learn_landscape, log_excess
 
 N_PILOT, N_GENES = 1500, 600
 
@@ -65,6 +65,16 @@ def test_cells_of_an_unseen_type_are_among_the_most_novel(landscape, novelty, ad
 def test_cells_that_were_learned_from_are_not_novel_on_average(novelty):
     assert np.mean(novelty[:N_PILOT]) == pytest.approx(0, abs=1e-6)
     assert np.std(novelty[:N_PILOT]) > 0.1
+
+
+def test_cells_are_compared_with_the_state_whose_centre_is_nearest(landscape, data):
+    counts, batch = data[0][:200], data[1][:200]
+    options = {"axes": landscape.axes, "size": landscape.axes.sizes(counts, batch), "scale": landscape.scale}
+    for state in (0, 3):
+        far = landscape.centres + 1e6 * (np.arange(len(landscape.centres)) != state)[:, None]
+        alone = landscape.centres[[state]], landscape.expected[[state]]
+        found = log_excess(counts, batch, of=(far, landscape.expected), **options)
+        np.testing.assert_array_equal(found, log_excess(counts, batch, of=alone, **options))
 
 
 def test_novelty_does_not_depend_on_depth_or_batch(novelty, data):

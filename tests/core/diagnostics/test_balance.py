@@ -91,10 +91,10 @@ def test_spread_within_states_leaves_their_distance_out():
 
 
 def test_spread_within_is_that_of_cells_about_the_mean_of_their_batch_and_state():
-    values, batch, state = cells(40)
+    values, batch, state = cells(300, n_states=7)
     state[:5] = -1
-    spread = spread_of(as_rows(values), batch=batch, state=state, shape=(2, 3))
-    groups = [values[(batch == k) & (state == s)] for k in range(3) for s in range(2)]
+    spread = spread_of(as_rows(values), batch=batch, state=state, shape=(7, 3))
+    groups = [values[(batch == k) & (state == s)] for k in range(3) for s in range(7)]
     squares = sum(((group - group.mean(axis=0)) ** 2).sum(axis=0) for group in groups)
     np.testing.assert_allclose(spread.within, squares / sum(len(group) - 1 for group in groups), rtol=1e-6)
 

@@ -41,6 +41,12 @@ def test_ratio_is_near_one_for_mixed_batches_and_large_for_one_apart():
     assert (apart[batch == 2, 2] == 1).all()
 
 
+def test_ratios_have_no_unit():
+    where, batch = points()
+    ratios = [find_matches(scale * where, batch, n_batches=3).ratios(batch) for scale in (1.0, 1e3)]
+    np.testing.assert_allclose(ratios[0], ratios[1], rtol=1e-6)
+
+
 def test_a_cell_alone_in_its_batch_has_finite_ratios():
     where, batch = points(50, n_batches=2)
     batch[7] = 3
@@ -87,3 +93,7 @@ def test_share_among_neighbours_counts_others_only():
     copies = np.zeros((30, 1))
     first = np.arange(30) < 15
     assert share_among_neighbors(copies, asked=first, counted=~first, n_neighbors=29) == pytest.approx(15 / 29)
+    # of five found for each copy, four count: the first four where the cell itself is not among them
+    fourth, fifth = (np.arange(30) == at for at in (3, 4))
+    assert share_among_neighbors(copies, asked=~first, counted=fourth, n_neighbors=4) == 1 / 4
+    assert share_among_neighbors(copies, asked=~first, counted=fifth, n_neighbors=4) == 0

@@ -101,3 +101,15 @@ def test_a_gene_of_one_state_only_has_nothing_to_be_compared_with():
     assert not found.z[7].any()
     assert not found.se[7].any()
     assert found.z[8].all()
+
+
+def test_dispersion_is_that_of_cells_about_the_mean_of_their_state_and_batch():
+    whole = sample(n_cells=25, n_genes=400, dispersion=0.5)
+    counts, group = whole.counts.toarray(), whole.state * 2 + whole.batch
+    size = np.random.default_rng(0).uniform(0.5, 2, 25)
+    table = remainder._table(whole.counts, whole.state, whole.batch, size, (3, 2))
+    rate = np.stack([counts[group == g].sum(axis=0) / size[group == g].sum() for g in range(6)])
+    mean = rate[group] * size[:, None]
+    chi2 = np.where(mean > 0, (counts - mean) ** 2 / np.where(mean > 0, mean, 1), 0).sum(axis=0)
+    free = (np.bincount(group)[:, None] - 1) * (rate > 0)  # a sum of 0 says nothing
+    np.testing.assert_allclose(remainder._dispersion(table), np.maximum(chi2 / free.sum(axis=0), 1))

@@ -77,6 +77,9 @@ def test_the_likelihood_of_what_was_held_out_equals_the_formula(rng, exposure, g
     likelihood = np.zeros(N_GENES)
     scratch = np.empty(exposure.shape), np.empty(N_BATCHES), np.empty(N_BATCHES)
     expected = (held * np.log(np.where(share > 0, share, 1))).sum(axis=(1, 2))
+    mine, few = np.zeros(2), factor[5:7] if graded else factor  # two genes by themselves
+    held_out(*(of[5:7].astype(float) for of in (seen, held)), exposure, few, 5.0, 5, delta[5:7].copy(), *scratch, mine)
+    np.testing.assert_allclose(mine, expected[5:7], rtol=1e-9)
     for leaf in (held_out, held_out.py_func):  # the latter reads and writes nothing beyond an array
         leaf(seen.astype(float), held.astype(float), exposure, factor, 5.0, 5, delta.copy(), *scratch, likelihood)
         np.testing.assert_allclose(likelihood, expected, rtol=1e-9)

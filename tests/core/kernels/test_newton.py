@@ -70,6 +70,12 @@ def test_errors_are_those_of_what_is_left_without_the_mean(problem, alike):
     np.testing.assert_allclose(se, np.sqrt(expected), rtol=1e-9)
 
 
+def test_the_unit_of_size_factors_does_not_matter(problem):
+    counts, exposure, *rest = problem
+    for found, expected in zip(modes((counts, 1e-6 * exposure, *rest)), modes(problem), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+
+
 def test_without_the_compiler_nothing_is_read_beyond_an_array(problem):
     counts, exposure, factor, dispersion, precision = problem
     found, variance = modes(problem)
