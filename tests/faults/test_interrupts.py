@@ -33,9 +33,10 @@ def _in_a_stage(process):
     assert process.stderr.readline()
 
 
-def _writing(_process):
+def _writing(process):
     """Wait until an output is being written."""
     while not any(name.endswith(".tmp") for name in names(".")):
+        assert process.poll() is None  # it has ended without our seeing it write
         time.sleep(0.002)
 
 
