@@ -8,6 +8,7 @@ import pytest
 
 import unbatch as ub
 from unbatch.core import mapped_fit, mapping
+from unbatch.core.embedding import Embedding
 from unbatch.core.placement import Axes, place
 from unbatch.io.batches import label_cells, read_batches
 from unbatch.io.source import open_counts
@@ -122,6 +123,34 @@ def test_rounds_begin_at_effects_of_pseudobulks_that_are_linked(unshared, monkey
     first, found = (values[loud] - np.median(values[loud]) for values in (first[0], found))
     assert np.corrcoef(first, found)[0, 1] > 0.8
     assert np.polyfit(found, first, 1)[0] == pytest.approx(1.0, abs=0.25)
+
+
+def test_cells_of_every_shared_state_count_and_those_that_lie_apart_in_none(unshared, monkeypatch):
+    """Two types of its own among the cells of a batch that shares the other six."""
+    names = unshared.obs["batch"].astype(str).to_numpy()
+    model, new = (
+        fitted(unshared[np.isin(names, ["batch_1", "batch_2"])].copy()),
+        unshared[np.isin(names, ["batch_3", "batch_4"])].copy(),
+    )
+    new.obs["batch"] = "new"
+    seen, shifted = [], []
+    compare, shift = mapping._Rounds._comparable, Embedding.of_new_batch
+    monkeypatch.setattr(
+        mapping._Rounds,
+        "_comparable",
+        lambda rounds, where, state: seen.append((state, compare(rounds, where, state))) or seen[-1][1],
+    )
+    monkeypatch.setattr(
+        Embedding, "of_new_batch", lambda one, where, level: shifted.append(len(where)) or shift(one, where, level)
+    )
+    model.map(new)
+    state, counted = seen[-1]
+    cells = np.bincount(state[state >= 0], minlength=len(counted))
+    assert counted[cells > 0].all()
+    assert cells[0] > 0
+    strangers = (names == "batch_4").sum()
+    assert (state < 0).sum() > 0.9 * strangers
+    assert shifted[0] < len(new) - 0.9 * strangers
 
 
 def test_what_effects_are_relative_to_does_not_move_cells(unshared):

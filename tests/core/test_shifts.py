@@ -84,6 +84,16 @@ def test_a_type_near_another_stays_if_what_is_near_is_taken_by_its_own_kind(rng)
     assert np.linalg.norm(moved[(kind == 0)].mean(axis=0)) < 0.25
 
 
+def test_cells_of_no_batch_stay_and_count_in_none(rng):
+    where, _ = clouds(rng, 200, 200, at=points(0, 30))
+    batch = np.tile(np.array([0, 1, -1, 1], dtype=np.int32), 100)
+    where[batch == 1] += np.eye(N_DIMS)[1]
+    found, moved = shifted(where, batch)
+    assert not moved[batch == -1].any()
+    assert np.linalg.norm(moved[batch == 1].mean(axis=0)) > 0.1
+    assert found.share.sum() == pytest.approx(1.0)
+
+
 def test_cells_in_other_proportions_are_not_moved_between_types(rng):
     first, kind = clouds(rng, 400, 100, at=points(0, 6))
     second, other = clouds(rng, 100, 400, at=points(0, 6))

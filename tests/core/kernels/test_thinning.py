@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binom, kstest
+from scipy.stats import binom, chisquare, kstest
 
 from unbatch.core.kernels.thinning import binomial, philox, thin
 
@@ -44,6 +44,21 @@ def test_draws_follow_the_binomial_law(n, p):
     below, step = binom.cdf(drawn - 1, n, p), binom.pmf(drawn, n, p)
     uniform = below + step * np.random.default_rng(0).random(len(drawn))
     assert kstest(uniform, "uniform").pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("n", "p"), [(25, 0.5), (40, 0.3), (300, 0.6)])
+def test_half_a_million_draws_have_the_frequencies_of_the_law(n, p):
+    """Where many are expected: what is rejected depends on constants, of which no draw alone would tell."""
+    n_draws = 500_000
+    gene, effect = np.arange(n_draws), np.ones(n_draws)
+    drawn, capped = np.zeros(n_draws, dtype=np.int32), np.zeros(n_draws, dtype=bool)
+    counts, target = np.full(n_draws, float(n)), np.full(n_draws, p)
+    thin(counts, gene, np.array([0, n_draws]), effect, target, 0.0, 0, gene, np.uint64(1), drawn, capped)
+    expected = n_draws * binom.pmf(np.arange(n + 1), n, p)
+    often = expected > 20
+    observed = np.bincount(drawn, minlength=n + 1)
+    observed, expected = (np.append(of[often], of[~often].sum()) for of in (observed, expected))
+    assert chisquare(observed, expected * n_draws / expected.sum()).pvalue > 1e-4
 
 
 def test_the_leaf_draws_each_count_by_its_own_cell_gene_and_seed():
