@@ -88,7 +88,7 @@ def run():
         (home / "inputs").mkdir()
         write_inputs(home / "inputs", n_cells=chosen.cells, n_genes=chosen.genes)
         ub.BatchModel().fit(ub.datasets.toy().X, ub.datasets.toy().obs["batch"])  # loads and compiles
-        for kind, room in (("rows", 1.1), ("columns", 3.0)):  # of these, a scratch file is on the same disk
+        for kind, room in (("rows", 1.1), ("columns", 6.0)):  # of these, a scratch file is on the same disk
             os.chdir(home / "inputs" / kind)
             assert finish(start(("fit", "in.h5ad", "-b", "batch", "-o", "model.h5ad"), str(home / "said"))) == 0
             for case in CASES:

@@ -8,6 +8,7 @@ only Ctrl-C ends, it is counted.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -162,7 +163,7 @@ def run():
     warnings.simplefilter("ignore")
     adata, new = data()
     found = dict.fromkeys(("answers", "refused", "errors", "too much memory", "endless", "crashes"), 0)
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory() as folder:  # what was done is told
         path = Path(folder) / "model.h5ad"
         fitted(adata).write_h5ad(path)
         content, inside = path.read_bytes(), arrays(path)
@@ -177,8 +178,8 @@ def run():
             found[name] += 1
             if code not in {_ANSWER, _REFUSED}:
                 print(json.dumps({"turn": turn, "seed": chosen.seed, "exit": code}), flush=True)  # noqa: T201
-    print(json.dumps({"runs": chosen.runs, **found}))  # noqa: T201
-    sys.exit(int(found["answers"] + found["refused"] + found["endless"] != chosen.runs))
+    print(json.dumps({"runs": sum(found.values()), **found}))  # noqa: T201
+    sys.exit(int(found["errors"] + found["too much memory"] + found["crashes"] > 0))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Prints for each case the exit code, what was said, and whether every file is as 
 give up being root if that is what they are: nothing is forbidden to it.
 """
 
+import atexit
 import contextlib
 import io
 import json
@@ -67,6 +68,7 @@ def start(arguments, said, *, nobody=False):
             traceback.print_exc()
         finally:
             with contextlib.suppress(Exception):
+                atexit._run_exitfuncs()  # as a process of its own would: scratch files go then
                 sys.stdout.flush()
                 sys.stderr.flush()
             os._exit(code)
