@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import unbatch as ub
 from unbatch.io import stored
 
 from kills import CASES, digest, finish, names, raw, remove, write_inputs  # isort: skip - beside this file
-from permissions import start  # isort: skip - beside this file
+from permissions import start, temporary_folder  # isort: skip - beside this file
 
 _INSIDE = "UNBATCH_FULL_DISK"
 _PAGE = 4096
@@ -83,7 +82,7 @@ def run():
     warnings.simplefilter("ignore")
     stored.TURN_IN_MEMORY = -1  # what is stored by column goes through a scratch file
     wrong = 0
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         home = Path(folder)
         (home / "inputs").mkdir()
         write_inputs(home / "inputs", n_cells=chosen.cells, n_genes=chosen.genes)

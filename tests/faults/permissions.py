@@ -36,6 +36,16 @@ CASES = {
 """Name: the command, and what is closed in which way before it."""
 
 
+@contextlib.contextmanager
+def temporary_folder():
+    """Make a folder that goes at the end, but not when a fork ends, as one of `tempfile.TemporaryDirectory` does."""
+    path = tempfile.mkdtemp()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
 def load(arguments):
     """Run a command here, so that all is loaded that nobody might not read: an installation in the home of root."""
     sys.argv = ["unbatch", *arguments]
@@ -84,7 +94,7 @@ def run():
     """Try each case, and print what came of it."""
     warnings.simplefilter("ignore")
     stored.TURN_IN_MEMORY = -1  # what is stored by column goes through a scratch file
-    with tempfile.TemporaryDirectory() as home:
+    with temporary_folder() as home:
         folder, said = Path(home) / "work", str(Path(home) / "said")
         (folder / "locked").mkdir(parents=True)
         for path in (home, folder):
