@@ -181,7 +181,7 @@ class Deadly:
     """Ends the process that unpickles it."""
 
     def __reduce__(self):
-        return os._exit, (1,)
+        return signal.raise_signal, (signal.SIGKILL,)
 
 
 def test_workers_that_die_again_and_again(path, cluster, client, monkeypatch):
