@@ -83,7 +83,7 @@ def _as_float(value: object) -> float:
     try:
         return float(value)  # type: ignore[arg-type]
     except OverflowError:  # a whole number of more than 308 digits
-        return math.inf
+        return math.inf if value > 0 else -math.inf  # type: ignore[operator]
 
 
 def _is_number(value: object, kind: type) -> bool:

@@ -1,5 +1,6 @@
 """``unbatch inspect``: everything that is wrong at once, and what a fit would cost."""
 
+import dataclasses
 import re
 import sys
 
@@ -159,3 +160,19 @@ def test_of_a_fit_of_effects_only(run, h5ad, tmp_path):
     shown = run("inspect", tmp_path / "fit.h5ad")
     assert "placing cells" not in shown.stdout
     assert "counterparts" not in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "1 s"), (59.4, "59 s"), (90, "2 min"), (3599, "60 min"), (5400, "1.5 h")]
+)
+def test_a_fit_takes_seconds_minutes_or_hours(run, h5ad, monkeypatch, seconds, text):
+    from unbatch.methods import cost
+
+    expected = cost.expected_cost
+
+    def priced(*arguments, **options):
+        return dataclasses.replace(expected(*arguments, **options), seconds=seconds)
+
+    monkeypatch.setattr(cost, "expected_cost", priced)
+    done = run("inspect", h5ad, "-b", "batch")
+    assert f"A fit would take about {text} and " in done.stdout

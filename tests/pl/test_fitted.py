@@ -104,6 +104,12 @@ def test_embedding_names_what_is_missing(adata, color, basis, message):
         pl.embedding(adata, color, basis=basis)
 
 
+def test_an_embedding_of_one_dimension_is_no_figure(adata):
+    adata.obsm["X_time"] = np.arange(float(adata.n_obs))[:, None]
+    with pytest.raises(InputError, match="the embedding 'X_time' has 1 dimensions: a figure needs 2"):
+        pl.embedding(adata, "donor", basis="X_time")
+
+
 def test_without_a_fit_every_figure_says_how_to_get_one():
     for draw in (pl.batch_effects, pl.overlap, pl.balance, pl.need, pl.trace, pl.recovery, pl.pseudobulk_balance):
         with pytest.raises(InputError, match="batch_effects"):

@@ -24,3 +24,10 @@ def test_balance_is_zero_where_a_sample_mirrors_the_data_and_cut_where_a_batch_i
     np.testing.assert_allclose(ax.images[0].get_array(), [[0, 1, -3], [0, -3, 1]])
     assert ax.get_xlabel().startswith("3 pseudobulk samples")
     assert ax.figure.axes[1].get_ylabel().endswith("(log2)")
+
+
+def test_where_there_is_nothing_to_draw_it_is_said(ax):
+    pl.balance_heatmap(np.zeros((2, 3)), batches=["a", "b"], ax=ax)
+    assert [text.get_text() for text in ax.texts] == ["no cell took part"]
+    empty = pl.state_heatmap(np.zeros((0, 2)), states=[], batches=["a", "b"])
+    assert [text.get_text() for text in empty.texts] == ["no state is known"]

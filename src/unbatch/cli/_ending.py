@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unbatch.cli._console import complain, paths, say, thousands
+from unbatch.cli._console import paths, say, thousands
 from unbatch.fitted import BatchFit
 
 if TYPE_CHECKING:
@@ -91,12 +91,6 @@ def print_json(values: Mapping[str, Any]) -> None:
 def verdict_rows(verdicts: "pd.DataFrame") -> list[dict[str, Any]]:
     """Give the verdicts as plain rows."""
     return [{str(name): value for name, value in row.items()} for row in verdicts.to_dict(orient="records")]
-
-
-def warn_of_missing(result: BatchFit) -> None:
-    """Say on standard error that there are no verdicts, if so."""
-    if result.diagnostics is None:
-        complain("This fit has no diagnostics: see `unbatch diagnose --help`.")
 
 
 def _say_fitted(result: BatchFit) -> None:
