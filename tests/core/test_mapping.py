@@ -148,6 +148,7 @@ def test_cells_of_every_shared_state_count_and_those_that_lie_apart_in_none(unsh
     cells = np.bincount(state[state >= 0], minlength=len(counted))
     assert counted[cells > 0].all()
     assert cells[0] > 0
+    assert not counted[cells == 0].any()
     strangers = (names == "batch_4").sum()
     assert (state < 0).sum() > 0.9 * strangers
     assert shifted[0] < len(new) - 0.9 * strangers
