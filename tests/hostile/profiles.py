@@ -1,6 +1,6 @@
 """How many examples hypothesis tries: few with the other tests, many at night, new ones without end when fuzzing.
 
-At night, EXAMPLES of each property (1,000).
+At night, EXAMPLES of each property (10,000).
 """
 
 import os
@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 _SLOW = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
 _PROFILES = {
     "quick": {"derandomize": True},
-    "nightly": {"max_examples": int(os.environ.get("EXAMPLES", "1000"))},
+    "nightly": {"max_examples": int(os.environ.get("EXAMPLES", "10000"))},
     "fuzz": {"max_examples": 500, "database": None},
 }
 
