@@ -76,10 +76,14 @@ def test_a_chunk_that_unpacks_to_more_than_it_may_is_refused_before_it_does(file
     assert GzipChunks.of(array)._unpacked(0) is None
 
 
-def test_spans_read_this_way(file, monkeypatch):
-    array, read = stored(file), []
-    monkeypatch.setattr(GzipChunks, "read", lambda _, out, start: read.append((start, out.size)))
-    Spans(array, np.float32).read(50, 120)
+@pytest.mark.parametrize(("stored_as", "wanted"), [("f4", "f4"), ("i8", "i4"), ("f8", "f4"), ("i4", "f4")])
+def test_spans_read_this_way(file, monkeypatch, stored_as, wanted):
+    array, usual, read = stored(file, stored_as), GzipChunks.read, []
+
+    def watched(self, out, start):
+        read.append((start, out.size))
+        usual(self, out, start)
+
+    monkeypatch.setattr(GzipChunks, "read", watched)
+    np.testing.assert_array_equal(Spans(array, np.dtype(wanted)).read(50, 120), VALUES[50:120].astype(wanted))
     assert read == [(50, 50), (100, 50)]
-    Spans(array, np.float64).read(50, 120)
-    assert len(read) == 2

@@ -40,7 +40,7 @@ class Spans:
         self._dtype = np.dtype(dtype)
         self._length = int(array.shape[0])
         self._unit = unit(array)
-        self._packed = GzipChunks.of(array) if array.dtype == self._dtype else None
+        self._packed = GzipChunks.of(array)
         self._kept: np.ndarray[Any, Any] = np.empty(0, dtype=self._dtype)
         self._kept_from = 0
 
@@ -78,24 +78,34 @@ class Spans:
 
     def _fill(self, out: np.ndarray[Any, Any], start: int) -> None:
         """Read as many values as `out` takes."""
-        if not out.size:
-            return
-        if self._packed is not None:
-            self._packed.read(out, start)
-            return
         if isinstance(self._array, h5py.Dataset) and self._array.dtype == self._dtype:
-            self._array.read_direct(out, np.s_[start : start + out.size])
+            if out.size:
+                self._read_into(out, start)
             return
         step = max(_PIECE - _PIECE % self._unit, self._unit)
         first = 0
         while first < out.size:
             # up to the end of a chunk, so that the next piece begins with the next
             number = min(step - (start + first) % self._unit, out.size - first)
-            values = np.asarray(self._array[start + first : start + first + number])
+            values = self._stored(start + first, number)
             if self._dtype.kind == "i":
                 _check_fits(values, self._dtype)
             out[first : first + number] = values
             first += number
+
+    def _read_into(self, out: np.ndarray[Any, Any], start: int) -> None:
+        if self._packed is not None:
+            self._packed.read(out, start)
+        else:
+            self._array.read_direct(out, np.s_[start : start + out.size])
+
+    def _stored(self, start: int, number: int) -> np.ndarray[Any, Any]:
+        """Give values in the type that they are stored in."""
+        if self._packed is None:
+            return np.asarray(self._array[start : start + number])
+        values = np.empty(number, dtype=self._array.dtype)
+        self._packed.read(values, start)
+        return values
 
 
 def _check_fits(values: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> None:
