@@ -240,7 +240,7 @@ def _numbers(value: Any, name: str, wrong: Callable[[str], InputError]) -> NDArr
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise wrong(f"{name} is no array of numbers")
-    array = array.astype(np.float64) if array.dtype.kind == "f" else array  # the ends of ranges overflow a short one
+    array = array.astype(np.float64) if array.dtype == np.float16 else array  # which the ends of ranges overflow
     missing = np.isnan(array)
     if missing.any():
         raise wrong(f"{int(missing.sum())} of {array.size} values of {name} are NaN")
