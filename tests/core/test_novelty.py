@@ -77,6 +77,12 @@ def test_cells_are_compared_with_the_state_whose_centre_is_nearest(landscape, da
         np.testing.assert_array_equal(found, log_excess(counts, batch, of=alone, **options))
 
 
+def test_centres_lie_among_the_cells(landscape, data):
+    where = landscape.axes.project(data[0][:N_PILOT], data[1][:N_PILOT], scale=landscape.scale)
+    assert (landscape.centres > where.min(axis=0) - 0.01).all()
+    assert (landscape.centres < where.max(axis=0) + 0.01).all()
+
+
 def test_novelty_does_not_depend_on_depth_or_batch(novelty, data):
     counts, batch = data
     depth = counts.sum(axis=1)
