@@ -69,7 +69,7 @@ def fitted(n_batches=3, *, n_genes=60, n_states=6, n_cells=600, hostile=False, e
         },
         stop_reason="converged",
         method="matched",
-        parameters={"seed": 0},
+        parameters={"seed": 0, "min_cells": 2},
         batch_key=("batch",),
         layer=None,
         versions={},

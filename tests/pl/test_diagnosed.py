@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from example import fitted
 
+import unbatch as ub
 from unbatch import pl, slots
 from unbatch._check import InputError
 
@@ -150,6 +151,18 @@ def test_as_many_axes_as_panels(adata, ax):
         pl.embedding(adata, ["batch", "cell_type"], ax=ax)
     with pytest.raises(InputError, match="2 axes were given for 1 panel"):
         pl.embedding(adata, ax=[ax, ax])
+
+
+def test_recovery_relates_the_truth_to_the_reference_of_the_fit():
+    related = ub.simulate(n_cells=300, n_genes=60, n_batches=3, n_types=2, median_depth=400, seed=4)
+    ub.tl.batch_effects(related, batch_key="batch", reference="batch_1")
+    nothing = np.asarray(pl.recovery(related, batch="batch_1").collections[0].get_offsets())
+    assert not nothing.any()
+    drawn = np.asarray(pl.recovery(related, batch="batch_2").collections[0].get_offsets())
+    planted = np.diff(related.varm["log_delta_true"][:, :2])[:, 0]
+    shown = np.isfinite(related.varm["batch_effects_se"][:, 1])
+    assert shown.sum() > 30
+    assert np.ptp(drawn[:, 0] - planted[shown]) < 1e-9  # but for what both batches are centred to
 
 
 def test_recovery_takes_the_truth_from_another_file_in_any_order_of_genes_and_batches(adata, ax):
