@@ -209,6 +209,24 @@ def test_without_effects_everything_shrinks_to_nothing(seed):
     assert raw > 0.1
 
 
+@pytest.mark.parametrize("n_genes", [60, 400])
+def test_errors_know_that_few_counts_hardly_tell_the_width_of_the_prior(n_genes):
+    """A batch with next to no counts seems to have no effects; a wide prior is nearly as likely."""
+    null = Data(seed=1, sd=0.0, n_genes=n_genes)
+    counts, rng = null.counts.toarray(), np.random.default_rng(0)
+    counts[null.batch == 2] = rng.binomial(counts[null.batch == 2].astype(int), 0.01)
+    table = StateTable.of(
+        sparse.csr_array(counts), state=null.state, batch=null.batch, size=null.size, shape=(N_STATES, N_BATCHES)
+    )
+    effects = fit_effects(table)
+    assert np.median(effects.se[:, 2]) > effects.prior_sd[2]
+    for gene in (0, 5):
+        total, p = table.counts[gene].sum(axis=1), table.exposure * batch_scale(table, effects)
+        p = p / p.sum(axis=1, keepdims=True)
+        own = float((total * p[:, 2] * (1 - p[:, 2])).sum())
+        assert effects.se[gene, 2] < 1 / np.sqrt(own)
+
+
 def test_each_batch_has_a_prior_of_its_own():
     data = Data(seed=4, sd=0.0, n_genes=400)
     rng = np.random.default_rng(0)
