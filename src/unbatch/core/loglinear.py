@@ -11,6 +11,7 @@ from unbatch.core.effects import Effects
 from unbatch.core.kernels.newton import find_errors, find_modes
 from unbatch.core.kernels.residuals import chi_squares, likelihoods, state_chi_squares
 from unbatch.core.parallel import in_ranges
+from unbatch.core.prior import unknown_width
 from unbatch.core.state_table import StateTable
 
 _GENES = 256
@@ -24,7 +25,6 @@ _START_SD = 0.5
 _LEAST_SD, _MOST_SD = 1e-4, 3.0
 _LEAST_SHARE = 1e-3
 _ENOUGH_EXPECTED = 3.0
-_TINY = 1e-300
 
 
 def fit_effects(table: StateTable, *, composition: FloatArray | None = None, start: Effects | None = None) -> Effects:
@@ -71,7 +71,7 @@ def fit_effects(table: StateTable, *, composition: FloatArray | None = None, sta
     scale = np.exp(shift)
     residuals = model.residuals(log_delta, dispersion, scale)
     log_delta, variance = model.modes(log_delta, dispersion, prior_sd, scale)
-    widest = np.hypot(prior_sd, _prior_sd_unknown(variance, prior_sd))
+    widest = np.hypot(prior_sd, unknown_width(variance, prior_sd))
     rate, likelihood = model.rates(log_delta, scale)
     return Effects(
         log_delta=log_delta,
@@ -112,19 +112,6 @@ def _prior_sd(log_delta: FloatArray, variance: FloatArray, prior_sd: FloatArray)
     squares = (log_delta**2).sum(axis=0)
     step = np.sqrt(squares / np.maximum(determined, _LEAST_SHARE * len(log_delta)))
     return np.asarray(np.clip(step, _LEAST_SD, _MOST_SD))
-
-
-def _prior_sd_unknown(variance: FloatArray, prior_sd: FloatArray) -> FloatArray:
-    r"""Square root of the standard error of tau squared, (n_batches,).
-
-    .. math:: \mathrm{se}(\tau^2) = \sqrt{2 / \sum_g (\tau^2 + s_g^2)^{-2}}
-
-    with s_g the standard error that the effect would have without a prior. Where few counts tell of a batch, its
-    effects may well be larger than they seem, and errors as small as a tau near 0 would be false.
-    """
-    information = np.maximum(1 / np.maximum(variance, _TINY) - 1 / prior_sd**2, 0.0)
-    weight = information / (1 + information * prior_sd**2)
-    return np.asarray((2 / np.maximum((weight**2).sum(axis=0), 2 / _MOST_SD**4)) ** 0.25)
 
 
 @dataclass(frozen=True, eq=False)

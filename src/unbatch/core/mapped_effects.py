@@ -10,6 +10,7 @@ from unbatch._types import BoolArray, FloatArray, IntArray
 from unbatch.core.contrasts import quasi_variances
 from unbatch.core.convention import weighted_median
 from unbatch.core.dispersion import squeeze
+from unbatch.core.prior import unknown_width
 from unbatch.core.state_table import StateTable
 
 _MAX_STEP, _NEWTON_STEPS, _NEWTON_TOL = 1.0, 50, 1e-6
@@ -207,12 +208,13 @@ def fit_against(
         previous, prior_sd = prior_sd, _prior_sd(log_delta[usable], variance[usable], prior_sd)
         if abs(np.log(prior_sd / previous)) < _PRIOR_TOL:
             break
-    log_delta, _ = model.modes(log_delta, dispersion, prior_sd, shift)
+    log_delta, variance = model.modes(log_delta, dispersion, prior_sd, shift)
+    widest = np.hypot(prior_sd, unknown_width(variance[usable], np.array(prior_sd)))
     scatter, state_residual = model.scatter(log_delta, dispersion, shift)
     information = model.information(log_delta, shift)
-    of_counts = 1 / (information.sum(axis=1) / (dispersion * scatter) + 1 / prior_sd**2)
-    kept = (1 - of_counts / prior_sd**2) ** 2  # an effect that the prior holds at 0 hardly moves with the reference
-    se = np.sqrt(of_counts + kept * rates.variances(information))
+    sharp = information.sum(axis=1) / (dispersion * scatter)
+    kept = (1 - 1 / (sharp * prior_sd**2 + 1)) ** 2  # an effect held at 0 by the prior hardly moves with the reference
+    se = np.sqrt(1 / (sharp + 1 / widest**2) + kept * rates.variances(information))
     known = usable & (information.sum(axis=1) > 0)
     return MappedEffects(
         log_delta=np.where(known, log_delta, 0.0),
