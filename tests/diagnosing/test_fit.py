@@ -275,3 +275,25 @@ def test_what_is_written_is_read_back(fit, tmp_path):
         pd.testing.assert_frame_equal(back.tables[name], table, check_dtype=False, check_index_type=False)
     for name, array in fit.diagnostics.arrays.items():
         np.testing.assert_array_equal(back.arrays[name], array)
+
+
+def test_batches_without_a_type_in_common_are_not_trusted():
+    """Each has two types of its own. That they are linked through one of them looks like an effect, and is told."""
+    own_types = np.kron(np.eye(3), [1, 1])
+    adata = ub.simulate(
+        n_cells=1500,
+        n_genes=300,
+        n_batches=3,
+        n_types=6,
+        n_factors=3,
+        composition=own_types,
+        median_depth=1500,
+        log_delta_sd=0.5,
+        size_factor_sd=0.3,
+        seed=100,
+    )
+    ub.tl.batch_effects(adata, batch_key="batch")
+    verdicts = ub.get.verdicts(adata).set_index("check")
+    assert adata.uns["unbatch"]["stop_reason"] == "converged"
+    assert verdicts.loc["overlap", "verdict"] == "do not trust"
+    assert "in one kind of cells only" in verdicts.loc["overlap", "text"]

@@ -129,6 +129,8 @@ def judge_need(
 LEAST_SHARED = 0.5
 HARDLY_SHARED = 0.1
 MOST_ALONE = 0.2
+ONE_PLACE = 0.25
+"""Variance between the states that a batch shares, over that of all states: below it, they are one place."""
 
 
 def judge_overlap(
@@ -138,6 +140,7 @@ def judge_overlap(
     unidentifiable: Sequence[str],
     alone: float,
     n_alone: int,
+    spread: Sequence[float] = (),
 ) -> Verdict:
     """Say whether batches share cell states.
 
@@ -153,6 +156,8 @@ def judge_overlap(
         Share of all cells in states that are compared with nothing.
     n_alone
         Number of these states.
+    spread
+        Variance between the states that each batch shares with others, over that between all states, if it is known.
     """
     least = min(shared, default=0.0)
     lowest = [name for name, share in zip(batches, shared, strict=True) if share < HARDLY_SHARED]
@@ -168,6 +173,18 @@ def judge_overlap(
             "Leave these batches out, or add a batch that shares their cell types",
         )
     thin = [name for name, share in zip(batches, shared, strict=True) if share < LEAST_SHARED]
+    in_one_place = {name for name, width in zip(batches, spread, strict=bool(spread)) if width < ONE_PLACE}
+    doubtful = [name for name in thin if name in in_one_place]
+    if doubtful:
+        return Verdict(
+            "overlap",
+            "do not trust",
+            least,
+            LEAST_SHARED,
+            f"{len(doubtful)} of {len(batches)} batches are compared with others in one kind of cells only, less than "
+            f"half of their own: {named(doubtful)}. A difference of two cell types would look just like their effects",
+            "Make sure by marker genes that these cells are of one type in all batches, or leave these batches out",
+        )
     if thin:
         return Verdict(
             "overlap",
