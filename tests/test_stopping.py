@@ -10,6 +10,11 @@ import pytest
 BEGIN = """
 import os, signal, sys, time
 from unbatch._stopping import stoppable
+
+# a command that ran in this process leaves signals ignored, and so would those who call the tests by nohup
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 """
 SOON = 10.0
 """Seconds, of which what is stuck takes a good half."""

@@ -87,7 +87,7 @@ _SLOTS = {
     "varm['batch_effects_se']": _ERRORS,
     _SAMPLE: _Due(("cells",), -1, whole=True),
     "obs['unbatch_overlap']": _Due(("cells",), 0, _ROUNDED),
-    "obsm['X_unbatch']": _Due(("cells", "embedding")),
+    "obsm['X_unbatch']": _Due(("cells", "coordinates")),
 }
 _TEXTS = ("batches", "genes", "too_small", "batch_key", "match_within", "control_genes", "landmarks/level_names")
 _UNIQUE = ("batches", "genes", "landmarks/level_names")
