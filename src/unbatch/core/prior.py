@@ -15,6 +15,13 @@ def unknown_width(variance: FloatArray, prior_sd: FloatArray) -> FloatArray:
 
     with s_g the standard error that the effect would have without a prior. Where few counts tell of a batch, its
     effects may well be larger than they seem, and errors as small as a tau near 0 would be false.
+
+    Parameters
+    ----------
+    variance
+        Posterior variances of the effects, (n_genes, n_batches).
+    prior_sd
+        tau, (n_batches,).
     """
     information = np.maximum(1 / np.maximum(variance, _TINY) - 1 / prior_sd**2, 0.0)
     weight = information / (1 + information * prior_sd**2)
