@@ -25,6 +25,7 @@ import numpy as np
 
 import unbatch as ub
 from unbatch._check import InputError
+from unbatch._memory import peak_bytes
 from unbatch.slots import as_anndata, read_slots
 
 MOST_MEMORY = 10**9
@@ -138,7 +139,7 @@ def use(path, adata, new):
         code = _ERROR
     else:
         code = _ANSWER
-    return _MEMORY if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > MOST_MEMORY else code
+    return _MEMORY if peak_bytes() > MOST_MEMORY else code
 
 
 def in_fork(path, adata, new, seconds):
