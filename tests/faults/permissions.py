@@ -57,6 +57,14 @@ def load(arguments):
         main()
 
 
+def not_measured():
+    """Keep coverage, if this is measured, from writing where nobody may not, and from saying that it could not."""
+    measuring = "coverage" in sys.modules and sys.modules["coverage"].Coverage.current()
+    if measuring:
+        measuring.stop()
+        atexit.unregister(measuring._atexit)
+
+
 def start(arguments, said, *, nobody=False):
     """Run a command in a fork, as nobody in particular if root is not to, and give its process number."""
     process = os.fork()
@@ -69,6 +77,7 @@ def start(arguments, said, *, nobody=False):
                 os.setgroups([])
                 os.setgid(NOBODY)
                 os.setuid(NOBODY)
+                not_measured()
             sys.argv = ["unbatch", *arguments]
             main()
             code = 0
