@@ -7,7 +7,9 @@ from unbatch.core.kernels._compile import compiled
 
 _TINY = 1e-300
 _SAME = 1e-9
-"""After a last step below this, the curvature is that of before."""
+"""After steps that add up to less, the curvature is that of before."""
+_NEAR = 0.1
+"""After a step below this the curvature is used again, for as long as each step is this small a part of the last."""
 
 
 def _curvature(
@@ -106,6 +108,61 @@ def _invert(factor: FloatArray, inverse: FloatArray) -> None:
 _invert = compiled(_invert)
 
 
+def _expected(
+    total: FloatArray,
+    exposure: FloatArray,
+    factor: FloatArray,
+    log_delta: FloatArray,
+    dispersion: float,
+    work: FloatArray,
+    by_batch: FloatArray,
+) -> None:
+    # What `_curvature` gives of `by_batch` alone.
+    n_states, n_batches = exposure.shape
+    delta, share = work[0], work[1]
+    for k in range(n_batches):
+        delta[k] = math.exp(log_delta[k])
+    by_batch[:] = 0.0
+    for s in range(n_states):
+        if total[s] > 0:
+            along = factor[s if factor.shape[0] > 1 else 0]
+            weight = 0.0
+            for k in range(n_batches):
+                share[k] = exposure[s, k] * along[k] * delta[k]
+                weight += share[k]
+            times = total[s] / (dispersion * max(weight, _TINY))
+            for k in range(n_batches):
+                by_batch[k] += times * share[k]
+
+
+_expected = compiled(_expected)
+
+
+def _step(
+    observed: FloatArray,
+    by_batch: FloatArray,
+    dispersion: float,
+    precision: FloatArray,
+    longest: float,
+    hessian: FloatArray,
+    step: FloatArray,
+    log_delta: FloatArray,
+) -> float:
+    # One step by the factor of the curvature; gives its longest part.
+    for k in range(step.size):
+        step[k] = observed[k] / dispersion - by_batch[k] - log_delta[k] * precision[k]
+    _solve(hessian, step)
+    moved = 0.0
+    for k in range(step.size):
+        step[k] = min(max(step[k], -longest), longest)
+        log_delta[k] += step[k]
+        moved = max(moved, abs(step[k]))
+    return moved
+
+
+_step = compiled(_step)
+
+
 def _newton(
     total: FloatArray,
     observed: FloatArray,
@@ -118,25 +175,26 @@ def _newton(
     hessian: FloatArray,
     log_delta: FloatArray,
 ) -> None:
-    # One gene; leaves the factor of the curvature at the end.
+    # One gene; leaves the factor of the curvature at the end. A curvature takes n_batches times as long as what is
+    # expected, so near the mode that of an earlier step serves, until the last one, which is by that of the end.
     n_steps, longest, short = steps
-    by_batch, step, moved = work[3], work[4], 0.0
+    by_batch, step, moved, since, fresh = work[3], work[4], math.inf, math.inf, True
     for _ in range(n_steps):
-        _curvature(total, exposure, factor, log_delta, dispersion, precision, work, by_batch, hessian)
-        for k in range(step.size):
-            step[k] = observed[k] / dispersion - by_batch[k] - log_delta[k] * precision[k]
-        _factorise(hessian)
-        _solve(hessian, step)
-        moved = 0.0
-        for k in range(step.size):
-            step[k] = min(max(step[k], -longest), longest)
-            log_delta[k] += step[k]
-            moved = max(moved, abs(step[k]))
+        if fresh:
+            _curvature(total, exposure, factor, log_delta, dispersion, precision, work, by_batch, hessian)
+            _factorise(hessian)
+            since = 0.0
+        else:
+            _expected(total, exposure, factor, log_delta, dispersion, work, by_batch)
+        before, moved = moved, _step(observed, by_batch, dispersion, precision, longest, hessian, step, log_delta)
+        since += moved
         if moved < short:
             break
-    if moved > _SAME:
+        fresh = moved > _NEAR * min(before, 1.0)
+    if since > _SAME:
         _curvature(total, exposure, factor, log_delta, dispersion, precision, work, by_batch, hessian)
         _factorise(hessian)
+        _step(observed, by_batch, dispersion, precision, longest, hessian, step, log_delta)
 
 
 _newton = compiled(_newton)
