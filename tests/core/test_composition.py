@@ -95,6 +95,17 @@ def test_a_correction_is_chosen_if_its_gain_is_twice_its_standard_error(graded, 
     assert choice.gain == pytest.approx(400 * shift if clear else 0)
 
 
+@pytest.mark.parametrize(("half", "clear"), [(0.9, True), (1.1, False)])
+def test_no_correction_is_chosen_of_which_half_would_gain_more(graded, monkeypatch, half, clear):
+    """What gains most by halves is not what the factors say it is."""
+    gains = 1 + np.random.default_rng(0).random(400)
+    found = iter([np.zeros(400)] + [gains, half * gains] * 6)  # of each number of factors, whole and half
+    monkeypatch.setattr(composition, "_held_out", lambda *_, **__: next(found))
+    choice = choose_composition(graded.table, graded.effects, genes=graded.genes, seed=0)
+    assert (choice != NO_COMPOSITION) == clear
+    assert choice.strength in {0.0, 1.0}
+
+
 def test_no_correction_is_a_ratio_of_one(graded):
     ratio = composition_ratio(graded.table, graded.effects, NO_COMPOSITION, genes=graded.genes, seed=0)
     np.testing.assert_array_equal(ratio, np.ones_like(graded.table.counts))

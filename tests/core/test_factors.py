@@ -115,7 +115,7 @@ def test_genes_in_several_chunks_give_the_same(planted, monkeypatch):
     monkeypatch.setattr(factors, "_CHUNK", 100)
     parts = factorise(pseudobulks, delta, n_factors=4, seed=0, max_iter=60)
     np.testing.assert_allclose(parts.deviance, whole.deviance, rtol=1e-9)
-    np.testing.assert_allclose(parts.beta, whole.beta, rtol=1e-6)
+    np.testing.assert_allclose(parts.beta, whole.beta, rtol=1e-5)
 
 
 def test_threads_change_no_bit(planted):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from unbatch.core.keyed import keys_by_place
 from unbatch.core.shifts import Shifts, find_shifts
 
 N_DIMS = 5
@@ -21,7 +22,8 @@ def clouds(rng, *sizes, at):
 
 def shifted(where, batch, **options):
     level = np.zeros_like(batch)
-    found = find_shifts(where, batch=batch, level=level, group=np.zeros(int(batch.max()) + 1, int), seed=0, **options)
+    group, keys = np.zeros(int(batch.max()) + 1, int), keys_by_place(len(where))
+    found = find_shifts(where, batch=batch, level=level, group=group, keys=keys, seed=0, **options)
     return found, found.apply(where, batch, level) - where
 
 

@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 
 from unbatch.core import states as states_module
+from unbatch.core.keyed import keys_by_place
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.states import States, batch_pseudobulks, find_states, state_basis
 
@@ -99,7 +100,7 @@ def test_axes_of_many_cells_are_those_of_evenly_spaced_ones(logs, batch, monkeyp
 
 def test_pseudobulks_hold_cells_of_one_batch_and_level(rng, batch):
     level, where = rng.integers(0, 2, N_CELLS).astype(np.int32), rng.normal(size=(N_CELLS, 4))
-    code, first = batch_pseudobulks(where, batch=batch, level=level, seed=0)
+    code, first = batch_pseudobulks(where, batch=batch, level=level, keys=keys_by_place(len(where)), seed=0)
     assert sorted(set(code.tolist())) == list(range(len(first)))
     np.testing.assert_array_equal(code[first], np.arange(len(first)))
     np.testing.assert_array_equal(batch[first][code], batch)
@@ -109,7 +110,9 @@ def test_pseudobulks_hold_cells_of_one_batch_and_level(rng, batch):
 @pytest.mark.parametrize(("n_cells", "n_groups"), [(1, 1), (3, 1), (8, 2), (40, 5), (300, 10), (3000, 60)])
 def test_pseudobulks_hold_some_tens_of_cells(rng, n_cells, n_groups):
     nothing = np.zeros(n_cells, dtype=np.int32)
-    _, first = batch_pseudobulks(rng.normal(size=(n_cells, 2)), batch=nothing, level=nothing, seed=0)
+    _, first = batch_pseudobulks(
+        rng.normal(size=(n_cells, 2)), batch=nothing, level=nothing, keys=keys_by_place(n_cells), seed=0
+    )
     assert len(first) == n_groups
 
 
@@ -134,7 +137,10 @@ def three_groups(rng):
 
 
 def found_states(where, batch, n_states=3, caliper=3.0, **changes):
-    return find_states(where, batch=batch, n_batches=3, n_states=n_states, caliper=caliper, seed=0, **changes)
+    keys = keys_by_place(len(where))
+    return find_states(
+        where, batch=batch, n_batches=3, n_states=n_states, caliper=caliper, keys=keys, seed=0, **changes
+    )
 
 
 def test_states_are_shared_by_the_batches(rng):

@@ -1,36 +1,48 @@
-"""k-means, by scikit-learn."""
+"""k-means whose draws belong to the points: the order in which they come changes nothing but rounding."""
 
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 
-from unbatch._threads import one_thread, unwarned
-from unbatch._types import CodeArray, FloatArray
+from unbatch._types import CodeArray, FloatArray, IntArray, KeyArray
+from unbatch.core.kernels.clustering import assign, squares
+from unbatch.core.keyed import gumbel, keys_by_place
+from unbatch.core.parallel import in_ranges
 
 _MAX_ITER = 30
+_SETTLED = 1e-4
+_POINTS = 2048
 
 
 def k_means(
     points: FloatArray,
     n_clusters: int,
     *,
-    start: FloatArray | Literal["k-means++"] = "k-means++",
+    start: FloatArray | None = None,
+    keys: KeyArray | None = None,
     weight: FloatArray | None = None,
     n_starts: int = 1,
     seed: int,
 ) -> CodeArray:
-    """Group points by k-means.
+    r"""Group points by k-means: Lloyd's algorithm from starts by greedy k-means++ (Arthur and Vassilvitskii 2007).
+
+    .. math:: \min_c \sum_i w_i \min_t \lVert q_i - c_t \rVert^2
+
+    Random numbers follow from the keys, so that points in another order, with their keys, get the same groups. It ends
+    after 30 steps, or once the centres together move by less than 1e-4 of the mean variance along an axis.
 
     Parameters
     ----------
     points
-        Points, (n_points, n_dims).
+        Points q, (n_points, n_dims).
     n_clusters
         Number of groups. Groups stay empty where fewer points are distinct.
     start
-        First centres, (n_clusters, n_dims), or how to draw them.
+        First centres, (n_clusters, n_dims); drawn if None.
+    keys
+        What the draws of each point follow from, (n_points,); their places by default.
     weight
-        Weight of each point, (n_points,).
+        Weight w of each point, (n_points,).
     n_starts
         Random starts, of which the best result is kept.
     seed
@@ -40,9 +52,88 @@ def k_means(
     -------
     (n_points,) group of each point.
     """
-    from sklearn.cluster import KMeans  # takes a second to load
-    from sklearn.exceptions import ConvergenceWarning
+    points = np.ascontiguousarray(points, dtype=np.float64)
+    data = _Data(
+        points,
+        np.ones(len(points)) if weight is None else weight,
+        keys_by_place(len(points)) if keys is None else keys,
+    )
+    starts = [
+        data.plus_plus(n_clusters, seed=seed, number=number) for number in range(n_starts if start is None else 0)
+    ]
+    found = [data.lloyd(centres) for centres in starts or [np.asarray(start, dtype=np.float64)]]
+    return min(found, key=data.inertia)
 
-    model = KMeans(n_clusters, init=start, n_init=n_starts, max_iter=_MAX_ITER, random_state=seed)
-    with unwarned(ConvergenceWarning), one_thread():  # of fewer distinct points than groups
-        return np.asarray(model.fit_predict(points, sample_weight=weight), dtype=np.int32)
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """Points, their weights and their keys."""
+
+    points: FloatArray
+    weight: FloatArray
+    keys: KeyArray
+
+    def plus_plus(self, n_clusters: int, *, seed: int, number: int) -> FloatArray:
+        """Draw centres far from each other: of a few candidates, the one that leaves the points nearest is taken."""
+        n_draws = 2 + int(np.log(n_clusters))
+        draws = iter(range(number * (n_clusters + 1), (number + 1) * (n_clusters + 1)))
+        centres = np.empty((n_clusters, self.points.shape[1]))
+        first = int(np.argmax(_log(self.weight) + gumbel(self.keys, seed, next(draws))))
+        centres[0] = self.points[first]
+        least = self._squares(np.array([first]))[0]
+        for t in range(1, n_clusters):
+            chances = _log(self.weight * least) + gumbel(self.keys, seed, next(draws))
+            candidates = np.argpartition(-chances, min(n_draws, len(chances) - 1))[:n_draws]
+            left = np.minimum(self._squares(candidates), least)
+            best = int(np.argmin(left @ self.weight))
+            centres[t], least = self.points[candidates[best]], left[best]
+        return centres
+
+    def lloyd(self, centres: FloatArray) -> CodeArray:
+        """Move centres to the means of their points until they stay; a centre that no point is nearest to stays."""
+        settled = _SETTLED * float(self.points.var(axis=0).mean())
+        code = self._assigned(centres)
+        for _ in range(_MAX_ITER):
+            moved = self._means(code, centres)
+            step, centres = float(np.square(moved - centres).sum()), moved
+            before, code = code, self._assigned(centres)
+            if step <= settled or np.array_equal(before, code):
+                break
+        return code
+
+    def inertia(self, code: CodeArray) -> float:
+        """Sum the squared distances from the means of groups."""
+        means = self._means(code, np.zeros((int(code.max()) + 1, self.points.shape[1])))
+        return float(np.square(self.points - means[code]).sum(axis=1) @ self.weight)
+
+    def _means(self, code: CodeArray, centres: FloatArray) -> FloatArray:
+        n, total = len(centres), np.empty(centres.shape)
+        for d, column in enumerate(np.ascontiguousarray(self.points.T)):
+            total[:, d] = np.bincount(code, column * self.weight, n)
+        weight = np.bincount(code, self.weight, n)[:, None]
+        return np.asarray(np.where(weight > 0, total / np.where(weight > 0, weight, 1.0), centres))
+
+    def _assigned(self, centres: FloatArray) -> CodeArray:
+        code = np.empty(len(self.points), dtype=np.int32)
+        across, half = np.ascontiguousarray(centres.T), np.square(centres).sum(axis=1) / 2
+
+        def some(start: int, stop: int) -> None:
+            assign(self.points[start:stop], across, half, np.empty(len(half)), code[start:stop])
+
+        in_ranges(some, len(code), step=_POINTS)
+        return code
+
+    def _squares(self, chosen: IntArray) -> FloatArray:
+        """Squared distances from some of the points, (n_chosen, n_points)."""
+        squared, centres = np.empty((len(chosen), len(self.points))), self.points[chosen]
+
+        def some(start: int, stop: int) -> None:
+            squares(self.points[start:stop], centres, squared[:, start:stop])
+
+        in_ranges(some, len(self.points), step=_POINTS)
+        return squared
+
+
+def _log(weights: FloatArray) -> FloatArray:
+    """Logarithm; -inf of what has no weight, which is drawn last."""
+    return np.log(weights, out=np.full(weights.shape, -np.inf), where=weights > 0)

@@ -10,12 +10,14 @@ from unbatch._types import Counts, FloatArray, IntArray
 from unbatch.core.clustering import k_means
 from unbatch.core.effects import Effects
 from unbatch.core.kernels.factors import fit_loadings, held_out, ratios, update
+from unbatch.core.keyed import order_of
 from unbatch.core.parallel import in_ranges
 from unbatch.core.rows import rows_of
 from unbatch.core.state_table import StateTable
 
 _FACTORS = (3, 4, 5, 6, 8, 12)
-_STRENGTHS = (0.5, 1.0)
+_STRENGTHS = (1.0, 0.5)
+"""Of corrections that are tried; only the first is made."""
 _TRAIN = 0.7
 _UPDATES, _TRIAL_UPDATES, _LOADING_UPDATES = 150, 80, 50
 _HELD_OUT_UPDATES, _PRIOR_COUNTS = 5, 5.0
@@ -102,7 +104,8 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
 
     The sums are split at random into a part that the factor model sees and a part that judges it (binomial thinning:
     under a Poisson model the two are independent). A correction is chosen only if its gain exceeds twice the standard
-    error over genes: data with separate states choose none.
+    error over genes: data with separate states choose none. If half the correction gains more than all of it, what
+    the factors describe is not composition alone, such as effects of a batch on some states only, and none is chosen.
 
     Parameters
     ----------
@@ -119,9 +122,8 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
     -------
     CompositionChoice
     """
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7,)))
     counts, delta = table.counts[genes], np.exp(effects.log_delta[genes])
-    seen = rng.binomial(np.rint(counts).astype(np.int64), _TRAIN).astype(np.float64)
+    seen = _thinned(counts, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7,))))
     held = counts - seen
     exposure = table.exposure
     plain = _held_out(seen, held, exposure, delta, factor=np.ones((1, 1, len(delta.T))))
@@ -143,7 +145,16 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
         worse = 0 if improved else worse + 1
         if worse >= _PATIENCE:
             break
-    return best
+    return best if best.strength == _STRENGTHS[0] else NO_COMPOSITION
+
+
+def _thinned(counts: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Keep each count with a fixed chance, whatever the order of genes and batches, (n_genes, n_states, n_batches)."""
+    whole, n_batches = np.rint(counts).astype(np.int64), counts.shape[2]
+    gene, batch = order_of(whole.reshape(len(whole), -1)), order_of(whole.transpose(2, 0, 1).reshape(n_batches, -1))
+    at, seen = np.ix_(gene, np.arange(whole.shape[1]), batch), np.empty(counts.shape)
+    seen[at] = rng.binomial(whole[at], _TRAIN)
+    return seen
 
 
 def _held_out(

@@ -13,6 +13,7 @@ import numpy as np
 
 from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
+from unbatch.core.keyed import keys_of
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.shifts import Shifts, find_shifts
 from unbatch.core.states import clear_of_control, state_basis
@@ -176,8 +177,9 @@ def find_embedding(
             return Embedding(basis, centre, ())
         if control_genes is not None:
             basis = clear_of_control(basis, logs, batch=logs.batch, control_genes=control_genes & genes)
-        where, rounds = logs.project(basis), []
+        where, keys, rounds = logs.project(basis), keys_of(logs.counts), []
         for number in range(_ROUNDS):
-            rounds.append(find_shifts(where, batch=logs.batch, level=level, group=group, seed=seed + number))
-            where = rounds[-1].apply(where, logs.batch, level)
+            found = find_shifts(where, batch=logs.batch, level=level, group=group, keys=keys, seed=seed + number)
+            rounds.append(found)
+            where = found.apply(where, logs.batch, level)
     return Embedding(basis, centre, tuple(rounds))

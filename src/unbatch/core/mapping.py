@@ -8,6 +8,7 @@ import numpy as np
 from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.identifiability import judge_batches
+from unbatch.core.keyed import keys_of
 from unbatch.core.landmarks import Landmarks
 from unbatch.core.linking import link_pseudobulks
 from unbatch.core.log_counts import LogCounts
@@ -225,8 +226,11 @@ class _Rounds:
         where, size, cells = places.where, places.size, np.flatnonzero(places.state >= 0)
         if not (used.size and there.size and cells.size):
             return log_delta
-        code, first = batch_pseudobulks(where[cells], batch=self._one[cells], level=self.level[cells], seed=self.seed)
-        sums = group_sums(self.counts[cells], code, n_groups=len(first), genes=used)
+        own = self.counts[cells]
+        code, first = batch_pseudobulks(
+            where[cells], batch=self._one[cells], level=self.level[cells], keys=keys_of(own), seed=self.seed
+        )
+        sums = group_sums(own, code, n_groups=len(first), genes=used)
         exposure = landmarks.sizes.sum(axis=1)[there]
         links = link_pseudobulks(
             np.vstack([rates.rate[np.ix_(used, there)].T * exposure[:, None], sums]),

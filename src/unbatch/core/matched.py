@@ -7,11 +7,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from unbatch._threads import one_thread
-from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
+from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray, KeyArray
 from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_composition
 from unbatch.core.effects import Effects
 from unbatch.core.group_fit import GroupFit, Refit, fit_table
 from unbatch.core.identifiability import Identifiability, judge_batches
+from unbatch.core.keyed import keys_of
 from unbatch.core.landmarks import StateShape
 from unbatch.core.linking import link_pseudobulks
 from unbatch.core.log_counts import LogCounts
@@ -162,6 +163,10 @@ class _Rounds:
         return np.asarray(self.measured.all(axis=1))
 
     @cached_property
+    def keys(self) -> KeyArray:
+        return keys_of(self.counts)
+
+    @cached_property
     def totals(self) -> FloatArray:
         totals = np.zeros(self.counts.shape[1])
         for first in range(0, self.counts.nnz, _COUNTS):
@@ -265,7 +270,7 @@ class _Rounds:
         )
 
     def _first_effects(self, where: FloatArray, size: FloatArray, basis: FloatArray) -> FloatArray:
-        code, first = batch_pseudobulks(where, batch=self.batch, level=self.level, seed=self.seed)
+        code, first = batch_pseudobulks(where, batch=self.batch, level=self.level, keys=self.keys, seed=self.seed)
         used = np.flatnonzero(np.any(basis != 0, axis=1))
         log_delta = np.zeros((self.counts.shape[1], self.n_batches))
         if not used.size:
@@ -292,6 +297,7 @@ class _Rounds:
                 n_batches=self.n_batches,
                 n_states=max(1, round(self.n_states * len(mine) / len(where))),
                 caliper=self.settings.caliper,
+                keys=self.keys[mine],
                 seed=seed,
                 start=None if before is None else np.unique(before.code[mine], return_inverse=True)[1].astype(np.int32),
             )

@@ -8,6 +8,7 @@ from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArray
 from unbatch.core.clustering import k_means
 from unbatch.core.kernels.logs import novelty
+from unbatch.core.keyed import keys_of
 from unbatch.core.linking import link_pseudobulks
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.parallel import in_ranges
@@ -146,18 +147,19 @@ def learn_landscape(counts: Counts, batch: CodeArray, *, genes: BoolArray, n_bat
 def _learn(counts: Counts, batch: CodeArray, *, genes: BoolArray, n_batches: int, seed: int) -> Landscape:
     used, inverse = np.unique(batch, return_inverse=True)
     own: CodeArray = np.asarray(inverse, dtype=np.int32)
+    keys = keys_of(counts)
     log_delta = np.zeros((counts.shape[1], len(used)))
     logs = LogCounts.of(counts, log_delta, batch=own, genes=genes)
     basis = state_basis(logs, batch=own, genes=genes, n_dims=_N_DIMS, n_genes=_N_GENES)
     on_axes = np.flatnonzero(np.any(basis != 0, axis=1))
-    code, first = batch_pseudobulks(logs.project(basis), batch=own, level=np.zeros_like(own), seed=seed)
+    code, first = batch_pseudobulks(logs.project(basis), batch=own, level=np.zeros_like(own), keys=keys, seed=seed)
     if on_axes.size and len(used) > 1:
         sums = group_sums(counts, code, n_groups=len(first), genes=on_axes)
         sizes = np.bincount(code, logs.size).astype(np.float64)
         log_delta[on_axes] = link_pseudobulks(sums, sizes, batch=own[first], basis=basis[on_axes]).log_delta
         logs = LogCounts.of(counts, log_delta, batch=own, genes=genes)
     where = logs.project(basis)
-    state = k_means(where, max(1, min(_MOST_STATES, len(own) // _CELLS_PER_STATE)), seed=seed)
+    state = k_means(where, max(1, min(_MOST_STATES, len(own) // _CELLS_PER_STATE)), keys=keys, seed=seed)
     state = np.asarray(np.unique(state, return_inverse=True)[1], dtype=np.int32)
     cells = np.bincount(state)[:, None]
     centres = np.ascontiguousarray(np.stack([np.bincount(state, column) for column in where.T], axis=1) / cells)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
+from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray, KeyArray
 from unbatch.core.clustering import k_means
 from unbatch.core.kernels.shifts import move, weigh
 from unbatch.core.parallel import in_ranges
@@ -125,7 +125,9 @@ class _Moments:
         return _Side(mean, total / max(len(batches), 1), (weights**2 * self.chance[at]).sum(axis=1))
 
 
-def find_shifts(where: FloatArray, *, batch: CodeArray, level: CodeArray, group: IntArray, seed: int) -> Shifts:
+def find_shifts(
+    where: FloatArray, *, batch: CodeArray, level: CodeArray, group: IntArray, keys: KeyArray, seed: int
+) -> Shifts:
     """Group cells into states, and draw those of each batch to their counterparts among the others.
 
     Parameters
@@ -136,6 +138,8 @@ def find_shifts(where: FloatArray, *, batch: CodeArray, level: CodeArray, group:
         Batch and level of each cell, (n_cells,): batches are drawn together within levels only.
     group
         Group of each batch, (n_batches,): those of one group can be compared, those with -1 with none.
+    keys
+        What the random numbers of each cell follow from, (n_cells,): see `keys_of`.
     seed
         Start of the clustering.
 
@@ -143,7 +147,7 @@ def find_shifts(where: FloatArray, *, batch: CodeArray, level: CodeArray, group:
     -------
     Shifts
     """
-    centres, levels, squared = _states(where, level, seed=seed)
+    centres, levels, squared = _states(where, level, keys, seed=seed)
     nothing = np.zeros((len(centres), len(group), where.shape[1]))
     found = Shifts(centres, levels, _WIDTH * squared, 0.0, np.zeros_like(centres), np.zeros(len(centres)), nothing)
     moments = _moments(where, batch, found.weights(where, level), levels=levels, n_batches=len(group))
@@ -170,15 +174,17 @@ def _groups(here: BoolArray, group: IntArray, batch: CodeArray) -> Iterable[IntA
             yield mine
 
 
-def _states(where: FloatArray, level: CodeArray, *, seed: int) -> tuple[FloatArray, CodeArray, float]:
+def _states(where: FloatArray, level: CodeArray, keys: KeyArray, *, seed: int) -> tuple[FloatArray, CodeArray, float]:
     """Find centres within each level, their levels, and the mean squared distance of cells from the nearest one."""
     every = -(-len(where) // _MOST_CELLS)
-    points, level = where[::every], level[::every]
+    points, level, keys = where[::every], level[::every], keys[::every]
     wanted = np.clip(len(where) // _CELLS_PER_STATE, _FEWEST_STATES, _MOST_STATES)
     centres, levels, squares = [], [], 0.0
     for value in np.unique(level):
-        mine = points[level == value]
-        code = k_means(mine, max(1, min(round(wanted * len(mine) / len(points)), len(mine))), seed=seed)
+        here = level == value
+        mine = points[here]
+        n_states = max(1, min(round(wanted * len(mine) / len(points)), len(mine)))
+        code = k_means(mine, n_states, keys=keys[here], seed=seed)
         compact = np.unique(code, return_inverse=True)[1]
         cells = np.bincount(compact)
         means = np.stack([np.bincount(compact, column) for column in mine.T], axis=1) / cells[:, None]

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import linalg, sparse
 from scipy.spatial.distance import cdist
 
-from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
+from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray, KeyArray
 from unbatch.core.clustering import k_means
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.parallel import in_ranges
@@ -116,7 +116,7 @@ def clear_of_control(basis: FloatArray, logs: LogCounts, *, batch: CodeArray, co
 
 
 def batch_pseudobulks(
-    where: FloatArray, *, batch: CodeArray, level: CodeArray, seed: int
+    where: FloatArray, *, batch: CodeArray, level: CodeArray, keys: KeyArray, seed: int
 ) -> tuple[CodeArray, FloatArray]:
     """Group the cells of each batch (and level) into pseudobulks of similar cells.
 
@@ -126,6 +126,8 @@ def batch_pseudobulks(
         Coordinates, (n_cells, n_dims).
     batch, level
         Batch and level of each cell, (n_cells,).
+    keys
+        What the random numbers of each cell follow from, (n_cells,): see `keys_of`.
     seed
         Start of the clustering.
 
@@ -141,7 +143,7 @@ def batch_pseudobulks(
         mine = np.flatnonzero((batch == k) & (level == v))
         wanted = int(np.clip(len(mine) // _CELLS_PER_PSEUDOBULK, _FEWEST, _MOST))
         wanted = max(1, min(wanted, len(mine) // _SMALLEST_PSEUDOBULK))
-        own = _cluster(where[mine], wanted, seed=seed)
+        own = _cluster(where[mine], wanted, keys=keys[mine], seed=seed)
         names, compact = np.unique(own, return_inverse=True)
         code[mine] = n_groups + compact
         first += [int(mine[np.argmax(compact == name)]) for name in range(len(names))]
@@ -149,13 +151,14 @@ def batch_pseudobulks(
     return code, np.array(first)
 
 
-def _cluster(where: FloatArray, n_clusters: int, *, seed: int, centres: FloatArray | None = None) -> CodeArray:
+def _cluster(
+    where: FloatArray, n_clusters: int, *, keys: KeyArray, seed: int, centres: FloatArray | None = None
+) -> CodeArray:
     """Group points by k-means, from given centres or from random ones; fewer groups where points coincide."""
     if min(n_clusters, len(where)) <= 1:
         return np.zeros(len(where), dtype=np.int32)
-    if centres is None:
-        return k_means(where, min(n_clusters, len(where)), seed=seed)
-    return k_means(where, len(centres), start=centres, seed=seed)
+    wanted = min(n_clusters, len(where)) if centres is None else len(centres)
+    return k_means(where, wanted, start=centres, keys=keys, seed=seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,6 +215,7 @@ def find_states(
     n_batches: int,
     n_states: int,
     caliper: float,
+    keys: KeyArray,
     seed: int,
     start: CodeArray | None = None,
 ) -> States:
@@ -229,6 +233,8 @@ def find_states(
         Farthest distance between the mean of a batch's cells and that of the others in the state, in within-batch
         standard deviations along the line between them. A larger caliper compares more cells, at more risk that they
         are of different types. Chance alone parts single cells, which say little and are often strays.
+    keys
+        What the random numbers of each cell follow from, (n_cells,): see `keys_of`.
     seed
         Start of the clustering.
     start
@@ -239,7 +245,7 @@ def find_states(
     States
     """
     centres = None if start is None else _means(where, start, int(start.max()) + 1)[0]
-    code = _cluster(where, n_states, seed=seed, centres=centres)
+    code = _cluster(where, n_states, keys=keys, seed=seed, centres=centres)
     code = np.unique(code, return_inverse=True)[1].astype(np.int32)
     n_found = int(code.max()) + 1
     distance2, chance = _distances(where, code, batch, (n_found, n_batches))
