@@ -4,7 +4,8 @@ import numpy as np
 
 from unbatch._types import FloatArray
 
-_LEAST_FREEDOM, _MOST_FREEDOM = 1.0, 1e6
+_LEAST_FREEDOM, _MOST_FREEDOM = 1 - 1e-6, 1e6
+"""Degrees of freedom of whole states are whole numbers: rounding must not decide about 1."""
 _LEAST_SPREAD = 1e-6
 _TINY = 1e-300
 
