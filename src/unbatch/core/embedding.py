@@ -140,13 +140,13 @@ def find_embedding(
     of a batch's cells in a group, and T the mass that optimal transport moves between the groups of the batch and those
     of the others (`transport`: cost is the squared distance over the mean spread within groups), its shift is
 
-    .. math:: d_{sk} = g_{sk} f_{sk} (1 - 1/n) \Big(\sum_t \frac{T_{st}}{\sum_u T_{su}} m_{t, \ne k} - m_{sk}\Big),
-              \qquad f_{sk} = \max(0, 1 - v_{sk} / \lVert \cdot \rVert^2)
+    .. math:: x_{sk} = \sum_t \frac{T_{st}}{\sum_u T_{su}} m_{t, \ne k} - m_{sk}, \qquad
+              d_{sk} = (1 - 1/n) \big(g_{sk} \hat x_{sk} + (1 - g_{sk}) \hat m_k\big)
 
-    where n is the number of batches, v the squared length that chance alone gives to the difference (positive-part
-    James-Stein shrinkage: James and Stein 1961; Efron and Morris 1973), so that batches which differ by nothing stay,
-    and g rises from 0 to 1 as the mass that finds a counterpart rises from 0.1 to 0.3 of the group's: a type of cell of
-    one batch alone stays, because what is nearest to it is taken by its own kind.
+    where n is the number of batches, the hat is empirical Bayes over the groups of a batch, axis by axis (`shrink`), so
+    that batches which differ by nothing stay, m what the displacements of a batch have in common, and g rises from 0 to
+    1 as the mass that finds a counterpart rises from 0.1 to 0.3 of the group's: a type of cell of one batch alone only
+    goes along with its batch, because what is nearest to it is taken by its own kind.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray, KeyArray
 from unbatch.core.clustering import k_means
 from unbatch.core.kernels.shifts import move, weigh
 from unbatch.core.parallel import in_ranges
+from unbatch.core.shrinkage import shrink
 from unbatch.core.transport import transport
 
 _CELLS_PER_STATE = 40
@@ -19,7 +20,7 @@ _FEWEST_CELLS = 3.0
 _SMOOTHING, _GIVE_UP = 0.02, 0.5
 """Of transport, in units of the mean squared distance of cells from their mean."""
 _MATCHED = (0.1, 0.3)
-"""Share of a state's mass with counterparts, up to which it stays and from which it is shifted."""
+"""Share of a state's mass with counterparts, up to which it is not seen and from which it is trusted."""
 _WIDTH = 0.3
 """Of a state, in units of the mean squared distance of cells from the nearest centre."""
 _ROWS = 1024
@@ -86,14 +87,14 @@ class Shifts:
         shift = np.zeros_like(self.centres)
         for value in np.unique(self.level):
             states = np.flatnonzero(self.level == value)
-            there = _Side(self.target[states], self.share[states], np.zeros(len(states)))
+            there = _Side(self.target[states], self.share[states], np.zeros((len(states), where.shape[1])))
             shift[states] = _drawn(moments.of(states, 0), there, spread=self.spread)
         return shift
 
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One side of a comparison: means of states, (n_states, n_dims), their shares, and the variance of the means."""
+    """One side of a comparison: means of states, (n_states, n_dims), their shares, and the variances of the means."""
 
     mean: FloatArray
     share: FloatArray
@@ -108,7 +109,7 @@ class _Moments:
     share: FloatArray
     """Share of the cells of the batch in the level of the state that are in the state."""
     chance: FloatArray
-    """Squared length by which the mean is off by chance; 0 without cells."""
+    """Variance by which chance moves the mean, (n_states, n_batches, n_dims); 0 without cells."""
     spread: float
     """Mean squared distance from the mean of the batch."""
 
@@ -122,7 +123,8 @@ class _Moments:
         total = self.share[at].sum(axis=1)
         weights = self.share[at] / np.maximum(total, _TINY)[:, None]
         mean = np.einsum("sk,skd->sd", weights, self.mean[at])
-        return _Side(mean, total / max(len(batches), 1), (weights**2 * self.chance[at]).sum(axis=1))
+        chance = np.einsum("sk,skd->sd", weights**2, self.chance[at])
+        return _Side(mean, total / max(len(batches), 1), chance)
 
 
 def find_shifts(
@@ -199,16 +201,17 @@ def _moments(
 ) -> _Moments:
     shape = (weights.shape[1], n_batches)
     cells, squared = np.zeros(shape), np.zeros(shape)
-    mean, scatter = np.zeros((*shape, where.shape[1])), np.zeros(shape[0])
+    mean, scatter = np.zeros((*shape, where.shape[1])), np.zeros((shape[0], where.shape[1]))
     for k in range(n_batches):
         mine = np.flatnonzero(batch == k)
         share, points = weights[mine].T, where[mine]
         cells[:, k], squared[:, k] = share.sum(axis=1), np.square(share).sum(axis=1)
         mean[:, k] = share @ points / np.maximum(cells[:, k, None], _TINY)
-        scatter += (share @ points**2 - cells[:, k, None] * mean[:, k] ** 2).sum(axis=1)
+        scatter += share @ points**2 - cells[:, k, None] * mean[:, k] ** 2
     scatter = np.maximum(scatter, 0.0)
-    variance = scatter / np.maximum(cells.sum(axis=1), _TINY)
+    variance = scatter / np.maximum(cells.sum(axis=1), _TINY)[:, None]
     enough = np.where(cells >= _FEWEST_CELLS, cells, 0.0)
+    of_mean = np.where(enough > 0, squared / np.maximum(cells**2, _TINY), 0.0)
     share = np.zeros(shape)
     for value in np.unique(levels):
         states = levels == value
@@ -216,13 +219,16 @@ def _moments(
     return _Moments(
         mean=mean,
         share=share,
-        chance=np.where(enough > 0, variance[:, None] * squared / np.maximum(cells**2, _TINY), 0.0),
+        chance=of_mean[:, :, None] * variance[:, None, :],
         spread=float(max(scatter.sum() / max(cells.sum(), _TINY), _TINY)),
     )
 
 
 def _drawn(own: _Side, others: _Side, *, spread: float) -> FloatArray:
-    """Draw the states of a batch to their counterparts among the others: shifts, (n_states, n_dims)."""
+    """Draw the states of a batch to their counterparts among the others: shifts, (n_states, n_dims).
+
+    What has no counterpart goes along with what is common to those that have one.
+    """
     shift = np.zeros_like(own.mean)
     rows, columns = np.flatnonzero(own.share > 0), np.flatnonzero(others.share > 0)
     if not (rows.size and columns.size):
@@ -233,8 +239,9 @@ def _drawn(own: _Side, others: _Side, *, spread: float) -> FloatArray:
     part = moved / np.maximum(matched, _TINY)[:, None]
     line = part @ others.mean[columns] - own.mean[rows]
     chance = own.chance[rows] + part**2 @ others.chance[columns]
-    real = np.maximum(1 - chance / np.maximum((line**2).sum(axis=1), _TINY), 0.0)
     least, enough = _MATCHED
-    counterpart = np.clip((matched / own.share[rows] - least) / (enough - least), 0.0, 1.0)
-    shift[rows] = (counterpart * real)[:, None] * line
+    trust = np.clip((matched / own.share[rows] - least) / (enough - least), 0.0, 1.0)
+    displacement, common = shrink(line, chance, trust)
+    shift[:] = common
+    shift[rows] += trust[:, None] * (displacement - common)
     return shift
