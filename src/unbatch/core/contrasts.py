@@ -26,6 +26,7 @@ import numpy as np
 from scipy import special
 
 from unbatch._types import BoolArray, FloatArray, IntArray
+from unbatch.core.discoveries import q_values
 
 _TWO = 2
 _FLOOR = 0.01
@@ -148,13 +149,11 @@ def normal_tests(effect: FloatArray, se: FloatArray) -> Significance:
     -------
     Significance
     """
-    from scipy.stats import false_discovery_control
-
     tested = np.isfinite(se)
     z = np.zeros(effect.shape)
     z[tested] = effect[tested] / se[tested]
     pvalue = 2 * special.ndtr(-np.abs(z))
     qvalue = np.ones(effect.shape)
     if tested.any():
-        qvalue[tested] = false_discovery_control(pvalue[tested], method="bh")
+        qvalue[tested] = q_values(pvalue[tested])
     return Significance(z, pvalue, qvalue)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.stats import chi2
+from scipy import special
 
 from unbatch._types import BoolArray, FloatArray, IntArray, StepArray
 from unbatch.core.convention import weighted_median
@@ -176,7 +176,7 @@ class _Scatter:
             return 0.0
         squares, noise, free, gain = (of[known] for of in (self.squares, self.noise, self.free, self.gain))
         weight = free * (_NOTABLE_VARIANCE * gain / (noise + _NOTABLE_VARIANCE * gain)) ** 2
-        middle = chi2.median(free) / free
+        middle = 2 * special.gammaincinv(free / 2, 0.5) / free  # medians of chi-square over its mean
 
         def excess(variance: float) -> float:
             return weighted_median(squares / (noise + variance * gain) / middle, weight) - 1

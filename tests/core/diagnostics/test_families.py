@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy.stats import mannwhitneyu
 
-from unbatch.core.diagnostics.families import FAMILIES, family_of, family_shift
+from unbatch.core.diagnostics.families import FAMILIES, family_of, family_shift, rank_sum_test
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,13 @@ def test_nothing_to_compare_is_not_significant():
         found = family_shift(log_delta, members, known=asked)
         assert found.pvalue == 1
         assert found.n_genes == (members & asked).sum()
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 40), (30, 25)])
+def test_the_test_of_ranks_is_that_of_scipy(sizes):
+    rng = np.random.default_rng(0)
+    for decimals in (8, 0):
+        values = np.round(rng.normal(size=sum(sizes)) * 2, decimals) + np.arange(sum(sizes)) // sizes[0] % 2
+        some, others = values[: sizes[0]], values[sizes[0] :]
+        expected = mannwhitneyu(some, others, method="asymptotic").pvalue
+        assert rank_sum_test(some, others) == pytest.approx(expected, rel=1e-12)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 from unbatch._types import BoolArray, FloatArray
 
@@ -121,11 +122,27 @@ def family_shift(log_delta: FloatArray, members: BoolArray, *, known: BoolArray)
     -------
     FamilyShift
     """
-    from scipy.stats import mannwhitneyu
-
     own, others = log_delta[members & known], log_delta[~members & known]
     if not own.size:
         return FamilyShift(0, 0.0, 1.0)
     constant = not others.size or bool(np.ptp(np.concatenate([own, others])) == 0)
-    pvalue = 1.0 if constant else float(mannwhitneyu(own, others, method="asymptotic").pvalue)
+    pvalue = 1.0 if constant else rank_sum_test(own, others)
     return FamilyShift(int(own.size), float(np.median(own)), pvalue)
+
+
+def rank_sum_test(some: FloatArray, others: FloatArray) -> float:
+    r"""Test whether one group tends to larger values than another: two-sided p value of Mann and Whitney (1947).
+
+    .. math:: z = \frac{|U - n_1 n_2 / 2| - 1/2}{\sigma}, \qquad
+              \sigma^2 = \frac{n_1 n_2}{12} \Big(n + 1 - \frac{\sum_t (t^3 - t)}{n (n - 1)}\Big)
+
+    with t the numbers of equal values. The same as ``scipy.stats.mannwhitneyu(..., method="asymptotic")``, which takes
+    half a second to load. Not all values may be equal.
+    """
+    n_some, n = len(some), len(some) + len(others)
+    _, place, ties = np.unique(np.concatenate([some, others]), return_inverse=True, return_counts=True)
+    rank = (np.cumsum(ties) - (ties - 1) / 2)[place]
+    pairs = n_some * (n - n_some)
+    away = abs(float(rank[:n_some].sum()) - n_some * (n_some + 1) / 2 - pairs / 2)
+    alike = float((ties.astype(np.float64) ** 3 - ties).sum()) / (n * (n - 1))
+    return min(1.0, 2 * float(special.ndtr(-(away - 0.5) / np.sqrt(pairs / 12 * (n + 1 - alike)))))

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 from unbatch._types import CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.diagnostics.sample import Sample
+from unbatch.core.discoveries import q_values
 from unbatch.core.kernels.state_effects import fit_margins
 from unbatch.core.parallel import in_ranges
 from unbatch.core.state_effects import fit_state_effects
@@ -124,14 +126,12 @@ def _share(values: FloatArray, *, axis: int) -> FloatArray:
 
 def _qvalues(squares: FloatArray, free: FloatArray) -> FloatArray:
     """Test whether sums scatter more than their dispersion, over states and batches, (n_genes,)."""
-    from scipy.stats import chi2, false_discovery_control
-
     freedom = free.sum(axis=(1, 2))
     tested = freedom >= 1
     qvalue = np.ones(len(free))
     if tested.any():
         statistic = squares.sum(axis=(1, 2))[tested]
-        qvalue[tested] = false_discovery_control(chi2.sf(statistic, freedom[tested]), method="bh")
+        qvalue[tested] = q_values(special.chdtrc(freedom[tested], statistic))
     return qvalue
 
 
