@@ -408,7 +408,7 @@ def test_averaging_widens_errors_by_how_far_fits_differ(fitted, sd):
     rng = np.random.default_rng(0)
     fits = [moved(fitted, rng, sd) for _ in range(4)]
     genes = fitted.se[:, 0] < np.median(fitted.se[:, 0])
-    averaged = fits[0].averaged(fits[1:], genes=genes)
+    averaged = fits[0].averaged([fit.log_delta for fit in fits[1:]], genes=genes)
     all_fits = np.stack([fit.log_delta for fit in fits])
     np.testing.assert_allclose(averaged.log_delta, all_fits.mean(axis=0))
     factor = averaged.se / fitted.se
@@ -421,7 +421,7 @@ def test_averaging_widens_errors_by_how_far_fits_differ(fitted, sd):
 
 def test_errors_stay_where_the_prior_dominates(fitted):
     vague = replace(fitted, prior_sd=np.full(N_BATCHES, 1e-3))
-    far = moved(vague, np.random.default_rng(1), 5.0)
+    far = moved(vague, np.random.default_rng(1), 5.0).log_delta
     np.testing.assert_array_equal(vague.averaged([far, far], genes=np.ones(N_GENES, dtype=bool)).se, vague.se)
 
 

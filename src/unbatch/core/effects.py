@@ -92,8 +92,8 @@ class Effects:
             exposure=placed.exposure if first else np.where(self.rate > 0, self.exposure, placed.exposure),
         )
 
-    def averaged(self, others: Sequence[Self], *, genes: BoolArray) -> Self:
-        r"""Average over fits to other partitions of the same cells, and widen the errors by how far they differ.
+    def averaged(self, others: Sequence[FloatArray], *, genes: BoolArray) -> Self:
+        r"""Average with log effects by other partitions of the same cells, and widen the errors by how far they differ.
 
         .. math:: \mathrm{se} \leftarrow \mathrm{se} \sqrt{1 + r}, \qquad
                   r = \mathrm{mean}_{gk}\; \mathrm{var}(b_{gk}) / \mathrm{se}_{gk}^2
@@ -103,7 +103,7 @@ class Effects:
         """
         if not others:
             return self
-        fits = np.stack([fit.log_delta for fit in (self, *others)])
+        fits = np.stack([self.log_delta, *others])
         sharp = genes[:, None] & (self.se < self.prior_sd / 3) & (self.se > 0)
         between = fits.var(axis=0, ddof=1)
         extra = float(np.mean(between[sharp] / self.se[sharp] ** 2)) if sharp.any() else 0.0

@@ -1,7 +1,7 @@
 """Effects from sums by state and batch: each group of batches that can be compared is fitted by itself."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from unbatch._threads import one_thread
 from unbatch._types import BoolArray, FloatArray, IntArray
 from unbatch.core.composition import CompositionChoice, composition_ratio
 from unbatch.core.effects import Effects
-from unbatch.core.loglinear import fit_effects
+from unbatch.core.loglinear import fit_effects, fit_log_delta
 from unbatch.core.state_table import StateTable
 
 
@@ -43,15 +43,13 @@ class GroupFit:
     def fit(self, table: StateTable, effects: Effects) -> list[Effects]:
         """Fit each group, beginning from these effects of all batches."""
         return [
-            fit_table(
-                table.of_batches(mine),
-                effects.of_batches(mine),
-                choice=self.choice,
-                measured=self.measured[:, mine],
-                loud=self.loud,
-                seed=self.seed,
-            )
-            for mine in self._groups()
+            fit_effects(part.table, composition=part.ratio, start=part.start) for part in self._parts(table, effects)
+        ]
+
+    def fit_log_delta(self, table: StateTable, effects: Effects) -> list[FloatArray]:
+        """Find the log effects of `fit` alone."""
+        return [
+            fit_log_delta(part.table, composition=part.ratio, start=part.start) for part in self._parts(table, effects)
         ]
 
     def composition(self, table: StateTable, effects: Effects) -> FloatArray | None:
@@ -71,17 +69,34 @@ class GroupFit:
             factor[:, :, mine] = ratio * self.measured[:, None, mine]
         return factor
 
-    def together(self, fits: Sequence[list[Effects]], effects: Effects) -> Effects:
-        """Average over partitions, (n_partitions, n_groups), and put the groups together."""
+    def together(self, found: list[Effects], others: Sequence[list[FloatArray]], effects: Effects) -> Effects:
+        """Average each group over partitions, of whose others log effects are given, and put the groups together."""
         final = effects.among(np.zeros(len(self.group), dtype=bool))
         for number, mine in enumerate(self._groups()):
-            found, *others = [of_groups[number] for of_groups in fits]
-            found = found.averaged(others, genes=self.genes)
-            final = found if mine.all() else final.joined(found, mine)
+            average = found[number].averaged([of_groups[number] for of_groups in others], genes=self.genes)
+            final = average if mine.all() else final.joined(average, mine)
         return final
+
+    def _parts(self, table: StateTable, effects: Effects) -> Iterator["_Part"]:
+        for mine in self._groups():
+            part, start, measured = table.of_batches(mine), effects.of_batches(mine), self.measured[:, mine]
+            yield _Part(
+                part,
+                start,
+                _ratio(part, start, choice=self.choice, measured=measured, loud=self.loud, seed=self.seed),
+            )
 
     def _groups(self) -> list[BoolArray]:
         return [self.group == number for number in range(int(self.group.max()) + 1)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A group of batches: its sums, where its fit begins, and the factor on exposure."""
+
+    table: StateTable
+    start: Effects
+    ratio: FloatArray | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +109,16 @@ class Refit:
         How sums are fitted.
     start
         Effects of all batches to begin from.
-    fits
-        Effects of each group of batches by several partitions of the first cells into states,
-        (n_partitions, n_groups); sums over more cells are by the states of the first.
+    first
+        Log effects of each group of batches by the states of the first cells, by which more cells are summed.
+    others
+        The same by other partitions of the first cells into states, (n_partitions, n_groups).
     """
 
     how: GroupFit
     start: Effects
-    fits: Sequence[list[Effects]]
+    first: list[FloatArray]
+    others: Sequence[list[FloatArray]]
 
     def effects(self, table: StateTable) -> Effects:
         """Fit effects to sums over more cells.
@@ -111,15 +128,11 @@ class Refit:
         """
         with one_thread():
             found = self.how.fit(table, self.start)
-        first, *others = self.fits
         moved = [
-            [
-                replace(new, log_delta=new.log_delta + (there.log_delta - here.log_delta))
-                for new, here, there in zip(found, first, other, strict=True)
-            ]
-            for other in others
+            [new.log_delta + (there - here) for new, here, there in zip(found, self.first, other, strict=True)]
+            for other in self.others
         ]
-        return self.how.together([found, *moved], self.start)
+        return self.how.together(found, moved, self.start)
 
 
 def fit_table(
@@ -146,10 +159,24 @@ def fit_table(
     -------
     Effects
     """
+    ratio = _ratio(table, effects, choice=choice, measured=measured, loud=loud, seed=seed)
+    return fit_effects(table, composition=ratio, start=effects)
+
+
+def _ratio(
+    table: StateTable,
+    effects: Effects | None,
+    *,
+    choice: CompositionChoice,
+    measured: BoolArray,
+    loud: IntArray,
+    seed: int,
+) -> FloatArray | None:
+    """Give the factor on exposure that the factor model and unmeasured genes call for; None if it is 1."""
     ratio: FloatArray | None = None
     if effects is not None and choice.strength > 0:
         ratio = composition_ratio(table, effects, choice, genes=loud, seed=seed)
     if not measured.all():
         known = measured[:, None, :].astype(np.float64)
         ratio = known if ratio is None else np.multiply(ratio, known, out=ratio)
-    return fit_effects(table, composition=ratio, start=effects)
+    return ratio

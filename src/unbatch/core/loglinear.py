@@ -53,24 +53,11 @@ def fit_effects(table: StateTable, *, composition: FloatArray | None = None, sta
     -------
     Effects
     """
-    n_genes, _, n_batches = table.counts.shape
-    model = _Model(table, np.ones((1, 1, n_batches)) if composition is None else composition)
-    log_delta = np.zeros((n_genes, n_batches)) if start is None else start.log_delta
-    prior_sd = np.full(n_batches, _START_SD) if start is None else np.maximum(start.prior_sd, _START_SD / 10)
-    dispersion = np.ones(n_genes) if start is None else start.dispersion
-    shift = np.zeros(n_batches)
-    totals = model.by_state.sum(axis=1)
-    for _ in range(_PRIOR_ROUNDS):
-        log_delta, variance = model.modes(log_delta, dispersion, prior_sd, np.exp(shift))
-        dispersion = model.dispersion(log_delta, np.exp(shift))
-        centre = _weighted_medians(log_delta, totals)
-        log_delta, shift = log_delta - centre, shift + centre
-        previous, prior_sd = prior_sd, _prior_sd(log_delta, variance, prior_sd)
-        if np.abs(np.log(prior_sd / previous)).max() < _PRIOR_TOL:
-            break
-    scale = np.exp(shift)
-    residuals = model.residuals(log_delta, dispersion, scale)
-    log_delta, variance = model.modes(log_delta, dispersion, prior_sd, scale)
+    model = _Model(table, np.ones((1, 1, table.counts.shape[2])) if composition is None else composition)
+    found = _settle(model, start)
+    log_delta, variance, prior_sd, dispersion = found.log_delta, found.variance, found.prior_sd, found.dispersion
+    scale = np.exp(found.shift)
+    residuals = model.residuals(found.centred, dispersion, scale)
     widest = np.hypot(prior_sd, unknown_width(variance, prior_sd))
     rate, likelihood = model.rates(log_delta, scale)
     return Effects(
@@ -84,6 +71,48 @@ def fit_effects(table: StateTable, *, composition: FloatArray | None = None, sta
         gene_residual=residuals.by_gene,
         objective=float((likelihood / dispersion).sum() - (log_delta**2 / (2 * prior_sd**2)).sum()),
     )
+
+
+def fit_log_delta(
+    table: StateTable, *, composition: FloatArray | None = None, start: Effects | None = None
+) -> FloatArray:
+    """Find the log effects of `fit_effects` alone, (n_genes, n_batches)."""
+    model = _Model(table, np.ones((1, 1, table.counts.shape[2])) if composition is None else composition)
+    return _settle(model, start).log_delta
+
+
+@dataclass(frozen=True, eq=False)
+class _Settled:
+    """Modes and their variances, (n_genes, n_batches), with the prior and dispersions that they go with."""
+
+    log_delta: FloatArray
+    variance: FloatArray
+    centred: FloatArray
+    """Modes a step before, by which the dispersion was found."""
+    prior_sd: FloatArray
+    dispersion: FloatArray
+    shift: FloatArray
+    """Log scale of each batch, common to all genes."""
+
+
+def _settle(model: "_Model", start: Effects | None) -> _Settled:
+    """Fit effects, prior, dispersion and scales in turn until the prior stays."""
+    n_genes, _, n_batches = model.table.counts.shape
+    log_delta = np.zeros((n_genes, n_batches)) if start is None else start.log_delta
+    prior_sd = np.full(n_batches, _START_SD) if start is None else np.maximum(start.prior_sd, _START_SD / 10)
+    dispersion = np.ones(n_genes) if start is None else start.dispersion
+    shift = np.zeros(n_batches)
+    totals = model.by_state.sum(axis=1)
+    for _ in range(_PRIOR_ROUNDS):
+        log_delta, variance = model.modes(log_delta, dispersion, prior_sd, np.exp(shift))
+        dispersion = model.dispersion(log_delta, np.exp(shift))
+        centre = _weighted_medians(log_delta, totals)
+        log_delta, shift = log_delta - centre, shift + centre
+        previous, prior_sd = prior_sd, _prior_sd(log_delta, variance, prior_sd)
+        if np.abs(np.log(prior_sd / previous)).max() < _PRIOR_TOL:
+            break
+    modes, variance = model.modes(log_delta, dispersion, prior_sd, np.exp(shift))
+    return _Settled(modes, variance, log_delta, prior_sd, dispersion, shift)
 
 
 @dataclass(frozen=True, eq=False)

@@ -248,14 +248,14 @@ class _Rounds:
             genes=self.well_measured,
             seed=self.seed,
         )
-        fits = [how.fit(table, effects)]
+        first, others = how.fit(table, effects), list[list[FloatArray]]()
         for partition in range(1, _PARTITIONS):
             table = None
             table = self._table(self._states(where, None, partition=partition), logs.size)
-            fits.append(how.fit(table, effects))
+            others.append(how.fit_log_delta(table, effects))
         return MatchedFit(
-            effects=how.together(fits, effects),
-            refit=Refit(how, effects, fits),
+            effects=how.together(first, others, effects),
+            refit=Refit(how, effects, [found.log_delta for found in first], others),
             states=states,
             basis=basis,
             scale=logs.scale,
