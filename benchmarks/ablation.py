@@ -93,6 +93,7 @@ def _single_cells(
     *,
     batch: np.ndarray,
     level: np.ndarray,  # noqa: ARG001
+    keys: np.ndarray,  # noqa: ARG001
     seed: int,  # noqa: ARG001
 ) -> tuple[np.ndarray, np.ndarray]:
     """Make each cell its own pseudobulk."""

@@ -61,10 +61,13 @@ def test_json_leaves_standard_output_empty_where_a_fit_is_refused(run, h5ad, tmp
 def test_names_are_shown_as_they_are(run, toy, tmp_path):
     odd = toy.copy()
     odd.obs["batch"] = odd.obs["batch"].map({"batch_1": "[red]a[/red]", "batch_2": ":boom: é"}).astype(str)
-    odd.obs.iloc[:1, odd.obs.columns.get_loc("batch")] = "[/x"
+    odd.obs.iloc[:30, odd.obs.columns.get_loc("batch")] = "[/x"
+    counts = odd.X.toarray()
+    counts[:30] = counts[:30, ::-1]  # like nothing in the other batches, which is told of it by its name
+    odd.X = type(odd.X)(counts)
     odd.write_h5ad(tmp_path / "odd.h5ad")
     for extra in ([], ["--json"]):
-        done = run("fit", tmp_path / "odd.h5ad", "-b", "batch", "--min-cells", "1", "-o", tmp_path / "fit.h5ad", *extra)
+        done = run("fit", tmp_path / "odd.h5ad", "-b", "batch", "-o", tmp_path / "fit.h5ad", *extra)
         assert done.exit_code == 0, done.output
         assert "'[/x'" in done.stdout
 

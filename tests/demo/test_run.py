@@ -59,7 +59,7 @@ def test_planted_effects_are_recovered(demo):
     assert found.fitted.rmse < 0.1
     assert (found.other_method, found.other.n_genes) == ("matched", 500)
     assert found.other.correlation > 0.99
-    assert found.other.rmse < 1.1 * found.naive.rmse
+    assert found.other.rmse < 1.2 * found.naive.rmse
     assert found.naive.correlation > 0.99
 
 

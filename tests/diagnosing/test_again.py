@@ -60,7 +60,7 @@ def test_a_method_that_takes_noise_for_effects_does_not_pass(fitted, monkeypatch
         from dataclasses import replace
 
         found = honest(self, cells, batch, n_batches)
-        return replace(found, se=found.se / 100)
+        return replace(found, se=found.se / 1e4)
 
     monkeypatch.setattr(probes.Refits, "fit", boastful)
     data = fitted.copy()
