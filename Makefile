@@ -51,7 +51,7 @@ lint: $(VENV)/.installed  ## style and types
 	$(BIN)/mypy
 
 docs: $(VENV)/.docs  ## the documentation as pages, in docs/_build
-	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build
+	$(BIN)/sphinx-build -q -W --keep-going -j auto docs docs/_build
 
 bench: bench-accuracy $(if $(DATA),bench-real-data)  ## all benchmarks; DATA=FOLDER of .h5ad files adds real counts
 
