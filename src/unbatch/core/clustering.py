@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unbatch._threads import one_thread
 from unbatch._types import CodeArray, FloatArray, IntArray, KeyArray
 from unbatch.core.kernels.clustering import assign, squares
 from unbatch.core.keyed import gumbel, keys_by_place
@@ -58,11 +59,11 @@ def k_means(
         np.ones(len(points)) if weight is None else weight,
         keys_by_place(len(points)) if keys is None else keys,
     )
-    starts = [
-        data.plus_plus(n_clusters, seed=seed, number=number) for number in range(n_starts if start is None else 0)
-    ]
-    found = [data.lloyd(centres) for centres in starts or [np.asarray(start, dtype=np.float64)]]
-    return min(found, key=data.inertia)
+    with one_thread():  # the sums of BLAS
+        if start is not None:
+            return data.lloyd(start)
+        found = [data.lloyd(data.plus_plus(n_clusters, seed=seed, number=number)) for number in range(n_starts)]
+        return found[0] if n_starts == 1 else min(found, key=data.inertia)
 
 
 @dataclass(frozen=True, eq=False)
