@@ -27,6 +27,15 @@ def test_the_python_surface_loads_no_plots_and_no_command_line():
     assert python(code) == "[]\n"
 
 
+def test_a_fit_loads_no_library_that_it_has_no_need_of():
+    code = (
+        "import sys, warnings, unbatch as ub; warnings.simplefilter('ignore'); "
+        "adata = ub.simulate(n_cells=300, n_genes=60, seed=0); ub.tl.batch_effects(adata, batch_key='batch'); "
+        "print([name for name in ('sklearn', 'scipy.stats', 'matplotlib', 'typer') if name in sys.modules])"
+    )
+    assert python(code) == "[]\n"
+
+
 def test_importing_adds_no_log_handler_and_no_warning_filter():
     code = (
         "import logging, warnings; before = list(warnings.filters); import unbatch; "

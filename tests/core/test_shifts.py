@@ -115,3 +115,15 @@ def test_shares_of_states_are_those_of_a_batch_and_of_its_level(rng):
     left = found.centres[:, 0] < 15
     assert found.share[left].sum() == pytest.approx(0.5, abs=0.02)
     np.testing.assert_allclose(found.share[left] @ found.target[left] / 0.5, where[:200].mean(axis=0), atol=0.2)
+
+
+def test_a_type_without_counterparts_goes_along_with_its_batch(rng):
+    """Not to what is near, and not left behind: it moves as the other types of its batch do."""
+    first, _ = clouds(rng, 150, 150, 150, at=points(0, 40, 80))
+    second, kind = clouds(rng, 150, 150, 150, 150, at=points(0, 40, 80, 120))
+    batch = np.repeat(np.arange(2, dtype=np.int32), [len(first), len(second)])
+    _, moved = shifted(np.concatenate([first, second + 1.2 * np.eye(N_DIMS)[1]]), batch)
+    own = moved[batch == 1]
+    along = own[kind < 3].mean(axis=0)
+    assert along[1] < -0.2
+    np.testing.assert_allclose(own[kind == 3].mean(axis=0), along, atol=0.1)

@@ -44,7 +44,7 @@ def test_displacements_of_states_are_kept_along_the_axes_that_have_any(rng):
     assert error(found[:, 1], 0) < 0.5 * error(line[:, 1], 0)
 
 
-def test_states_that_are_not_trusted_tell_nothing_and_take_what_is_common(rng):
+def test_states_that_are_not_trusted_tell_nothing_of_what_is_common(rng):
     truth = np.ones((20, 3))
     line, chance = seen(rng, truth, 0.1)
     trust = np.ones(20)
