@@ -24,6 +24,9 @@ class Effects:
         gene.
     prior_sd
         (n_batches,) learned standard deviation tau of log delta over genes.
+    scale
+        (n_batches,) factor of each batch common to all genes, which size factors do not hold and log_delta does not
+        either.
     dispersion
         (n_genes,) factor phi by which the variance exceeds that of Poisson counts, at least 1.
     rate
@@ -42,6 +45,7 @@ class Effects:
     log_delta: FloatArray
     se: FloatArray
     prior_sd: FloatArray
+    scale: FloatArray
     dispersion: FloatArray
     rate: FloatArray
     exposure: FloatArray
@@ -58,21 +62,22 @@ class Effects:
             log_delta=self.log_delta[:, chosen],
             se=self.se[:, chosen],
             prior_sd=self.prior_sd[chosen],
+            scale=self.scale[chosen],
             state_residual=self.state_residual[:, chosen],
         )
 
     def among(self, chosen: BoolArray) -> Self:
-        """Give these effects their places among all batches; the others get log delta 0, se inf and prior_sd 0."""
+        """Give these effects their places among all batches; others get log delta 0, se inf, prior_sd 0, scale 1."""
         if chosen.all():
             return self
         shape = (len(self.log_delta), len(chosen))
-        log_delta, se, prior_sd = np.zeros(shape), np.full(shape, np.inf), np.zeros(len(chosen))
-        if chosen.any():
-            log_delta[:, chosen], se[:, chosen], prior_sd[chosen] = self.log_delta, self.se, self.prior_sd
+        log_delta, se = np.zeros(shape), np.full(shape, np.inf)
+        prior_sd, scale = np.zeros(len(chosen)), np.ones(len(chosen))
         residual = np.zeros((len(self.state_residual), len(chosen)))
         if chosen.any():
-            residual[:, chosen] = self.state_residual
-        return replace(self, log_delta=log_delta, se=se, prior_sd=prior_sd, state_residual=residual)
+            log_delta[:, chosen], se[:, chosen], residual[:, chosen] = self.log_delta, self.se, self.state_residual
+            prior_sd[chosen], scale[chosen] = self.prior_sd, self.scale
+        return replace(self, log_delta=log_delta, se=se, prior_sd=prior_sd, scale=scale, state_residual=residual)
 
     def joined(self, other: Self, batches: BoolArray) -> Self:
         """Put in the effects of other batches, fitted by themselves and centred over them.
@@ -87,6 +92,7 @@ class Effects:
             log_delta=np.where(batches, placed.log_delta, self.log_delta),
             se=np.where(batches, placed.se, self.se),
             prior_sd=np.where(batches, placed.prior_sd, self.prior_sd),
+            scale=np.where(batches, placed.scale, self.scale),
             state_residual=np.where(batches, placed.state_residual, self.state_residual),
             rate=placed.rate if first else np.where(self.rate > 0, self.rate, placed.rate),
             exposure=placed.exposure if first else np.where(self.rate > 0, self.exposure, placed.exposure),

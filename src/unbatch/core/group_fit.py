@@ -46,10 +46,11 @@ class GroupFit:
             fit_effects(part.table, composition=part.ratio, start=part.start) for part in self._parts(table, effects)
         ]
 
-    def fit_log_delta(self, table: StateTable, effects: Effects) -> list[FloatArray]:
-        """Find the log effects of `fit` alone."""
+    def fit_log_delta(self, table: StateTable, effects: Effects, found: list[Effects]) -> list[FloatArray]:
+        """Find the log effects of each group from other sums over the cells that these were found from."""
+        parts = self._parts(table, effects)
         return [
-            fit_log_delta(part.table, composition=part.ratio, start=part.start) for part in self._parts(table, effects)
+            fit_log_delta(part.table, like, composition=part.ratio) for part, like in zip(parts, found, strict=True)
         ]
 
     def composition(self, table: StateTable, effects: Effects) -> FloatArray | None:

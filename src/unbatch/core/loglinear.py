@@ -64,6 +64,7 @@ def fit_effects(table: StateTable, *, composition: FloatArray | None = None, sta
         log_delta=log_delta,
         se=model.standard_errors(log_delta, residuals.of_states, widest, scale),
         prior_sd=prior_sd,
+        scale=scale,
         dispersion=dispersion,
         rate=rate,
         exposure=model.exposures(log_delta, scale),
@@ -73,12 +74,14 @@ def fit_effects(table: StateTable, *, composition: FloatArray | None = None, sta
     )
 
 
-def fit_log_delta(
-    table: StateTable, *, composition: FloatArray | None = None, start: Effects | None = None
-) -> FloatArray:
-    """Find the log effects of `fit_effects` alone, (n_genes, n_batches)."""
+def fit_log_delta(table: StateTable, like: Effects, *, composition: FloatArray | None = None) -> FloatArray:
+    """Find log effects, (n_genes, n_batches), with what was learned from other sums over the same cells.
+
+    Prior, dispersions and scales, which all genes or all cells tell, are those of ``like``, and there Newton's method
+    begins. The composition is as in `fit_effects`.
+    """
     model = _Model(table, np.ones((1, 1, table.counts.shape[2])) if composition is None else composition)
-    return _settle(model, start).log_delta
+    return model.modes(like.log_delta, like.dispersion, like.prior_sd, like.scale)[0]
 
 
 @dataclass(frozen=True, eq=False)

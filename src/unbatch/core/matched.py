@@ -211,7 +211,7 @@ class _Rounds:
             where = logs.project(basis)
             states = self._states(where, states)
             table = None  # tables are the largest things here: one at a time
-            table = self._table(states, logs.size)
+            table, fitted_with = self._table(states, logs.size), choice
             effects = fit_table(table, effects, choice=choice, measured=self.measured, loud=self.loud, seed=self.seed)
             change = float(np.sqrt(np.mean((effects.log_delta - log_delta)[self.well_measured] ** 2)))
             log_delta = effects.log_delta
@@ -248,11 +248,13 @@ class _Rounds:
             genes=self.well_measured,
             seed=self.seed,
         )
-        first, others = how.fit(table, effects), list[list[FloatArray]]()
+        as_fitted = not tied.group.any() and fitted_with.strength == choice.strength
+        first = [effects] if as_fitted else how.fit(table, effects)
+        others: list[list[FloatArray]] = []
         for partition in range(1, _PARTITIONS):
             table = None
             table = self._table(self._states(where, None, partition=partition), logs.size)
-            others.append(how.fit_log_delta(table, effects))
+            others.append(how.fit_log_delta(table, effects, first))
         return MatchedFit(
             effects=how.together(first, others, effects),
             refit=Refit(how, effects, [found.log_delta for found in first], others),

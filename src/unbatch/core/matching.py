@@ -1,7 +1,5 @@
 """Matches of each cell in every other batch: the cells that stand in for what it would have been there."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +9,7 @@ from scipy import sparse
 from unbatch._check import InputError
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
 from unbatch.core.kernels.nearest import REFERENCES_PER_TILE, nearest
+from unbatch.core.parallel import in_ranges
 
 WEIGHT_SCALE = 2.0**40
 """Weights are whole multiples of 1 / WEIGHT_SCALE, so that sums of weighted counts are exact integers."""
@@ -85,13 +84,12 @@ class ExactIndex:
         if n_queries and k:
             queries = np.ascontiguousarray(queries, dtype=np.float64)
 
-            def search(start: int) -> None:
-                part = slice(start, start + QUERIES_PER_TASK)
+            def search(start: int, stop: int) -> None:
+                part = slice(start, stop)
                 scratch = np.empty(REFERENCES_PER_TILE)
                 nearest(queries[part], self.references, scratch, indices[part], squared[part])
 
-            with ThreadPoolExecutor(os.cpu_count()) as threads:
-                list(threads.map(search, range(0, n_queries, QUERIES_PER_TASK)))
+            in_ranges(search, n_queries, step=QUERIES_PER_TASK)
         return Neighbors(indices, np.sqrt(squared))
 
 

@@ -117,7 +117,7 @@ def clear_of_control(basis: FloatArray, logs: LogCounts, *, batch: CodeArray, co
 
 def batch_pseudobulks(
     where: FloatArray, *, batch: CodeArray, level: CodeArray, keys: KeyArray, seed: int
-) -> tuple[CodeArray, FloatArray]:
+) -> tuple[CodeArray, IntArray]:
     """Group the cells of each batch (and level) into pseudobulks of similar cells.
 
     Parameters
@@ -138,17 +138,25 @@ def batch_pseudobulks(
     first
         A cell of each pseudobulk, (n_pseudobulks,), by which its batch and level are found.
     """
-    code, first, n_groups = np.zeros(len(batch), dtype=np.int32), [], 0
-    for k, v in sorted(set(zip(batch.tolist(), level.tolist(), strict=True))):
-        mine = np.flatnonzero((batch == k) & (level == v))
+    parts = [
+        np.flatnonzero((batch == k) & (level == v))
+        for k, v in sorted(set(zip(batch.tolist(), level.tolist(), strict=True)))
+    ]
+    code, first = np.zeros(len(batch), dtype=np.int32), [np.zeros(0, dtype=np.int64)] * len(parts)
+
+    def one(part: int, _: int) -> None:
+        mine = parts[part]
         wanted = int(np.clip(len(mine) // _CELLS_PER_PSEUDOBULK, _FEWEST, _MOST))
         wanted = max(1, min(wanted, len(mine) // _SMALLEST_PSEUDOBULK))
         own = _cluster(where[mine], wanted, keys=keys[mine], seed=seed)
-        names, compact = np.unique(own, return_inverse=True)
-        code[mine] = n_groups + compact
-        first += [int(mine[np.argmax(compact == name)]) for name in range(len(names))]
-        n_groups += len(names)
-    return code, np.array(first)
+        at, code[mine] = np.unique(own, return_index=True, return_inverse=True)[1:]
+        first[part] = mine[at]
+
+    in_ranges(one, len(parts), step=1)
+    starts = np.cumsum([0, *map(len, first)])
+    for part, mine in enumerate(parts):
+        code[mine] += np.int32(starts[part])
+    return code, np.concatenate(first)
 
 
 def _cluster(

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from unbatch.core.diagnostics.families import FAMILIES, family_of, family_shift
-from unbatch.core.diagnostics.remainder import Remainder, measure_remainder
 from unbatch.core.diagnostics.strongest import strongest_genes
 from unbatch.diagnosing.judged import Judged
 from unbatch.fitted import BatchFit
@@ -12,14 +11,14 @@ from unbatch.fitted import BatchFit
 _MOST_DEPARTURES = 200
 
 
-def remainder_tables(whole: Judged) -> tuple[dict[str, pd.DataFrame], Remainder]:
-    """Tables "remainder" and "remainder_states", and what they are made from."""
-    found = measure_remainder(whole.sample)
+def remainder_tables(whole: Judged) -> dict[str, pd.DataFrame]:
+    """Tables "remainder" and "remainder_states"."""
+    found = whole.remainder
     order = np.argsort(-np.abs(found.z), axis=None, kind="stable")[:_MOST_DEPARTURES]
     order = order[found.z.ravel()[order] != 0]
     gene, state, batch = (np.asarray(at) for at in np.unravel_index(order, found.z.shape))
     states, batches = np.nonzero(found.cells)
-    tables = {
+    return {
         "remainder": pd.DataFrame(
             {
                 "gene": whole.genes[found.genes[gene]],
@@ -39,7 +38,6 @@ def remainder_tables(whole: Judged) -> tuple[dict[str, pd.DataFrame], Remainder]
             }
         ),
     }
-    return tables, found
 
 
 def effect_tables(fit: BatchFit) -> dict[str, pd.DataFrame]:

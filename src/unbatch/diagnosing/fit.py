@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from unbatch._threads import one_thread
 from unbatch._types import CodeArray
 from unbatch.core.diagnostics.axes import principal_coordinates
-from unbatch.core.diagnostics.matches import find_matches
 from unbatch.core.diagnostics.record import Diagnostics
+from unbatch.core.parallel import at_once
 from unbatch.diagnosing.balance import balance_tables
 from unbatch.diagnosing.effects import effect_tables, remainder_tables
 from unbatch.diagnosing.judged import Judged
 from unbatch.diagnosing.need import need_tables
-from unbatch.diagnosing.overlap import mixing_table, pair_table, state_table
+from unbatch.diagnosing.overlap import overlap_tables
 from unbatch.diagnosing.verdicts import judge
 from unbatch.fitted import BatchFit
 from unbatch.methods.checked import CheckedCells
@@ -48,14 +49,16 @@ def diagnose_fit(
     arrays: dict[str, NDArray[Any]] = {}
     raw, clean = whole.sample.logs(corrected=False), whole.sample.logs(corrected=True)
     before = principal_coordinates(raw, genes=np.flatnonzero(whole.sample.genes), n_dims=whole.n_dims)
-    tables |= need_tables(whole, raw, clean, before)
-    tables |= state_table(whole, arrays)
     if whole.after is not None:
-        matches = find_matches(whole.after, whole.sample.batch, n_batches=whole.sample.n_batches)
-        tables |= pair_table(whole, matches, arrays)
-        tables |= mixing_table(whole, before, matches)
         arrays |= {"before": before, "after": whole.after}
-    tables |= balance_tables(whole, raw, clean)
-    tables_of_states, remainder = remainder_tables(whole)
-    tables |= tables_of_states | effect_tables(fit)
-    return Diagnostics({"verdicts": judge(fit, tables, remainder=remainder)} | tables, arrays)
+    with one_thread():
+        found = at_once(
+            lambda: balance_tables(whole, raw, clean),
+            lambda: need_tables(whole, raw, clean, before),
+            lambda: overlap_tables(whole, before, arrays),
+            lambda: remainder_tables(whole),
+            lambda: effect_tables(fit),
+        )
+    for of_one in found:
+        tables |= of_one
+    return Diagnostics({"verdicts": judge(fit, tables, remainder=whole.remainder)} | tables, arrays)

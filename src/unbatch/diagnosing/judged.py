@@ -1,12 +1,14 @@
 """A fit, and the cells it is judged by."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArray
+from unbatch.core.diagnostics.remainder import Remainder, measure_remainder
 from unbatch.core.diagnostics.sample import Sample
 from unbatch.core.projection import LogAxes
 from unbatch.fitted import BatchFit
@@ -52,6 +54,11 @@ class Judged:
     def genes(self) -> NDArray[np.object_]:
         """Names of the genes."""
         return np.array([str(gene) for gene in self.fit.var.index], dtype=object)
+
+    @cached_property
+    def remainder(self) -> Remainder:
+        """What effects that are the same in all states leave."""
+        return measure_remainder(self.sample)
 
     @classmethod
     def of(cls, fit: BatchFit, checked: CheckedCells, *, batch: CodeArray, level: CodeArray | None) -> "Judged":

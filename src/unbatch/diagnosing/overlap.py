@@ -11,8 +11,19 @@ from unbatch.core.diagnostics.matches import Matches, expected_same, find_matche
 from unbatch.diagnosing.judged import Judged
 
 
-def state_table(whole: Judged, arrays: dict[str, NDArray[Any]]) -> dict[str, pd.DataFrame]:
-    """Table "overlap_states"; puts "state_batch" among the arrays."""
+def overlap_tables(whole: Judged, before: Float32Array, arrays: dict[str, NDArray[Any]]) -> dict[str, pd.DataFrame]:
+    """Tables "overlap_states", "overlap_pairs" and "mixing", from coordinates without correction too.
+
+    Puts "state_batch" and "overlap_cells" among the arrays. The last two tables need an embedding.
+    """
+    tables = _states(whole, arrays)
+    if whole.after is not None:
+        matches = find_matches(whole.after, whole.sample.batch, n_batches=whole.sample.n_batches)
+        tables |= _pairs(whole, matches, arrays) | _mixing(whole, before, matches)
+    return tables
+
+
+def _states(whole: Judged, arrays: dict[str, NDArray[Any]]) -> dict[str, pd.DataFrame]:
     cells, taking = whole.cells, whole.support.sum(axis=1)
     size = cells.sum(axis=1)
     share = cells / np.maximum(size, 1.0)[:, None]
@@ -29,8 +40,7 @@ def state_table(whole: Judged, arrays: dict[str, NDArray[Any]]) -> dict[str, pd.
     return {"overlap_states": table}
 
 
-def pair_table(whole: Judged, matches: Matches, arrays: dict[str, NDArray[Any]]) -> dict[str, pd.DataFrame]:
-    """Table "overlap_pairs", from matches in the embedding; puts "overlap_cells" among the arrays."""
+def _pairs(whole: Judged, matches: Matches, arrays: dict[str, NDArray[Any]]) -> dict[str, pd.DataFrame]:
     sample, present = whole.sample, whole.sample.present
     ratio = matches.ratios(sample.batch)
     others = ratio.copy()
@@ -56,8 +66,7 @@ def pair_table(whole: Judged, matches: Matches, arrays: dict[str, NDArray[Any]])
     return {"overlap_pairs": table}
 
 
-def mixing_table(whole: Judged, before: Float32Array, matches: Matches) -> dict[str, pd.DataFrame]:
-    """Table "mixing", from coordinates without correction and matches in the embedding."""
+def _mixing(whole: Judged, before: Float32Array, matches: Matches) -> dict[str, pd.DataFrame]:
     sample = whole.sample
     same = find_matches(before, sample.batch, n_batches=sample.n_batches).same
     expected = expected_same(sample.batch, sample.state)
