@@ -37,7 +37,8 @@ class Landscape:
     centres
         (n_states, n_dims) coordinates of the states.
     expected
-        (n_states, n_genes) mean logs of the states, less what the axes explain of them.
+        (n_states, n_genes) mean logs of the states, less what the axes explain of them; inf for genes that are not
+        looked at.
     trend
         (3,) coefficients of a parabola in the log of the size factor: what log novelty is usual for such a cell.
     """
@@ -100,7 +101,6 @@ def log_excess(
             *rows_of(counts, start, stop),
             batch[start:stop],
             axes.factor,
-            axes.inside,
             axes.place,
             axes.basis,
             scaling[start:stop],
@@ -108,7 +108,6 @@ def log_excess(
             expected,
             np.empty(longest),
             np.empty(longest),
-            np.empty(longest, dtype=np.int32),
             np.empty(longest, dtype=np.int32),
             np.empty(longest, dtype=np.int32),
             np.empty(n_dims),
@@ -168,7 +167,7 @@ def _learn(counts: Counts, batch: CodeArray, *, genes: BoolArray, n_batches: int
     effects = np.zeros((counts.shape[1], n_batches))
     effects[:, used] = log_delta
     axes = LogAxes.of(basis, log_delta=effects, genes=genes)
-    expected = (means - (means @ basis) @ basis.T).astype(np.float32)
+    expected = np.where(genes, means - (means @ basis) @ basis.T, np.inf).astype(np.float32)
     excess = log_excess(counts, batch, axes=axes, size=logs.size, scale=logs.scale, of=(centres, expected))
     log = np.log(logs.size)
     trend, *_ = np.linalg.lstsq(np.column_stack([np.ones_like(log), log, log**2]), excess, rcond=None)

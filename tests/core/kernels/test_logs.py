@@ -80,19 +80,19 @@ def test_novelty_is_the_sum_of_sixth_powers_of_what_is_too_much(form, leaf):
     rng = np.random.default_rng(3)
     centres, expected = rng.normal(size=(5, 4)), rng.normal(0, 0.2, (5, 30)).astype(np.float32)
     out = np.full(40, np.nan)
-    more = (np.empty(30, dtype=np.int32), np.empty(30, dtype=np.int32), np.empty(4), np.empty(5))
     leaf(
         *parts(DENSE, form),
         BATCH,
         FACTOR,
-        INSIDE,
-        PLACE,
+        np.where(INSIDE > 0, PLACE, np.int32(-1)),
         BASIS[:10],
         SCALING,
         np.ascontiguousarray(centres.T),
-        expected,
+        np.where(INSIDE > 0, expected, np.float32(np.inf)),
         *scratch(),
-        *more,
+        np.empty(30, dtype=np.int32),
+        np.empty(4),
+        np.empty(5),
         out,
     )
     np.testing.assert_allclose(out, novelty_oracle(centres, expected, INSIDE > 0), rtol=1e-10)

@@ -165,58 +165,58 @@ def _product(one: FloatArray, other: FloatArray) -> float:
     return total
 
 
+@compiled_to_sum
+def _sixth_powers(values: FloatArray, expected: FloatArray) -> float:
+    total = 0.0
+    for i in range(values.size):
+        excess = max(values[i] - expected[i], 0.0)
+        square = excess * excess
+        total += square * square * square
+    return total
+
+
 def _novelty(
     data: FloatArray,
     indices: IntArray,
     indptr: IntArray,
     batch: CodeArray,
     factor: FloatArray,
-    inside: FloatArray,
     place: CodeArray,
     basis: FloatArray,
     scaling: FloatArray,
     centres: FloatArray,
     expected: Float32Array,
     values: FloatArray,
-    exponents: FloatArray,
-    genes: CodeArray,
+    work: FloatArray,
     chosen: CodeArray,
     places: CodeArray,
     where: FloatArray,
     squared: FloatArray,
     out: FloatArray,
 ) -> None:
-    # As above. inside: (n_genes,), 1 for genes that are looked at, else 0. centres: (n_dims, n_centres).
-    # expected: (n_centres, n_genes), mean logs less what the axes explain of them.
+    # As above. centres: (n_dims, n_centres). expected: (n_centres, n_genes), mean logs less what the axes explain of
+    # them; inf for genes that are not looked at.
     # Scratch: values to places for the values of one cell, where (n_dims,), squared (n_centres,). out: (n_cells,).
-    first = indptr[0]
     for row in range(out.size):
-        factors, times = factor[batch[row]], scaling[row]
-        n = 0
-        for at in range(indptr[row] - first, indptr[row + 1] - first):
-            gene = indices[at]
-            values[n] = 1.0 + data[at] * factors[gene] * times
-            genes[n] = gene
-            n += inside[gene] > 0
-        _take_logs(values[:n], exponents[:n])
-        n_on_axes = 0
+        factors, times, first = factor[batch[row]], scaling[row], indptr[row] - indptr[0]
+        n, n_on_axes = indptr[row + 1] - indptr[row], 0
         for i in range(n):
-            chosen[n_on_axes], places[n_on_axes] = i, place[genes[i]]
-            n_on_axes += place[genes[i]] >= 0
+            gene = indices[first + i]
+            values[i] = 1.0 + data[first + i] * factors[gene] * times
+            chosen[n_on_axes], places[n_on_axes] = i, place[gene]
+            n_on_axes += place[gene] >= 0  # the next gene overwrites one that is not in the basis
+        _take_logs(values[:n], work[:n])
         where[:] = 0.0
         for i in range(n_on_axes):
             log, axes = values[chosen[i]], basis[places[i]]
             for d in range(where.size):
                 where[d] += log * axes[d]
-        here = expected[_nearest(where, centres, squared)]
         for i in range(n_on_axes):
             values[chosen[i]] -= _product(where, basis[places[i]])
-        total = 0.0
+        here = expected[_nearest(where, centres, squared)]
         for i in range(n):
-            excess = max(values[i] - here[genes[i]], 0.0)
-            square = excess * excess
-            total += square * square * square
-        out[row] = total
+            work[i] = here[indices[first + i]]
+        out[row] = _sixth_powers(values[:n], work[:n])
 
 
 novelty = compiled(_novelty)
