@@ -69,9 +69,9 @@ class LogAxes:
     Attributes
     ----------
     factor
-        (n_batches, n_genes), :math:`1 / \delta`.
-    inside
-        (n_genes,), 1 for genes that make up the size factor, 0 for others.
+        (n_batches, n_genes), :math:`1 / \delta`, 0 for genes that do not make up the size factor.
+    along
+        (n_batches, n_used), :math:`1 / \delta` of the genes on the axes.
     place
         (n_genes,), row of `basis`, -1 for genes that are on no axis.
     basis
@@ -79,7 +79,7 @@ class LogAxes:
     """
 
     factor: FloatArray
-    inside: FloatArray
+    along: FloatArray
     place: CodeArray
     basis: FloatArray
 
@@ -99,9 +99,10 @@ class LogAxes:
         used = np.flatnonzero(np.any(basis != 0, axis=1))
         place = np.full(len(basis), -1, dtype=np.int32)
         place[used] = np.arange(len(used), dtype=np.int32)
+        factor = np.exp(-log_delta).T
         return cls(
-            factor=np.ascontiguousarray(np.exp(-log_delta).T),
-            inside=genes.astype(np.float64),
+            factor=np.ascontiguousarray(factor * genes),
+            along=np.ascontiguousarray(factor[:, used]),
             place=place,
             basis=np.ascontiguousarray(basis[used], dtype=np.float64),
         )
@@ -112,7 +113,7 @@ class LogAxes:
 
         def some(start: int, stop: int) -> None:
             rows = rows_of(counts, start, stop)
-            projection.adjusted_sizes(*rows, batch[start:stop], self.factor, self.inside, size[start:stop])
+            projection.adjusted_sizes(*rows, batch[start:stop], self.factor, size[start:stop])
 
         in_ranges(some, len(size), step=_ROWS)
         size[size == 0] = 1.0
@@ -121,8 +122,8 @@ class LogAxes:
     def project(self, counts: Counts, batch: CodeArray, *, scale: float, size: FloatArray | None = None) -> FloatArray:
         """Find the coordinates of some cells.
 
-        Each cell is summed on its own, in the order of its genes: neither the split of the cells into blocks nor the
-        number of threads changes a bit.
+        Each cell is summed on its own, in an order that follows from that of its genes: neither the split of the cells
+        into blocks nor the number of threads changes a bit.
 
         Parameters
         ----------
@@ -147,7 +148,7 @@ class LogAxes:
             logs.project_logs(
                 *rows_of(counts, start, stop),
                 batch[start:stop],
-                self.factor,
+                self.along,
                 self.place,
                 self.basis,
                 scaling[start:stop],

@@ -51,7 +51,8 @@ def test_logs_of_some_genes_are_written_to_their_places(form, leaf):
 @pytest.mark.parametrize("leaf", both("project_logs"))
 def test_logs_of_adjusted_counts_times_the_basis(form, leaf):
     out = np.full((40, 4), np.nan)
-    leaf(*parts(DENSE, form), BATCH, FACTOR, PLACE, BASIS[:10], SCALING, *scratch(), out)
+    along = np.ascontiguousarray(FACTOR[:, PLACE >= 0])
+    leaf(*parts(DENSE, form), BATCH, along, PLACE, BASIS[:10], SCALING, *scratch(), out)
     np.testing.assert_allclose(out, LOGS[:, PLACE >= 0] @ BASIS[:10], atol=1e-12)
 
 

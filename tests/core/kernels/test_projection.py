@@ -30,5 +30,5 @@ def test_counts_times_the_basis(form, leaf):
 @pytest.mark.parametrize("leaf", both("adjusted_sizes"))
 def test_sizes_are_sums_of_adjusted_counts_over_some_genes(form, leaf):
     size = np.full(40, np.nan)
-    leaf(*parts(DENSE, form), BATCH, FACTOR, INSIDE, size)
+    leaf(*parts(DENSE, form), BATCH, FACTOR * INSIDE, size)
     np.testing.assert_allclose(size, (DENSE * FACTOR[BATCH] * INSIDE).sum(axis=1), rtol=1e-14)

@@ -118,18 +118,19 @@ def _project_logs(
     places: CodeArray,
     out: FloatArray,
 ) -> None:
-    # factor: (n_batches, n_genes), what counts are multiplied by. place: (n_genes,), the gene's row of basis or -1.
-    # scaling: (n_cells,), scale over size factor. values, exponents, places: scratch for the values of one cell.
-    # out: (n_cells, n_dims).
+    # place: (n_genes,), the gene's row of basis or -1. factor: (n_batches, n_rows), what counts of the genes on these
+    # rows are multiplied by. scaling: (n_cells,), scale over size factor.
+    # values, exponents, places: scratch for the values of one cell. out: (n_cells, n_dims).
     first, n_dims = indptr[0], basis.shape[1]
     for row in range(out.shape[0]):
         here, factors, times = out[row], factor[batch[row]], scaling[row]
         n = 0
         for at in range(indptr[row] - first, indptr[row + 1] - first):
-            gene = indices[at]
-            values[n] = 1.0 + data[at] * factors[gene] * times
-            places[n] = place[gene]
-            n += place[gene] >= 0  # the next gene overwrites one that is not in the basis
+            on_axes = place[indices[at]]
+            places[n], values[n] = on_axes, data[at]
+            n += on_axes >= 0  # the next gene overwrites one that is not in the basis
+        for i in range(n):
+            values[i] = 1.0 + values[i] * factors[places[i]] * times
         _take_logs(values[:n], exponents[:n])
         here[:] = 0.0
         for i in range(n):
@@ -194,8 +195,8 @@ def _novelty(
     squared: FloatArray,
     out: FloatArray,
 ) -> None:
-    # As above. centres: (n_dims, n_centres). expected: (n_centres, n_genes), mean logs less what the axes explain of
-    # them; inf for genes that are not looked at.
+    # As above. factor: (n_batches, n_genes). centres: (n_dims, n_centres). expected: (n_centres, n_genes), mean logs
+    # less what the axes explain of them; inf for genes that are not looked at.
     # Scratch: values to places for the values of one cell, where (n_dims,), squared (n_centres,). out: (n_cells,).
     for row in range(out.size):
         factors, times, first = factor[batch[row]], scaling[row], indptr[row] - indptr[0]
