@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from scipy import sparse
+from scipy import optimize, sparse
 
 from unbatch.core.adjust import Adjuster, AdjustOptions
 from unbatch.core.exact_sums import ExactSums
+from unbatch.core.loglinear import fit_effects, fit_log_delta
 from unbatch.core.projection import LogAxes
 from unbatch.core.state_table import StateTable
 from unbatch.io.door import DoorCheck
@@ -117,3 +118,65 @@ def test_adjusted_counts_are_the_quotient_to_a_hundred_thousandth():
             sums = expected.sum(axis=1, keepdims=True)
             expected *= np.divide(counts.sum(axis=1, keepdims=True), sums, out=np.ones_like(sums), where=sums > 0)
         np.testing.assert_allclose(found, expected, rtol=1e-5, err_msg=str(pd.DataFrame(counts)))
+
+
+def _tables(seed):
+    """Two sets of sums over some states and batches, with batches that lack a state and genes without counts."""
+    rng = np.random.default_rng(seed)
+    n_genes, n_states, n_batches = rng.integers(1, 6), rng.integers(1, 5), rng.integers(2, 5)
+    tables = []
+    for _ in range(2):
+        cells = rng.integers(0, 40, (n_states, n_batches)).astype(np.float64)
+        exposure = cells * rng.lognormal(0, 0.3, cells.shape)
+        rates = rng.lognormal(0, 2, (n_genes, n_states, 1)) * rng.lognormal(0, 0.7, (n_genes, 1, n_batches))
+        counts = rng.poisson(rates * exposure).astype(np.float64)
+        counts[rng.random(n_genes) < 0.1] = 0
+        squares = np.where(exposure > 0, counts**2 / np.maximum(exposure, 1) + counts * rng.uniform(1, 3), 0.0)
+        tables.append(StateTable(counts, squares, exposure, cells))
+    return tables
+
+
+def _slow_mode(counts, exposure, dispersion, prior_sd):
+    """Log effects of one gene, at which the slope of the log-posterior of the shares of batches is 0."""
+    n_states, n_batches = counts.shape
+
+    def slope(log_delta):
+        found = [-log_delta[k] / prior_sd[k] ** 2 for k in range(n_batches)]
+        for s in range(n_states):
+            total, parts = counts[s].sum(), [exposure[s, k] * np.exp(log_delta[k]) for k in range(n_batches)]
+            if total > 0:
+                for k in range(n_batches):
+                    found[k] += (counts[s, k] - total * parts[k] / sum(parts)) / dispersion
+        return np.array(found)
+
+    def posterior(log_delta):
+        value = (log_delta**2 / (2 * prior_sd**2)).sum()
+        for s in range(n_states):
+            if counts[s].sum() > 0:
+                parts = exposure[s] * np.exp(log_delta)
+                known = counts[s] > 0
+                value -= (counts[s, known] * np.log(parts[known] / parts.sum())).sum() / dispersion
+        return value
+
+    near = optimize.minimize(posterior, np.zeros(n_batches), jac=lambda at: -slope(at), method="BFGS").x
+    found = optimize.root(slope, near, tol=1e-12)
+    assert np.abs(slope(found.x)).max() < 1e-6 * max(counts.sum() / dispersion, 1)
+    return found.x
+
+
+def test_effects_and_rates_are_those_of_a_slow_search():
+    for seed in range(INPUTS):
+        table, other = _tables(seed)
+        factor = np.random.default_rng(seed).lognormal(0, 0.3, table.counts.shape) if seed % 2 else None
+        fitted = fit_effects(table, composition=factor)
+        again = fit_log_delta(other, fitted, composition=factor)
+        factor = np.ones_like(table.counts) if factor is None else factor
+        for some, log_delta in ((table, fitted.log_delta), (other, again)):
+            exposure = some.exposure * factor * fitted.scale
+            for gene, counts in enumerate(some.counts):
+                expected = _slow_mode(counts, exposure[gene], fitted.dispersion[gene], fitted.prior_sd)
+                np.testing.assert_allclose(log_delta[gene], expected, rtol=1e-5, atol=1e-5)
+        weight = np.einsum("sk,gsk,k,gk->gs", table.exposure, factor, fitted.scale, np.exp(fitted.log_delta))
+        rates = np.divide(table.counts.sum(axis=2), weight, out=np.zeros_like(weight), where=weight > 0)
+        np.testing.assert_allclose(fitted.rate, rates, rtol=1e-10)
+        np.testing.assert_allclose(fitted.exposure, weight, rtol=1e-10)

@@ -28,7 +28,7 @@ class ExactSums:
         self._n_genes, self._shape = n_genes, shape
         self.cells = np.zeros(shape[0] * shape[1], dtype=np.int64)
         self.exposure = np.zeros_like(self.cells)
-        self.moments: dict[int, tuple[IntArray, IntArray]] = {}
+        self.moments: dict[int, IntArray] = {}
 
     def add(self, counts: Counts, *, state: CodeArray, batch: CodeArray, size: FloatArray) -> None:
         """Add cells.
@@ -50,13 +50,12 @@ class ExactSums:
         np.add.at(self.exposure, group, np.rint(size[used] * _SIZE_UNITS).astype(np.int64))
         for name in names.tolist():
             if name not in self.moments:
-                sums, squares = (np.zeros(self._n_genes, dtype=np.int64) for _ in range(2))
-                self.moments[name] = sums, squares
+                self.moments[name] = np.zeros((self._n_genes, 2), dtype=np.int64)
         rows, per_size = rows_of(counts, 0, len(state)), _SQUARE_UNITS / size
 
         def one(number: int, _: int) -> None:
             mine = used[order[starts[number] : starts[number] + sizes[number]]]
-            add_exactly(*rows, mine, per_size, *self.moments[int(names[number])])
+            add_exactly(*rows, mine, per_size, self.moments[int(names[number])])
 
         in_ranges(one, len(names), step=1)
 
@@ -66,28 +65,21 @@ class ExactSums:
         self.exposure += other.exposure
         for name, moments in other.moments.items():
             if name in self.moments:
-                for mine, theirs in zip(self.moments[name], moments, strict=True):
-                    np.add(mine, theirs, out=mine)
+                self.moments[name] += moments
             else:
-                self.moments[name] = moments[0].copy(), moments[1].copy()
+                self.moments[name] = moments.copy()
 
     def finish(self) -> StateTable:
         """Give the sums, which are let go."""
-        totals = {name: moments[0] for name, moments in self.moments.items()}
-        totals_of_squares = {name: moments[1] for name, moments in self.moments.items()}
-        self.moments.clear()
-        counts = self._as_table(totals)  # the first sums go before the second table comes
+        counts, squares = (np.zeros((self._n_genes, *self._shape)) for _ in range(2))
+        for name in list(self.moments):
+            place = np.s_[:, name // self._shape[1], name % self._shape[1]]
+            moments = self.moments.pop(name)
+            counts[place], squares[place] = moments[:, 0], moments[:, 1] / _SQUARE_UNITS
+        release()
         return StateTable(
             counts=counts,
-            squares=self._as_table(totals_of_squares, units=_SQUARE_UNITS),
+            squares=squares,
             exposure=self.exposure.reshape(self._shape) / _SIZE_UNITS,
             cells=self.cells.reshape(self._shape).astype(np.float64),
         )
-
-    def _as_table(self, sums: dict[int, IntArray], *, units: float = 1.0) -> FloatArray:
-        """Put sums by group in their places and let go of them, (n_genes, n_states, n_batches)."""
-        table = np.zeros((self._n_genes, *self._shape))
-        for name in list(sums):
-            table[:, name // self._shape[1], name % self._shape[1]] = sums.pop(name) / units
-        release()
-        return table

@@ -92,13 +92,13 @@ class Placing:
         """Place the cells of a block."""
         cells = (block.start, block.stop)
         batch = self._compact[self._codes.of(*cells)]
-        size = self._axes.value.sizes(block.counts, batch)
+        embedding, axes = self._embedding.value
+        size, size_along = self._axes.value.sizes_of_both(axes, block.counts, batch)
         where = self._axes.value.project(block.counts, batch, scale=self._scale, size=size)
         level = np.zeros(len(batch), dtype=np.int32) if self._level is None else self._level.of(*cells)
         state = nearest_state(where, level, *self._centres.value)
         state[batch == self._support.shape[1]] = -1
-        embedding, axes = self._embedding.value
-        along = axes.project(block.counts, batch, scale=self._scale)
+        along = axes.project(block.counts, batch, scale=self._scale, size=size_along)
         self.parts[block.start] = embedding.apply(along, batch, level).astype(np.float32), state
         if self.sums is not None:
             known = np.minimum(batch, self._support.shape[1] - 1)

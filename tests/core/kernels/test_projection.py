@@ -32,3 +32,13 @@ def test_sizes_are_sums_of_adjusted_counts_over_some_genes(form, leaf):
     size = np.full(40, np.nan)
     leaf(*parts(DENSE, form), BATCH, FACTOR * INSIDE, size)
     np.testing.assert_allclose(size, (DENSE * FACTOR[BATCH] * INSIDE).sum(axis=1), rtol=1e-14)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("leaf", both("adjusted_sizes_of_two"))
+def test_sizes_of_two_are_those_of_each_to_the_bit(form, leaf):
+    found, other = np.full((2, 2, 40), np.nan), np.ascontiguousarray(FACTOR[:, ::-1])
+    leaf(*parts(DENSE, form), BATCH, FACTOR, other, found[0, 0], found[0, 1])
+    for factor, size in zip((FACTOR, other), found[1], strict=True):
+        projection.adjusted_sizes(*parts(DENSE, form), BATCH, factor, size)
+    np.testing.assert_array_equal(found[0], found[1])

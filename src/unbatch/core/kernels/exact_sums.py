@@ -10,18 +10,17 @@ def _add_exactly(
     indptr: IntArray,
     cells: IntArray,
     per_size: FloatArray,
-    sums: IntArray,
-    squares: IntArray,
+    moments: IntArray,
 ) -> None:
     # data and indices begin at position indptr[0]. cells: rows of the counts. per_size: one per row of the counts,
-    # units over size factor. sums and squares: (n_genes,), added to.
+    # units over size factor. moments: (n_genes, 2), sums and squares beside each other, added to.
     first = indptr[0]
     for i in range(cells.size):
         row = cells[i]
         for at in range(indptr[row] - first, indptr[row + 1] - first):
             count = float(data[at])
-            sums[indices[at]] += int(count)
-            squares[indices[at]] += int(count * count * per_size[row] + 0.5)
+            moments[indices[at], 0] += int(count)
+            moments[indices[at], 1] += int(count * count * per_size[row] + 0.5)
 
 
 add_exactly = compiled(_add_exactly)
