@@ -1,9 +1,9 @@
 """Arrays on disk that grow: values are gathered to whole chunks, so that each chunk is compressed once."""
 
-import zlib
 from concurrent.futures import Executor
 from typing import Any, Literal, TypeAlias
 
+import deflate
 import h5py
 import numpy as np
 
@@ -107,10 +107,10 @@ class GrowingArray:
             self._array.id.write_direct_chunk((stored + place * self._chunk,), chunk)
 
 
-def _pack(values: np.ndarray[Any, Any]) -> bytes:
+def _pack(values: np.ndarray[Any, Any]) -> bytearray:
     """Shuffle a chunk (all first bytes, then all second bytes, ...) and compress it as HDF5 does."""
     shuffled = np.ascontiguousarray(values.view(np.uint8).reshape(-1, values.itemsize).T)
-    return zlib.compress(shuffled.data, _LEVEL)
+    return deflate.zlib_compress(shuffled.data, _LEVEL)
 
 
 def _zarr_compressor(compression: Compression | None) -> Any:  # noqa: ANN401

@@ -2,9 +2,9 @@
 
 from typing import Any, Self
 
+import deflate
 import h5py
 import numpy as np
-from isal import isal_zlib
 
 from unbatch.core.parallel import in_ranges
 
@@ -73,8 +73,8 @@ class GzipChunks:
         size = self._length * dtype.itemsize
         try:
             skipped, packed = self._dataset.id.read_direct_chunk((offset,))
-            unpacked = b"" if skipped else isal_zlib.decompressobj().decompress(packed, size + 1)
-        except (OSError, RuntimeError, isal_zlib.IsalError):  # type: ignore[misc]  # its types call it an instance
+            unpacked = b"" if skipped else deflate.zlib_decompress(packed, size)  # fails if there is more
+        except (OSError, RuntimeError, deflate.DeflateError):
             return None
         if len(unpacked) != size:
             return None
