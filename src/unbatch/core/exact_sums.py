@@ -71,15 +71,24 @@ class ExactSums:
 
     def finish(self) -> StateTable:
         """Give the sums, which are let go."""
-        counts, squares = (np.zeros((self._n_genes, *self._shape)) for _ in range(2))
+        squares: dict[int, IntArray] = {}
+        counts = np.zeros((self._n_genes, *self._shape))
         for name in list(self.moments):
-            place = np.s_[:, name // self._shape[1], name % self._shape[1]]
             moments = self.moments.pop(name)
-            counts[place], squares[place] = moments[:, 0], moments[:, 1] / _SQUARE_UNITS
+            counts[self._place(name)] = moments[:, 0]
+            squares[name] = moments[:, 1].copy()
+        release()  # the sums go before the second table comes
+        table = np.zeros_like(counts)
+        for name in list(squares):
+            table[self._place(name)] = squares.pop(name) / _SQUARE_UNITS
         release()
         return StateTable(
             counts=counts,
-            squares=squares,
+            squares=table,
             exposure=self.exposure.reshape(self._shape) / _SIZE_UNITS,
             cells=self.cells.reshape(self._shape).astype(np.float64),
         )
+
+    def _place(self, name: int) -> tuple[slice, int, int]:
+        """Tell where the genes of a group are in a table."""
+        return np.s_[:, name // self._shape[1], name % self._shape[1]]
