@@ -8,7 +8,7 @@ from scipy import optimize, sparse
 
 from unbatch.core import loglinear
 from unbatch.core.dispersion import squeeze
-from unbatch.core.loglinear import fit_effects
+from unbatch.core.loglinear import fit_effects, fit_log_delta
 from unbatch.core.state_table import StateTable
 
 N_GENES, N_STATES, N_BATCHES = 150, 4, 3
@@ -68,6 +68,15 @@ def test_planted_effects_are_recovered(data, fitted):
     assert 0.9 < np.sum(truth * found) / np.sum(truth**2) < 1.05
     naive = centred(np.log(data.table.counts.sum(axis=1) + 0.5))
     assert np.std(found - truth) < 0.5 * np.std(naive - truth)
+
+
+def test_the_same_sums_give_the_same_effects_without_learning_anew(data, fitted):
+    np.testing.assert_allclose(fit_log_delta(data.table, fitted), fitted.log_delta, atol=5e-3)
+
+
+def test_effects_without_learning_are_free_of_what_is_common_to_a_batch(data, fitted):
+    found = fit_log_delta(data.table, fitted, composition=np.array([[[1.0, 1.5, 0.7]]]))
+    np.testing.assert_allclose(found, fitted.log_delta, atol=0.03)
 
 
 def test_rates_are_those_of_the_states(data, fitted):

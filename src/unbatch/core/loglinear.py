@@ -25,6 +25,8 @@ _START_SD = 0.5
 _LEAST_SD, _MOST_SD = 1e-4, 3.0
 _LEAST_SHARE = 1e-3
 _ENOUGH_EXPECTED = 3.0
+_SAME_LEVEL = 1e-3
+"""What all genes of a batch may differ by between fits to the same cells: less than any error of an effect."""
 
 
 def fit_effects(table: StateTable, *, composition: FloatArray | None = None, start: Effects | None = None) -> Effects:
@@ -78,10 +80,15 @@ def fit_log_delta(table: StateTable, like: Effects, *, composition: FloatArray |
     """Find log effects, (n_genes, n_batches), with what was learned from other sums over the same cells.
 
     Prior, dispersions and scales, which all genes or all cells tell, are those of ``like``, and there Newton's method
-    begins. The composition is as in `fit_effects`.
+    begins. What all genes of a batch differ by from ``like``, since another composition changes scales, goes to the
+    scales, from which it is done once more. The composition is as in `fit_effects`.
     """
     model = _Model(table, np.ones((1, 1, table.counts.shape[2])) if composition is None else composition)
-    return model.modes(like.log_delta, like.dispersion, like.prior_sd, like.scale)[0]
+    log_delta, _ = model.modes(like.log_delta, like.dispersion, like.prior_sd, like.scale)
+    level = _weighted_medians(log_delta - like.log_delta, model.by_state.sum(axis=1))
+    if np.abs(level).max() < _SAME_LEVEL:
+        return log_delta
+    return model.modes(log_delta - level, like.dispersion, like.prior_sd, like.scale * np.exp(level))[0]
 
 
 @dataclass(frozen=True, eq=False)
