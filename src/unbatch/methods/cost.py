@@ -11,7 +11,7 @@ from unbatch.methods import ConceptOptions, MatchedOptions, MethodOptions
 
 _PROBE_CELLS = 2000
 _BYTES = 8
-_START_SECONDS = 3.0
+_START_SECONDS = 4.0
 """Loading libraries and compiling kernels."""
 _PASSES = 2.5
 """Passes over the counts, in units of one that reads and checks them."""
@@ -79,9 +79,9 @@ def _matched(sizes: IntArray, n_genes: int, *, options: MatchedOptions, n_nonzer
     pairs = n_states * n_batches
     table = n_genes * pairs
     loud = min(n_genes, _LOUD_GENES)
-    per_cell = 1.4e-4 + 1e-4 * (loud / _LOUD_GENES) ** 2
+    per_cell = 2e-4 + 1.4e-4 * (loud / _LOUD_GENES) ** 2
     return Cost(
-        seconds=kept * per_cell + loud * pairs * 2.8e-6 + table * 3.5e-7,
+        seconds=kept * per_cell + loud * pairs * 4e-6 + table * 5e-7,
         n_bytes=_LIBRARY_BYTES
         + _BYTES * (1.2 * n_nonzero * kept / max(n_cells, 1.0) + 2 * loud**2 + 3 * table + 11 * n_cells),
     )
