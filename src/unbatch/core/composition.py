@@ -25,6 +25,8 @@ _GENES = 128
 """Genes treated in one go of a thread."""
 _COUNTS = 50_000
 """Counts above 0 visited in one go of a thread."""
+_GROUPINGS = 10
+"""Starts of the grouping of states from which factors begin: of three, the best is often a poor one."""
 _MOST_RATIO = 20.0
 _TINY = 1e-12
 _LEAST_SD = 1e-2
@@ -228,7 +230,7 @@ def _fit_factors(
     profile = counts.sum(axis=2) / np.maximum(delta @ exposure.T, _TINY)
     share = np.sqrt(profile / np.maximum(profile.sum(axis=0), _TINY)).T
     weight = exposure.sum(axis=1) + _TINY
-    found = k_means(share, n_factors, weight=weight, n_starts=3, seed=start.seed)
+    found = k_means(share, n_factors, weight=weight, n_starts=_GROUPINGS, seed=start.seed)
     names, group = np.unique(found, return_inverse=True)
     n_factors = len(names)
     beta = np.stack(
