@@ -64,7 +64,7 @@ class Variant:
 # What takes the place of a function has its signature, whatever it uses of it.
 
 
-def _no_links(self: Any, where: np.ndarray, size: np.ndarray, basis: np.ndarray) -> np.ndarray:  # noqa: ANN401, ARG001
+def _no_links(self: Any, where: np.ndarray, size: np.ndarray, basis: np.ndarray) -> np.ndarray:
     """Start from no effects."""
     return np.zeros((self.counts.shape[1], self.n_batches))
 
@@ -89,23 +89,23 @@ def _nearest(where: np.ndarray, batch: np.ndarray, level: np.ndarray, *, caliper
 
 
 def _single_cells(
-    where: np.ndarray,  # noqa: ARG001
+    where: np.ndarray,
     *,
     batch: np.ndarray,
-    level: np.ndarray,  # noqa: ARG001
-    keys: np.ndarray,  # noqa: ARG001
-    seed: int,  # noqa: ARG001
+    level: np.ndarray,
+    keys: np.ndarray,
+    seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Make each cell its own pseudobulk."""
     return np.arange(len(batch), dtype=np.int32), np.arange(len(batch))
 
 
-def _median_depth(size: np.ndarray, batch: np.ndarray) -> float:  # noqa: ARG001
+def _median_depth(size: np.ndarray, batch: np.ndarray) -> float:
     """Normalise to the overall median depth."""
     return float(np.median(size))
 
 
-def _flat(log_delta: np.ndarray, variance: np.ndarray, prior_sd: np.ndarray) -> np.ndarray:  # noqa: ARG001
+def _flat(log_delta: np.ndarray, variance: np.ndarray, prior_sd: np.ndarray) -> np.ndarray:
     """Learn no prior."""
     return np.full(log_delta.shape[1], _FLAT_SD)
 
@@ -116,7 +116,7 @@ def _no_choice(*_args: object, **_options: object) -> object:
 
 
 def _total_basis(basis: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    def of_all(logs: Any, *, batch: np.ndarray, **options: Any) -> np.ndarray:  # noqa: ANN401
+    def of_all(logs: Any, *, batch: np.ndarray, **options: Any) -> np.ndarray:
         """Take the principal axes of all cells together, the differences between batches included."""
         return basis(logs, batch=np.zeros_like(batch), **options)
 
@@ -130,9 +130,7 @@ VARIANTS = {
     "links-only": Variant("first effects from links alone, no states", first_effects_only=True),
     "no-first-links": Variant(
         "no first links: rounds start from no effects",
-        (
-            (matched._Rounds, "_first_effects", _no_links),  # noqa: SLF001
-        ),
+        ((matched._Rounds, "_first_effects", _no_links),),
     ),
     "not-mutual": Variant("links to the nearest, not mutual", ((linking, "_mutual", _nearest),)),
     "no-link-calipers": Variant("no calipers on links", ((linking, "_CALIPERS", (np.inf, np.inf, np.inf)),)),
@@ -164,13 +162,13 @@ def estimate(problem: "Problem", variant: Variant) -> "Estimate":
     kept: list[np.ndarray] = []
     with variant.applied(), ExitStack() as stack:
         if variant.first_effects_only:
-            first = matched._Rounds._first_effects  # noqa: SLF001
+            first = matched._Rounds._first_effects
 
-            def keep(self: Any, *args: np.ndarray) -> np.ndarray:  # noqa: ANN401
+            def keep(self: Any, *args: np.ndarray) -> np.ndarray:
                 kept.append(first(self, *args))
                 return kept[0]
 
-            stack.enter_context(patch.object(matched._Rounds, "_first_effects", keep))  # noqa: SLF001
+            stack.enter_context(patch.object(matched._Rounds, "_first_effects", keep))
         fitted = matched.fit_matched(
             problem.counts[cells],
             problem.batch[cells],
