@@ -197,6 +197,17 @@ def test_groups_of_batches_are_fitted_by_themselves():
         np.testing.assert_allclose(fit.effects.log_delta[:, mine].mean(axis=1), 0, atol=1e-12)
 
 
+def test_a_correction_that_is_chosen_in_the_last_round_is_made():
+    problem, before = graded(), None
+    for rounds in range(1, 16):
+        fit = problem.fit(settings=Settings(max_rounds=rounds))
+        if fit.composition.strength > 0:
+            break
+        before = fit
+    assert before is not None
+    assert rmse(fit.effects.log_delta, problem) < 0.8 * rmse(before.effects.log_delta, problem)
+
+
 def test_genes_that_a_batch_did_not_measure_get_no_effect_from_zeros(problem, fitted):
     measured = np.ones(problem.truth.shape, dtype=bool)
     measured[:40, 2] = False
