@@ -64,6 +64,7 @@ BY_RANGE = {
     "state_effects/sd": -1.0,
     "embedder/basis": np.nan,
     "embedder/centre": 1e4,
+    "embedder/origin": np.nan,
     "embedder/rounds/0/centres": np.inf,
     "embedder/rounds/0/level": -1,
     "embedder/rounds/0/width": 0.0,

@@ -105,6 +105,14 @@ def test_files_of_before_there_were_designs_are_read(fit):
     assert read_slots(adata).reference is None
 
 
+def test_files_of_before_coordinates_were_centred_stay_as_they_were(fit):
+    adata = as_anndata(fit)
+    del adata.uns["unbatch"]["embedder"]["origin"]
+    back = read_slots(adata).embedder
+    np.testing.assert_array_equal(back.origin, np.zeros(fit.embedding.shape[1]))
+    assert np.abs(fit.embedder.origin).max() > 0.1
+
+
 def test_writing_does_not_change_the_annotation_that_the_fit_holds(fit):
     before = fit.obs.columns.tolist()
     as_anndata(fit)

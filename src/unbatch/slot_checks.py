@@ -48,6 +48,7 @@ _RECORD = {
     "state_effects/steps": _Due(("states", "batches", "genes"), -127, 127, whole=True),
     "embedder/basis": _Due(("genes", "embedding")),
     "embedder/centre": _Due(("genes",), -_LOGS, _LOGS),
+    "embedder/origin": _Due(("embedding",)),
     "landmarks/scale": _Due((), _TINY, _AMOUNTS),
     "landmarks/noise": _Due((), 0, _PLACES),
     "landmarks/log_delta": _EFFECTS,

@@ -126,13 +126,14 @@ def _embedder_record(embedder: Embedding) -> dict[str, Any]:
         str(number): {field.name: getattr(shifts, field.name) for field in fields(shifts)}
         for number, shifts in enumerate(embedder.rounds)
     }
-    return {"basis": embedder.basis, "centre": embedder.centre, "rounds": rounds}
+    return {"basis": embedder.basis, "centre": embedder.centre, "rounds": rounds, "origin": embedder.origin}
 
 
 def _read_embedder(record: Mapping[str, Any], rows: IntArray) -> Embedding:
     rounds = record.get("rounds", {})  # a record without rounds is not stored
+    basis = np.asarray(record["basis"], dtype=np.float64)[rows]
     return Embedding(
-        np.asarray(record["basis"], dtype=np.float64)[rows],
+        basis,
         np.asarray(record["centre"], dtype=np.float64)[rows],
         tuple(
             Shifts(
@@ -146,6 +147,7 @@ def _read_embedder(record: Mapping[str, Any], rows: IntArray) -> Embedding:
             )
             for one in (rounds[str(number)] for number in range(len(rounds)))
         ),
+        np.asarray(record.get("origin", np.zeros(basis.shape[1])), dtype=np.float64),  # older ones did not centre
     )
 
 

@@ -41,7 +41,7 @@ def embed(values, batch, *, level=None, group=None, n_dims=6, seed=0):
         logs, centre=np.zeros(logs.n_genes), level=level, group=group, genes=logs.genes, n_dims=n_dims, seed=seed
     )
     before = logs.project(found.basis)
-    return found, before, found.apply(before, batch, level)
+    return found, before - found.origin, found.apply(before, batch, level)
 
 
 def distance(where, batch, kind, *, of, batches=(0, 1)):
@@ -117,8 +117,8 @@ def test_batches_of_different_groups_are_not_drawn_together(rng):
 def test_splits_of_the_cells_change_no_bit(rng):
     values, batch, _ = cells(rng)
     values[batch == 1] += RESPONSE
-    found, before, after = embed(values, batch)
-    level = np.zeros_like(batch)
+    found, _, after = embed(values, batch)
+    before, level = log_counts(values, batch).project(found.basis), np.zeros_like(batch)
     parts = [found.apply(before[at : at + 37], batch[at : at + 37], level[at : at + 37]) for at in range(0, 480, 37)]
     np.testing.assert_array_equal(np.concatenate(parts), after)
 
@@ -142,10 +142,19 @@ def test_cells_that_are_all_alike_have_no_embedding():
 def test_batches_get_their_place_among_all(rng):
     values, batch, _ = cells(rng)
     values[batch == 1] += RESPONSE
-    found, before, after = embed(values, batch)
+    found, _, after = embed(values, batch)
+    along = log_counts(values, batch).project(found.basis)
     wide = found.among_batches(np.array([1, 3]), 5)
     assert wide.rounds[0].shift.shape[1] == 5
-    np.testing.assert_array_equal(wide.apply(before, 2 * batch + 1, np.zeros_like(batch)), after)
+    np.testing.assert_array_equal(wide.apply(along, 2 * batch + 1, np.zeros_like(batch)), after)
+
+
+def test_coordinates_are_deviations_from_their_mean(rng):
+    values, batch, _ = cells(rng)
+    values[batch == 1] += RESPONSE
+    found, _, after = embed(values, batch)
+    np.testing.assert_allclose(after.mean(axis=0), 0, atol=1e-12)
+    assert np.abs(found.origin).max() > 1
 
 
 def test_the_mean_effect_stays_when_a_batch_is_split():

@@ -50,6 +50,7 @@ def embedding():
         basis,
         rng.normal(size=N_GENES),
         (Shifts(centres, level, 2.0, 1.0, centres, np.ones(4), rng.normal(size=(4, 3, 6))),),
+        rng.normal(size=6),
     )
 
 

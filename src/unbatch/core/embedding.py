@@ -24,10 +24,13 @@ _N_GENES = 2000
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    r"""Axes, and rounds of shifts along them.
+    r"""Axes, rounds of shifts along them, and where the axes cross.
 
     .. math:: q \leftarrow q + \sum_s w_s(q)\, d_{s k}, \qquad
               w_s(q) \propto \exp(-\lVert q - c_s \rVert^2 / h)
+
+    and, after the last round, :math:`q - o`: like principal components, coordinates are deviations from a mean, which is
+    what the angles between cells (cosine distances) are meant to be of.
 
     Attributes
     ----------
@@ -37,14 +40,17 @@ class Embedding:
         (n_genes,) log effect in the batch of the mean cell: effects are divided out relative to it.
     rounds
         The shifts, one after the other.
+    origin
+        (n_dims,) mean o of the shifted coordinates of the cells that the embedding was found by.
     """
 
     basis: FloatArray
     centre: FloatArray
     rounds: tuple[Shifts, ...]
+    origin: FloatArray
 
     def apply(self, where: FloatArray, batch: CodeArray, level: CodeArray) -> FloatArray:
-        """Take what is left of the batches out of coordinates along the axes.
+        """Take what is left of the batches out of coordinates along the axes, and centre them.
 
         Parameters
         ----------
@@ -61,7 +67,7 @@ class Embedding:
         """
         for one in self.rounds:
             where = one.apply(where, batch, level)
-        return where
+        return np.asarray(where - self.origin)
 
     def of_new_batch(self, where: FloatArray, level: CodeArray) -> tuple[FloatArray, ...]:
         """Find the shifts of a batch that was not there when the embedding was found, which does not change.
@@ -174,7 +180,7 @@ def find_embedding(
     with one_thread():
         basis = state_basis(logs, batch=logs.batch, genes=genes, n_dims=n_dims, n_genes=_N_GENES)
         if not basis.any():
-            return Embedding(basis, centre, ())
+            return Embedding(basis, centre, (), np.zeros(basis.shape[1]))
         if control_genes is not None:
             basis = clear_of_control(basis, logs, batch=logs.batch, control_genes=control_genes & genes)
         where, keys, rounds = logs.project(basis), keys_of(logs.counts), []
@@ -182,4 +188,4 @@ def find_embedding(
             found = find_shifts(where, batch=logs.batch, level=level, group=group, keys=keys, seed=seed + number)
             rounds.append(found)
             where = found.apply(where, logs.batch, level)
-    return Embedding(basis, centre, tuple(rounds))
+    return Embedding(basis, centre, tuple(rounds), where.mean(axis=0))
