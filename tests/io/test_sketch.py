@@ -162,7 +162,7 @@ def test_meanwhile_no_more_than_a_few_cells_too_many_are_held():
     rows = KeptRows(plan, BATCH, novelty=novelty)
     for start in range(N_CELLS):
         rows.add(Block(start, COUNTS[start : start + 1]))
-        assert sum(part.counts.shape[0] for part in rows.parts.values()) <= 1.3 * 150
+        assert sum(len(part.cells) for part in rows.parts.values()) <= 1.3 * 150
 
 
 def test_without_novelty_the_even_ones_are_kept():
@@ -194,7 +194,7 @@ def test_a_floor_from_a_few_cells_changes_nothing_but_what_is_held_meanwhile():
         pieces = [KeptRows(plan, batch, novelty=novelty, floor=least) for _ in range(20)]
         for piece, start in zip(pieces, range(0, 60_000, 3000), strict=True):
             piece.add(Block(start, counts[start : start + 3000]))
-        held.append(sum(part.counts.shape[0] for piece in pieces for part in piece.parts.values()))
+        held.append(sum(len(part.cells) for piece in pieces for part in piece.parts.values()))
         for piece in pieces[1:]:
             pieces[0].merge(piece)
         chosen.append(pieces[0].finish()[0])

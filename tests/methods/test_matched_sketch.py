@@ -9,8 +9,9 @@ from scipy import sparse
 import unbatch as ub
 from unbatch._progress import Silent
 from unbatch.io.batches import read_batches
-from unbatch.io.sketch import plan_sketch
+from unbatch.io.sketch import KeptRows, plan_sketch
 from unbatch.io.source import open_counts
+from unbatch.methods import sketching
 from unbatch.methods.matched import fit
 from unbatch.methods.matched_options import MatchedOptions
 from unbatch.methods.sketching import read_sketch
@@ -125,3 +126,21 @@ def test_wrong_values_are_named_by_the_pass_even_if_the_pilot_meets_them_first(a
     wrong.X.data[:] = wrong.X.data + 0.5
     with pytest.raises(ub.InputError, match=r"are not counts: .* fractional"):
         run(wrong)
+
+
+def test_of_cells_that_nothing_was_learned_from_few_are_held_meanwhile(large, monkeypatch):
+    """What a worker of a cluster keeps of a block it sends around: three times as many novel cells as are wanted."""
+    floors = []
+
+    def kept(plan, codes, *, novelty, floor):
+        floors.append((novelty, floor))
+        return KeptRows(plan, codes, novelty=novelty, floor=floor)
+
+    monkeypatch.setattr(sketching, "KeptRows", kept)
+    source, genes = open_counts(large), np.ones(200, dtype=bool)
+    labels, codes = read_batches(source, "batch"), np.array(large.obs["batch"].cat.codes, dtype=np.int32)
+    read_sketch(source, labels, sketch_size=10_000, genes=genes, seed=0, progress=Silent())
+    ((novelty, floor),) = floors
+    wanted = plan_sketch(codes, 10_000, seed=0).novel.sum() / large.n_obs
+    above = (novelty(sparse.csr_array(large.X), codes) >= floor[codes]).mean()
+    assert wanted < above < 4.5 * wanted

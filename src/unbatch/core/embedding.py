@@ -29,8 +29,8 @@ class Embedding:
     .. math:: q \leftarrow q + \sum_s w_s(q)\, d_{s k}, \qquad
               w_s(q) \propto \exp(-\lVert q - c_s \rVert^2 / h)
 
-    and, after the last round, :math:`q - o`: like principal components, coordinates are deviations from a mean, which is
-    what the angles between cells (cosine distances) are meant to be of.
+    and, after the last round, :math:`q - o`: like principal components, coordinates are deviations from a mean, and
+    angles between cells (cosine distances) are those of deviations.
 
     Attributes
     ----------

@@ -10,6 +10,7 @@ from scipy import sparse
 from unbatch._memory import release
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
 from unbatch.io.known import PerCell, Shared
+from unbatch.io.narrow_rows import NarrowRows
 from unbatch.io.source import Block
 
 Novelty: TypeAlias = Callable[[Counts, CodeArray], FloatArray]
@@ -64,15 +65,15 @@ def plan_sketch(batch: CodeArray, n_rows: int, *, seed: int) -> SketchPlan:
     return SketchPlan(even, np.array(_quota(left, n_novel), dtype=np.int64))
 
 
-def pilot_rows(batch: CodeArray, *, seed: int) -> IntArray:
+def pilot_rows(batch: CodeArray, *, seed: int, number: int = 0) -> IntArray:
     """Choose a few thousand cells to look at beforehand: short stretches, spread evenly over the batches.
 
     Parameters
     ----------
     batch
         Batch of each cell, (n_cells,); cells with code -1 are left out.
-    seed
-        Start of the random choice.
+    seed, number
+        Start of the random choice; another number gives other cells, as far as there are others.
 
     Returns
     -------
@@ -82,7 +83,7 @@ def pilot_rows(batch: CodeArray, *, seed: int) -> IntArray:
     codes = np.flatnonzero(sizes)
     n_each = max(1, _STRETCHES // len(codes))
     length = max(1, _PILOT_CELLS // (n_each * len(codes)))
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(12,)))
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(12, number)))
     starts = [rng.choice(np.flatnonzero(batch == code), min(n_each, sizes[code]), replace=False) for code in codes]
     rows = np.unique(np.concatenate(starts)[:, None] + np.arange(length))
     rows = rows[rows < len(batch)]
@@ -163,13 +164,12 @@ class _Part:
     cells: IntArray
     batch: CodeArray
     novelty: FloatArray
-    counts: Counts
+    counts: NarrowRows
 
     def only(self, rows: BoolArray) -> "_Part":
         if rows.all():
             return self
-        chosen = np.flatnonzero(rows)
-        return _Part(self.cells[chosen], self.batch[chosen], self.novelty[chosen], self.counts[chosen])
+        return _Part(self.cells[rows], self.batch[rows], self.novelty[rows], self.counts.only(rows))
 
 
 class KeptRows:
@@ -223,7 +223,9 @@ class KeptRows:
             novelty = np.where((batch >= 0) & (found >= self.floor[own]), found, -np.inf)
         novelty[even] = np.inf
         rows = np.flatnonzero(novelty > -np.inf)
-        self.parts[block.start] = _Part(block.start + rows, batch[rows], novelty[rows], block.counts[rows])
+        self.parts[block.start] = _Part(
+            block.start + rows, batch[rows], novelty[rows], NarrowRows.of(block.counts[rows])
+        )
         self.n_novel += len(rows) - int(even.sum())
         self._thin(_SLACK)
 
@@ -259,7 +261,7 @@ class KeptRows:
         self._thin(1.0)
         parts = [self.parts.pop(start) for start in sorted(self.parts)]
         cells = np.concatenate([part.cells for part in parts])
-        n_values, width = sum(part.counts.nnz for part in parts), parts[0].counts.shape[1]
+        n_values, width = sum(part.counts.nnz for part in parts), parts[0].counts.n_columns
         kind = np.int32 if n_values <= _LARGEST_INT32 else np.int64
         data = np.empty(n_values, dtype=parts[0].counts.dtype)
         indices, indptr = np.empty(n_values, dtype=kind), np.zeros(len(cells) + 1, dtype=kind)
@@ -275,4 +277,6 @@ class KeptRows:
         return cells, sparse.csr_array((data, indices, indptr), shape=(len(cells), width))
 
 
-_NOTHING = _Part(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0), sparse.csr_array((0, 0)))
+_NOTHING = _Part(
+    np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0), NarrowRows.of(sparse.csr_array((0, 0), dtype=np.float32))
+)

@@ -115,19 +115,30 @@ def read_sketch(
 def _novelty(
     source: CountSource, batches: Batches, plan: SketchPlan, *, codes: CodeArray, genes: BoolArray, seed: int
 ) -> tuple[Novelty | None, FloatArray | None]:
-    """Look at a few thousand cells, to tell what is common; None if no novel cells are wanted, or nothing is seen."""
+    """Look at a few thousand cells, to tell what is common; None if no novel cells are wanted, or nothing is seen.
+
+    How novel the most novel ones are is seen on other cells: what was learned from looks more common than it is.
+    """
     if not plan.novel.any():
         return None, None
-    rows = pilot_rows(codes, seed=seed)
+    pilot = _pilot(source, codes, genes=genes, seed=seed, number=0)
+    others = _pilot(source, codes, genes=genes, seed=seed, number=1)
+    if pilot is None or others is None:
+        return None, None
+    novelty = learn_landscape(*pilot, genes=genes, n_batches=len(batches.levels), seed=seed).novelty
+    return novelty, least_novelty(novelty(*others), others[1], plan, batches=codes)
+
+
+def _pilot(
+    source: CountSource, codes: CodeArray, *, genes: BoolArray, seed: int, number: int
+) -> tuple[Counts, CodeArray] | None:
+    """Read a few cells: those with counts of the genes, and their batches; None if too few, or if not counts."""
+    rows = pilot_rows(codes, seed=seed, number=number)
     counts = source.rows(rows)
     if not are_counts(counts):
-        return None, None  # the pass that follows says what is wrong
+        return None  # the pass that follows says what is wrong
     seen = np.flatnonzero(counts[:, np.flatnonzero(genes)].sum(axis=1) > 0)
-    if len(seen) < _FEWEST_PILOT_CELLS:
-        return None, None
-    counts, batch = counts[seen], codes[rows[seen]]
-    novelty = learn_landscape(counts, batch, genes=genes, n_batches=len(batches.levels), seed=seed).novelty
-    return novelty, least_novelty(novelty(counts, batch), batch, plan, batches=codes)
+    return None if len(seen) < _FEWEST_PILOT_CELLS else (counts[seen], codes[rows[seen]])
 
 
 def _check_sketch(codes: CodeArray, chosen: BoolArray, sketch_size: int) -> None:
