@@ -88,7 +88,7 @@ def test_a_correction_is_chosen_if_its_gain_is_twice_its_standard_error(graded, 
     """400 genes whose gains scatter by 2: the standard error of their mean is 0.1."""
     gains = 2 * np.random.default_rng(0).standard_normal(400)
     gains += shift - gains.mean()
-    found = iter([np.zeros(400)] + [gains] * 12)  # without a correction first
+    found = iter([np.zeros(400)] + [gains] * 18)  # without a correction first
     monkeypatch.setattr(composition, "_held_out", lambda *_, **__: next(found))
     choice = choose_composition(graded.table, graded.effects, genes=graded.genes, seed=0)
     assert (choice != NO_COMPOSITION) == clear
@@ -99,11 +99,22 @@ def test_a_correction_is_chosen_if_its_gain_is_twice_its_standard_error(graded, 
 def test_no_correction_is_chosen_of_which_half_would_gain_more(graded, monkeypatch, half, clear):
     """What gains most by halves is not what the factors say it is."""
     gains = 1 + np.random.default_rng(0).random(400)
-    found = iter([np.zeros(400)] + [gains, half * gains] * 6)  # of each number of factors, whole and half
+    found = iter([np.zeros(400)] + [gains, gains, half * gains] * 6)  # of each number of factors early, whole and half
     monkeypatch.setattr(composition, "_held_out", lambda *_, **__: next(found))
     choice = choose_composition(graded.table, graded.effects, genes=graded.genes, seed=0)
     assert (choice != NO_COMPOSITION) == clear
     assert choice.strength in {0.0, 1.0}
+
+
+@pytest.mark.parametrize(("shift", "n_updates"), [(-0.25, [10, 10]), (-0.15, [10, 70, 10, 70])])
+def test_models_that_lose_twice_their_standard_error_are_given_up_early(graded, monkeypatch, shift, n_updates):
+    gains = 2 * np.random.default_rng(0).standard_normal(400)
+    gains += shift - gains.mean()
+    found, updates = iter([np.zeros(400)] + [gains] * 6), []
+    monkeypatch.setattr(composition, "_held_out", lambda *_, **__: next(found))
+    monkeypatch.setattr(composition._FactorModel, "update", lambda _, n: updates.append(n))
+    assert choose_composition(graded.table, graded.effects, genes=graded.genes, seed=0) == NO_COMPOSITION
+    assert updates == n_updates
 
 
 def test_no_correction_is_a_ratio_of_one(graded):

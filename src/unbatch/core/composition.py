@@ -20,6 +20,8 @@ _STRENGTHS = (1.0, 0.5)
 """Of corrections that are tried; only the first is made."""
 _TRAIN = 0.7
 _UPDATES, _TRIAL_UPDATES, _LOADING_UPDATES = 150, 80, 50
+_EARLY_UPDATES = 10
+"""After which a model that loses is given up: what it loses by then it has never been seen to gain back."""
 _HELD_OUT_UPDATES, _PRIOR_COUNTS = 5, 5.0
 _GENES = 128
 """Genes treated in one go of a thread."""
@@ -89,14 +91,10 @@ def composition_ratio(
     """
     if choice.strength == 0:
         return np.ones_like(table.counts)
-    theta, _ = _fit_factors(
-        table.counts[genes],
-        table.exposure,
-        _Start.of(effects, genes, seed=seed),
-        n_factors=choice.n_factors,
-        updates=_UPDATES,
-    )
-    delta = np.exp(effects.log_delta)
+    start = _Start.of(effects, genes, seed=seed)
+    model = _FactorModel(table.counts[genes], table.exposure, start, n_factors=choice.n_factors)
+    model.update(_UPDATES)
+    theta, delta = model.theta, np.exp(effects.log_delta)
     beta = _loadings(table.counts, table.exposure, delta, theta)
     return _ratio(beta, theta, table.exposure, delta, strength=choice.strength)
 
@@ -106,8 +104,9 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
 
     The sums are split at random into a part that the factor model sees and a part that judges it (binomial thinning:
     under a Poisson model the two are independent). A correction is chosen only if its gain exceeds twice the standard
-    error over genes: data with separate states choose none. If half the correction gains more than all of it, what
-    the factors describe is not composition alone, such as effects of a batch on some states only, and none is chosen.
+    error over genes: data with separate states choose none, and most models of them lose twice that error after a few
+    updates already, when they are given up. If half the correction gains more than all of it, what the factors describe
+    is not composition alone, such as effects of a batch on some states only, and none is chosen.
 
     Parameters
     ----------
@@ -124,30 +123,56 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
     -------
     CompositionChoice
     """
-    counts, delta = table.counts[genes], np.exp(effects.log_delta[genes])
-    seen = _thinned(counts, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7,))))
-    held = counts - seen
-    exposure = table.exposure
-    plain = _held_out(seen, held, exposure, delta, factor=np.ones((1, 1, len(delta.T))))
-    best, worse = NO_COMPOSITION, 0
+    trial = _Trial.of(table, effects, genes=genes, seed=seed)
     start = _Start.of(effects, genes, seed=seed)
-    n_pseudobulks = int((exposure > 0).sum())
+    n_pseudobulks, n_states = int((table.exposure > 0).sum()), len(table.exposure)
+    best, worse = NO_COMPOSITION, 0
     for n_factors in _FACTORS:
-        if 2 * n_factors > n_pseudobulks or n_factors > len(exposure):
+        if 2 * n_factors > n_pseudobulks or n_factors > n_states:
             break
-        theta, beta = _fit_factors(seen, exposure * _TRAIN, start, n_factors=n_factors, updates=_TRIAL_UPDATES)
-        ratio = _ratio(beta, theta, exposure, delta, strength=1.0)
+        model = _FactorModel(trial.seen, table.exposure * _TRAIN, start, n_factors=n_factors)
+        model.update(_EARLY_UPDATES)
         improved = False
-        for strength in _STRENGTHS:
-            gains = _held_out(seen, held, exposure, delta, factor=ratio**strength) - plain
-            gain = float(gains.sum())
-            clear = gain > _CLEAR * float(np.std(gains)) * np.sqrt(len(gains))
-            if clear and gain > best.gain:
-                best, improved = CompositionChoice(n_factors, strength, gain), True
+        if _in_errors(trial.gains(model, strength=1.0)) > -_CLEAR:
+            model.update(_TRIAL_UPDATES - _EARLY_UPDATES)
+            for strength in _STRENGTHS:
+                gains = trial.gains(model, strength=strength)
+                if _in_errors(gains) > _CLEAR and gains.sum() > best.gain:
+                    best, improved = CompositionChoice(n_factors, strength, float(gains.sum())), True
         worse = 0 if improved else worse + 1
         if worse >= _PATIENCE:
             break
     return best if best.strength == _STRENGTHS[0] else NO_COMPOSITION
+
+
+def _in_errors(gains: FloatArray) -> float:
+    """Divide what genes gain together by its standard error, (n_genes,)."""
+    return float(gains.sum() / max(float(np.std(gains)) * np.sqrt(len(gains)), _TINY))
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """Counts that a factor model sees and counts that judge it, (n_genes, n_states, n_batches) both."""
+
+    seen: FloatArray
+    held: FloatArray
+    exposure: FloatArray
+    delta: FloatArray
+    plain: FloatArray
+    """(n_genes,) log-likelihood without a correction."""
+
+    @classmethod
+    def of(cls, table: StateTable, effects: Effects, *, genes: IntArray, seed: int) -> Self:
+        """Split the counts of some genes at random."""
+        counts, delta = table.counts[genes], np.exp(effects.log_delta[genes])
+        seen = _thinned(counts, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7,))))
+        plain = _held_out(seen, counts - seen, table.exposure, delta, factor=np.ones((1, 1, len(delta.T))))
+        return cls(seen, counts - seen, table.exposure, delta, plain)
+
+    def gains(self, model: "_FactorModel", *, strength: float) -> FloatArray:
+        """Log-likelihood of the counts that judge, over that without a correction, (n_genes,)."""
+        ratio = _ratio(model.beta, model.theta, self.exposure, self.delta, strength=strength)
+        return _held_out(self.seen, self.held, self.exposure, self.delta, factor=ratio) - self.plain
 
 
 def _thinned(counts: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -213,45 +238,54 @@ class _Start:
         return cls(effects.log_delta[genes], prior_counts, seed)
 
 
-def _fit_factors(
-    counts: FloatArray, exposure: FloatArray, start: _Start, *, n_factors: int, updates: int
-) -> tuple[FloatArray, FloatArray]:
-    """Fit the factor model by multiplicative updates (Lee & Seung), the batch effects updated along with it.
+class _FactorModel:
+    """The factor model of some genes, fitted by multiplicative updates (Lee & Seung), its batch effects along with it.
 
-    Return the activities (n_states * n_batches, n_factors), 0 where a batch has no cell, and the loadings
-    (n_genes, n_factors).
+    Attributes
+    ----------
+    beta
+        Loadings, (n_genes, n_factors).
     """
-    n_genes, _, n_batches = counts.shape
-    there = np.flatnonzero(exposure)
-    state, batch = np.divmod(there, n_batches)
-    by_gene = sparse.csr_array(counts.reshape(n_genes, -1)[:, there])
-    by_pair, size = by_gene.T.tocsr(), exposure.ravel()[there]
-    delta = np.exp(start.log_delta)
-    profile = counts.sum(axis=2) / np.maximum(delta @ exposure.T, _TINY)
-    share = np.sqrt(profile / np.maximum(profile.sum(axis=0), _TINY)).T
-    weight = exposure.sum(axis=1) + _TINY
-    found = k_means(share, n_factors, weight=weight, n_starts=_GROUPINGS, seed=start.seed)
-    names, group = np.unique(found, return_inverse=True)
-    n_factors = len(names)
-    beta = np.stack(
-        [np.average(profile[:, group == t], axis=1, weights=weight[group == t]) for t in range(n_factors)], axis=1
-    )
-    beta = beta + 1e-3 * profile.mean(axis=1, keepdims=True)
-    theta = np.full((len(size), n_factors), 0.2 / n_factors)
-    theta[np.arange(len(size)), group[state]] += 0.8
-    in_batch = np.zeros((n_batches, len(size)))
-    in_batch[batch, np.arange(len(size))] = 1
-    observed = (in_batch @ by_pair).T
-    genes, alike = np.arange(n_genes), np.ones(n_genes)
-    for _ in range(updates):
-        theta = _updated(by_pair, theta, beta, delta.T @ beta, group=batch, size=size)
-        of_batch = in_batch @ (size[:, None] * theta)
-        beta = _updated(by_gene, beta, theta, delta @ of_batch, group=genes, size=alike)
-        delta = (observed + start.prior_counts) / (beta @ of_batch.T + start.prior_counts)
-        delta = delta / np.exp(np.log(delta).mean(axis=1, keepdims=True))
-    everywhere = np.zeros((exposure.size, n_factors))
-    everywhere[there] = theta
-    return everywhere, beta
+
+    def __init__(self, counts: FloatArray, exposure: FloatArray, start: _Start, *, n_factors: int) -> None:
+        n_genes, _, n_batches = counts.shape
+        self._shape, self._there = exposure.shape, np.flatnonzero(exposure)
+        state, self._batch = np.divmod(self._there, n_batches)
+        self._by_gene = sparse.csr_array(counts.reshape(n_genes, -1)[:, self._there])
+        self._by_pair, self._size = self._by_gene.T.tocsr(), exposure.ravel()[self._there]
+        self._in_batch = np.zeros((n_batches, len(self._size)))
+        self._in_batch[self._batch, np.arange(len(self._size))] = 1
+        self._observed = (self._in_batch @ self._by_pair).T
+        self._prior_counts = start.prior_counts
+        self._delta = np.exp(start.log_delta)
+        profile = counts.sum(axis=2) / np.maximum(self._delta @ exposure.T, _TINY)
+        share = np.sqrt(profile / np.maximum(profile.sum(axis=0), _TINY)).T
+        weight = exposure.sum(axis=1) + _TINY
+        found = k_means(share, n_factors, weight=weight, n_starts=_GROUPINGS, seed=start.seed)
+        names, group = np.unique(found, return_inverse=True)
+        means = [np.average(profile[:, group == t], axis=1, weights=weight[group == t]) for t in range(len(names))]
+        self.beta = np.stack(means, axis=1) + 1e-3 * profile.mean(axis=1, keepdims=True)
+        self._theta = np.full((len(self._size), len(names)), 0.2 / len(names))
+        self._theta[np.arange(len(self._size)), group[state]] += 0.8
+
+    @property
+    def theta(self) -> FloatArray:
+        """Activities, (n_states * n_batches, n_factors), 0 where a batch has no cell."""
+        everywhere = np.zeros((self._shape[0] * self._shape[1], self._theta.shape[1]))
+        everywhere[self._there] = self._theta
+        return everywhere
+
+    def update(self, n_updates: int) -> None:
+        """Go on with the fit."""
+        genes, alike = np.arange(len(self.beta)), np.ones(len(self.beta))
+        theta, beta, delta, size = self._theta, self.beta, self._delta, self._size
+        for _ in range(n_updates):
+            theta = _updated(self._by_pair, theta, beta, delta.T @ beta, group=self._batch, size=size)
+            of_batch = self._in_batch @ (size[:, None] * theta)
+            beta = _updated(self._by_gene, beta, theta, delta @ of_batch, group=genes, size=alike)
+            delta = (self._observed + self._prior_counts) / (beta @ of_batch.T + self._prior_counts)
+            delta = delta / np.exp(np.log(delta).mean(axis=1, keepdims=True))
+        self._theta, self.beta, self._delta = theta, beta, delta
 
 
 def _updated(
