@@ -7,8 +7,6 @@ from typing import Any, Self
 
 import anndata
 import h5py
-import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
 
@@ -23,6 +21,7 @@ from unbatch.fitted import BatchFit
 from unbatch.io.batches import Batches, label_cells, read_batches
 from unbatch.io.failures import reading
 from unbatch.io.limits import check_sizes
+from unbatch.io.memory_source import LABELS, WITHIN, memory_source
 from unbatch.io.reduce import Driver
 from unbatch.io.sink import write_h5ad
 from unbatch.io.source import CountSource, Input, open_counts
@@ -33,7 +32,6 @@ from unbatch.methods.design import check_within, control_mask
 from unbatch.slots import as_anndata, read_slots, repeated_names_allowed
 
 _SHOWN = 8
-_LABELS, _WITHIN = "batch", "condition"
 
 
 class BatchModel:
@@ -130,11 +128,11 @@ class BatchModel:
         InputError
             If shapes disagree, labels are missing, there are fewer than two batches, or values are not counts.
         """
-        source = _memory_source(counts, batch, within=within)
+        source = memory_source(counts, batch, within=within)
         return self.fit_source(
             source,
-            read_batches(source, _LABELS, min_cells=self.min_cells),
-            within=None if within is None else label_cells(source, _WITHIN),
+            read_batches(source, LABELS, min_cells=self.min_cells),
+            within=None if within is None else label_cells(source, WITHIN),
             control_genes=None if control_genes is None else [str(gene) for gene in control_genes],
         )
 
@@ -297,7 +295,7 @@ class BatchModel:
                 "rows of a matrix have no names by which the states of their cells could be found in the fit: use "
                 "unbatch.pp.adjust_counts(adata, state_specific=True) or `unbatch adjust --state-specific`"
             )
-        source = _memory_source(counts, batch, genes=fit.var.index)
+        source = memory_source(counts, batch, genes=fit.var.index)
         adjustment = Adjustment(source, fit, options=options, labels=batch)
         return sparse.vstack([block.counts for block in adjustment.blocks()], format="csr")
 
@@ -439,55 +437,3 @@ class BatchModel:
 
 def _choices(levels: Sequence[str]) -> str:
     return ", ".join(repr(level) for level in levels[:_SHOWN]) + (", ..." if len(levels) > _SHOWN else "")
-
-
-def _matrix(counts: Any) -> Any:  # noqa: ANN401 - whatever the user gave
-    """Give counts as what AnnData holds: dense, CSR or CSC."""
-    if isinstance(counts, anndata.AnnData):
-        raise InputError("counts are an AnnData: use unbatch.tl.batch_effects(adata, batch_key=...), or give adata.X")
-    if isinstance(counts, np.ma.MaskedArray):
-        raise InputError("counts are a masked array, whose masked values are no counts: fill them, or drop their cells")
-    if sparse.issparse(counts):
-        return counts if counts.format in {"csr", "csc"} else counts.tocsr()
-    try:
-        matrix = np.asarray(counts)
-    except ValueError as error:
-        raise InputError(f"counts are no matrix: rows of different lengths, or no numbers ({error})") from error
-    if matrix.ndim != 2:  # noqa: PLR2004
-        raise InputError(f"counts have {matrix.ndim} dimensions: a matrix of cells x genes is needed")
-    return matrix
-
-
-def _one_per_row(values: Any, n_cells: int, what: str) -> Any:  # noqa: ANN401 - whatever the user gave
-    """Check that there is a value for each cell; text and missing values keep apart, which an array would make text."""
-    if isinstance(values, str) or not hasattr(values, "__len__"):
-        raise InputError(f"{what} are {values!r}: give one per cell (row)")
-    if len(values) != n_cells:
-        raise InputError(f"there are {len(values)} {what} for {n_cells} cells (rows): give one per cell")
-    if hasattr(values, "dtype"):
-        column = np.asarray(values)
-    else:
-        column = np.empty(n_cells, dtype=object)
-        column[:] = list(values)
-    if column.ndim != 1:
-        raise InputError(f"{what} have {column.ndim} dimensions: give one per cell (row)")
-    return column
-
-
-def _memory_source(
-    counts: ArrayLike | sparse.sparray | sparse.spmatrix,
-    batch: Sequence[Any],
-    *,
-    genes: pd.Index | None = None,
-    within: Sequence[Any] | None = None,
-) -> CountSource:
-    matrix = _matrix(counts)
-    labels = {_LABELS: _one_per_row(batch, matrix.shape[0], "batch labels")}
-    if within is not None:
-        labels[_WITHIN] = _one_per_row(within, matrix.shape[0], "conditions")
-    if genes is None:
-        genes = pd.Index([str(gene) for gene in range(matrix.shape[1])])
-    elif len(genes) != matrix.shape[1]:
-        raise InputError(f"counts have {matrix.shape[1]} genes (columns), the model {len(genes)}: give the same genes")
-    obs = pd.DataFrame(labels, index=[str(cell) for cell in range(matrix.shape[0])])
-    return open_counts(anndata.AnnData(X=matrix, obs=obs, var=pd.DataFrame(index=genes)))
