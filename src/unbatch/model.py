@@ -316,7 +316,7 @@ class BatchModel:
         rates mu of the fit,
 
         .. math:: Y_{gs} \sim \mathrm{quasiPoisson}(\mu_{gs} E_s e^a \delta_g, \phi_g), \qquad
-                  \log\delta_g \sim \mathcal N(0, 	au^2),
+                  \log\delta_g \sim \mathcal N(0, \tau^2),
 
         in rounds until they settle. Each new batch is mapped on its own: which others come along changes nothing.
 

@@ -43,8 +43,9 @@ def batch_effects(
 ) -> AnnData | None:
     r"""Estimate by how much each batch multiplies the counts of each gene.
 
-    Cell j of batch k(j) is modelled as :math:`Y_{gj} \sim \mathrm{Poisson}(\mu_{g s(j)} \delta_{g k(j)})`: the effect
-    delta multiplies a batch-free rate mu, which cells of one state s share across batches.
+    Counts of cell j of batch k(j) have the mean :math:`l_j \mu_{g s(j)} \delta_{g k(j)}`: the effect delta multiplies a
+    batch-free rate mu, which cells of one state s share across batches, and the cell's size factor l. Their variance is
+    in proportion to it, by a factor of each gene (quasi-Poisson).
 
     Parameters
     ----------

@@ -117,7 +117,7 @@ def fit(
     max_iter: Annotated[int | None, typer.Option(help="concept: most updates.", rich_help_panel=_OPTIONS)] = None,
     tol: Annotated[
         float | None,
-        typer.Option(help="Stop once no log effect moves by more. Larger: earlier.", rich_help_panel=_OPTIONS),
+        typer.Option(help="Stop once log effects move by less. Larger: earlier.", rich_help_panel=_OPTIONS),
     ] = None,
     effects_only: Annotated[
         bool,

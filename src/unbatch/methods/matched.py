@@ -23,10 +23,6 @@ from unbatch.methods.result import MethodResult
 from unbatch.methods.sketching import read_sketch
 from unbatch.methods.survey import MeasuredOnly, shared_genes
 
-_MIN_BATCHES = 2
-_CELLS_OF_BATCH = 50
-_FEWEST_PILOT_CELLS = 50
-
 
 def fit(
     source: CountSource,
