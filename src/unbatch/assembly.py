@@ -9,7 +9,7 @@ import numpy as np
 
 from unbatch._check import InputWarning
 from unbatch._memory import peak_bytes
-from unbatch._types import BoolArray, FloatArray
+from unbatch._types import BoolArray, FloatArray, IntArray
 from unbatch.core.contrasts import centred_errors, difference_errors
 from unbatch.core.convention import centre_log_delta, relate_log_delta
 from unbatch.core.diagnostics import Overlap, overlap
@@ -42,7 +42,8 @@ def assemble(
     """Fix the free factors, mark what is not known, and put the result together with its evidence.
 
     An effect counts as estimated if the method found information on it, the batch measured the gene and takes part, and
-    at least one other batch is in the same position: a gene seen in one batch alone has nothing to be compared with.
+    at least one other batch that it can be compared with is in the same position: a gene seen in one batch alone has
+    nothing to be compared with.
     Everything else gets log delta 0 and standard error inf; relative to a reference, so do genes that it does not know.
 
     Parameters
@@ -77,23 +78,24 @@ def assemble(
     """
     measured = measured_by_batch(source, batches)
     informative = found.informative & measured & batches.usable
-    estimated = informative & (informative.sum(axis=1, keepdims=True) >= _MIN_BATCHES)
+    group = np.zeros(len(batches.levels), dtype=np.int64) if found.landmarks is None else found.landmarks.group
+    estimated = _with_company(informative, group)
     raw = np.where(estimated, found.log_delta, 0.0)
     method = find_method(options)
     se = np.where(estimated, found.se, np.inf) if method.centred_se else centred_errors(found.se**2, estimated)
     centred_se = None
+    states = found.state_effects
     if reference is None:
         log_delta = centre_log_delta(raw, found.expression, estimated)
     else:
         column = batches.levels.index(reference)
-        group = None if found.landmarks is None else found.landmarks.group
-        estimated &= estimated[:, [column]]
-        if group is not None:
-            estimated &= group == group[column]
+        estimated &= estimated[:, [column]] & (group == group[column])
         if not estimated.any():
             _warn_of_reference(reference)
+        states = None if states is None else states.relative_to(column)
         log_delta = relate_log_delta(raw, found.expression, estimated, reference=column)
-        se, centred_se = difference_errors(se, versus=column, group=group), se
+        grouped = None if found.landmarks is None else group
+        se, centred_se = difference_errors(se, versus=column, group=grouped), se
     gene_shift = gene_shifts(found.log_delta - log_delta, informative=informative, estimated=estimated)
     return BatchFit(
         log_delta=log_delta,
@@ -110,7 +112,7 @@ def assemble(
         basis=found.basis,
         trace=found.trace,
         evidence=found.evidence,
-        state_effects=found.state_effects,
+        state_effects=states if states is None else states.of_known(np.isfinite(se)),
         stop_reason=found.stop_reason,
         method=method.name,
         parameters={**asdict(options), "min_cells": batches.min_cells, "seed": seed},
@@ -128,6 +130,15 @@ def assemble(
         embedder=found.embedder,
         landmarks=_shifted(found.landmarks, gene_shift, level_names=level_names),
     )
+
+
+def _with_company(informative: BoolArray, group: IntArray) -> BoolArray:
+    """Entries of genes on which two batches or more of the same group inform, (n_genes, n_batches)."""
+    kept = np.zeros_like(informative)
+    for number in np.unique(group):
+        mine = informative & (group == number)
+        kept |= mine & (mine.sum(axis=1, keepdims=True) >= _MIN_BATCHES)
+    return kept
 
 
 def library_versions() -> dict[str, str]:
@@ -187,12 +198,13 @@ def gene_shifts(shift: FloatArray, *, informative: BoolArray, estimated: BoolArr
 
     Returns
     -------
-    (n_genes,) the a_g; 0 for genes without informative entries.
+    (n_genes,) the a_g, of genes without estimated entries by the informative ones; 0 for genes without either.
     """
     here = estimated.astype(np.float64)
     per_gene = np.maximum(here.sum(axis=1), 1.0)
     centred = here * (shift - ((here * shift).sum(axis=1) / per_gene)[:, None])
     laplacian = np.diag(here.sum(axis=0)) - here.T @ (here / per_gene[:, None])
     batch_shift = np.linalg.lstsq(laplacian, centred.sum(axis=0), rcond=None)[0]
-    remainder = np.where(informative, shift - batch_shift, 0.0)
-    return np.asarray(remainder.sum(axis=1) / np.maximum(informative.sum(axis=1), 1))
+    told = np.where(estimated.any(axis=1, keepdims=True), estimated, informative)
+    remainder = np.where(told, shift - batch_shift, 0.0)
+    return np.asarray(remainder.sum(axis=1) / np.maximum(told.sum(axis=1), 1))

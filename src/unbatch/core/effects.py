@@ -79,14 +79,26 @@ class Effects:
             prior_sd[chosen], scale[chosen] = self.prior_sd, self.scale
         return replace(self, log_delta=log_delta, se=se, prior_sd=prior_sd, scale=scale, state_residual=residual)
 
+    def centred(self, known: BoolArray) -> Self:
+        """Give each gene's log effects mean 0 over the batches that measured it, (n_genes, n_batches).
+
+        The factor that the effects lose the rates take over, so that they expect the same counts.
+        """
+        mean = (self.log_delta * known).sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+        return replace(
+            self,
+            log_delta=np.where(known, self.log_delta - mean, 0.0),
+            rate=self.rate * np.exp(mean),
+            exposure=self.exposure * np.exp(-mean),
+        )
+
     def joined(self, other: Self, batches: BoolArray) -> Self:
-        """Put in the effects of other batches, fitted by themselves and centred over them.
+        """Put in the effects of other batches, fitted by themselves.
 
         Residuals of genes are those of the group that was put in first, and so are the rates of states that both have.
         """
-        centred = replace(other, log_delta=_centred(other.log_delta))
-        placed = centred.among(batches)
-        first = not np.isfinite(self.se).any()
+        placed = other.among(batches)
+        first, taken = not np.isfinite(self.se).any(), (self.exposure > 0).any(axis=0)
         return replace(
             placed if first else self,
             log_delta=np.where(batches, placed.log_delta, self.log_delta),
@@ -94,8 +106,8 @@ class Effects:
             prior_sd=np.where(batches, placed.prior_sd, self.prior_sd),
             scale=np.where(batches, placed.scale, self.scale),
             state_residual=np.where(batches, placed.state_residual, self.state_residual),
-            rate=placed.rate if first else np.where(self.rate > 0, self.rate, placed.rate),
-            exposure=placed.exposure if first else np.where(self.rate > 0, self.exposure, placed.exposure),
+            rate=placed.rate if first else np.where(taken, self.rate, placed.rate),
+            exposure=placed.exposure if first else np.where(taken, self.exposure, placed.exposure),
         )
 
     def averaged(self, others: Sequence[FloatArray], *, genes: BoolArray) -> Self:
@@ -114,7 +126,3 @@ class Effects:
         between = fits.var(axis=0, ddof=1)
         extra = float(np.mean(between[sharp] / self.se[sharp] ** 2)) if sharp.any() else 0.0
         return replace(self, log_delta=fits.mean(axis=0), se=self.se * np.sqrt(1 + extra))
-
-
-def _centred(log_delta: FloatArray) -> FloatArray:
-    return np.asarray(log_delta - log_delta.mean(axis=1, keepdims=True))

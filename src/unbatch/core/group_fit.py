@@ -71,10 +71,16 @@ class GroupFit:
         return factor
 
     def together(self, found: list[Effects], others: Sequence[list[FloatArray]], effects: Effects) -> Effects:
-        """Average each group over partitions, of whose others log effects are given, and put the groups together."""
+        """Average each group over partitions, of whose others log effects are given, and put the groups together.
+
+        Of several groups, each is relative to its own mean.
+        """
         final = effects.among(np.zeros(len(self.group), dtype=bool))
-        for number, mine in enumerate(self._groups()):
+        groups = self._groups()
+        for number, mine in enumerate(groups):
             average = found[number].averaged([of_groups[number] for of_groups in others], genes=self.genes)
+            if len(groups) > 1:
+                average = average.centred(self.measured[:, mine])
             final = average if mine.all() else final.joined(average, mine)
         return final
 

@@ -31,6 +31,13 @@ def keys_by_place(n: int) -> KeyArray:
     return np.arange(n, dtype=np.uint64)
 
 
+def evenly(keys: KeyArray, most: int) -> IntArray:
+    """Draw at most so many, by their keys, with the same chance for each: places in ascending order."""
+    if len(keys) <= most:
+        return np.arange(len(keys))
+    return np.sort(np.argsort(_mixed(keys * _STEP), kind="stable")[:most])
+
+
 def order_of(counts: IntArray) -> IntArray:
     """Order the rows of a table of counts, (n_rows, n_columns), by what they hold in whatever order: (n_rows,)."""
     keys = _mixed(counts.astype(np.uint64) * _STEP).sum(axis=1, dtype=np.uint64)

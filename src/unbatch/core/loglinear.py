@@ -85,7 +85,7 @@ def fit_log_delta(table: StateTable, like: Effects, *, composition: FloatArray |
     """
     model = _Model(table, np.ones((1, 1, table.counts.shape[2])) if composition is None else composition)
     log_delta, _ = model.modes(like.log_delta, like.dispersion, like.prior_sd, like.scale)
-    level = _weighted_medians(log_delta - like.log_delta, model.by_state.sum(axis=1))
+    level = _weighted_medians(log_delta - like.log_delta, model.weights)
     if np.abs(level).max() < _SAME_LEVEL:
         return log_delta
     return model.modes(log_delta - level, like.dispersion, like.prior_sd, like.scale * np.exp(level))[0]
@@ -112,12 +112,11 @@ def _settle(model: "_Model", start: Effects | None) -> _Settled:
     prior_sd = np.full(n_batches, _START_SD) if start is None else np.maximum(start.prior_sd, _START_SD / 10)
     dispersion = np.ones(n_genes) if start is None else start.dispersion
     shift = np.zeros(n_batches)
-    totals = model.by_state.sum(axis=1)
     for _ in range(_PRIOR_ROUNDS):
         log_delta, variance = model.modes(log_delta, dispersion, prior_sd, np.exp(shift))
         dispersion = model.dispersion(log_delta, np.exp(shift))
-        centre = _weighted_medians(log_delta, totals)
-        log_delta, shift = log_delta - centre, shift + centre
+        centre = _weighted_medians(log_delta, model.weights)
+        log_delta, shift = np.where(model.known, log_delta - centre, 0.0), shift + centre
         previous, prior_sd = prior_sd, _prior_sd(log_delta, variance, prior_sd)
         if np.abs(np.log(prior_sd / previous)).max() < _PRIOR_TOL:
             break
@@ -135,11 +134,11 @@ class _Residuals:
 
 
 def _weighted_medians(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """Take the median of each column: the value at which half of the weight is reached."""
+    """Take the median of each column: the value at which half of its weight is reached."""
     medians = np.zeros(values.shape[1])
     for k, column in enumerate(np.ascontiguousarray(values.T)):
         order = np.argsort(column)
-        cumulated = np.cumsum(weights[order])
+        cumulated = np.cumsum(weights[order, k])
         middle = int(np.searchsorted(cumulated, cumulated[-1] / 2))
         medians[k] = column[order[min(middle, len(column) - 1)]]
     return medians
@@ -186,6 +185,11 @@ class _Model:
         for s, batches in enumerate(there):
             known |= (factor[:, s] > 0) & batches
         return known
+
+    @cached_property
+    def weights(self) -> FloatArray:
+        """Counts of each gene, for batches that measured it, (n_genes, n_batches)."""
+        return np.asarray(self.by_state.sum(axis=1)[:, None] * self.known)
 
     def _factor(self, genes: slice) -> FloatArray:
         return self.composition if len(self.composition) == 1 else self.composition[genes]

@@ -1,6 +1,6 @@
 """The default estimator: states matched across batches, effects shared by all of them, in rounds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -255,8 +255,15 @@ class _Rounds:
             table = None
             table = self._table(self._states(where, None, partition=partition), logs.size)
             others.append(how.fit_log_delta(table, effects, first))
+        final = how.together(first, others, effects)
+        if tied.group.max(initial=0) > 0:  # relative to the mean of each group, which cells and states follow
+            logs = replace(
+                LogCounts.of(self.counts, final.log_delta, batch=self.batch, genes=self.shared), scale=logs.scale
+            )
+            where = logs.project(basis)
+            states = states.moved(where)
         return MatchedFit(
-            effects=how.together(first, others, effects),
+            effects=final,
             refit=Refit(how, effects, [found.log_delta for found in first], others),
             states=states,
             basis=basis,

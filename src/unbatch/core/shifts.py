@@ -8,6 +8,7 @@ import numpy as np
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray, KeyArray
 from unbatch.core.clustering import k_means
 from unbatch.core.kernels.shifts import move, weigh
+from unbatch.core.keyed import evenly
 from unbatch.core.parallel import in_ranges
 from unbatch.core.shrinkage import shrink
 from unbatch.core.transport import transport
@@ -15,7 +16,7 @@ from unbatch.core.transport import transport
 _CELLS_PER_STATE = 40
 _FEWEST_STATES, _MOST_STATES = 4, 60
 _MOST_CELLS = 20_000
-"""Cells by which states are found; of more, evenly spaced ones."""
+"""Cells by which states are found; of more, so many drawn by their keys."""
 _FEWEST_CELLS = 3.0
 _SMOOTHING, _GIVE_UP = 0.02, 0.5
 """Of transport, in units of the mean squared distance of cells from their mean."""
@@ -178,8 +179,8 @@ def _groups(here: BoolArray, group: IntArray, batch: CodeArray) -> Iterable[IntA
 
 def _states(where: FloatArray, level: CodeArray, keys: KeyArray, *, seed: int) -> tuple[FloatArray, CodeArray, float]:
     """Find centres within each level, their levels, and the mean squared distance of cells from the nearest one."""
-    every = -(-len(where) // _MOST_CELLS)
-    points, level, keys = where[::every], level[::every], keys[::every]
+    some = evenly(keys, _MOST_CELLS)
+    points, level, keys = where[some], level[some], keys[some]
     wanted = np.clip(len(where) // _CELLS_PER_STATE, _FEWEST_STATES, _MOST_STATES)
     centres, levels, squares = [], [], 0.0
     for value in np.unique(level):

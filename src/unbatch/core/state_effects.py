@@ -56,6 +56,17 @@ class StateEffects:
         """Keep some of the genes, in the given order."""
         return type(self)(np.ascontiguousarray(self.steps[:, :, rows]), self.unit, self.sd)
 
+    def relative_to(self, batch: int) -> Self:
+        """Divide rho by that of a batch in the same state, which then has 1 everywhere."""
+        steps = self.steps.astype(np.int16) - self.steps[:, [batch]]
+        wide = bool(np.abs(steps).max(initial=0) > _MOST_STEP)
+        steps = np.rint(steps / 2) if wide else steps
+        return type(self)(steps.astype(np.int8), self.unit * (2 if wide else 1), self.sd)
+
+    def of_known(self, known: BoolArray) -> Self:
+        """Keep those of genes and batches, (n_genes, n_batches), of which the effect on all states is known."""
+        return type(self)(self.steps * known.T, self.unit, self.sd)
+
     def among_batches(self, used: IntArray, n_batches: int) -> Self:
         """Give these effects their places among all batches; the others get none."""
         steps = np.zeros((len(self.steps), n_batches, self.steps.shape[2]), dtype=np.int8)

@@ -1,6 +1,7 @@
 """Cells to states: coordinates in which cells can be compared, pseudobulks within a batch, states across batches."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from scipy import linalg, sparse
@@ -8,6 +9,7 @@ from scipy.spatial.distance import cdist
 
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray, KeyArray
 from unbatch.core.clustering import k_means
+from unbatch.core.keyed import evenly, keys_of
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.parallel import in_ranges
 from unbatch.core.projection import batch_design, regress_out
@@ -15,7 +17,7 @@ from unbatch.core.projection import batch_design, regress_out
 _ROWS, _COLUMNS = 2048, 512
 """Cells, and genes, of which products are added to the scatter at a time."""
 _MOST_CELLS = 20_000
-"""Cells by which axes are found; of more, every second, third, ... one."""
+"""Cells by which axes are found; of more, so many drawn by their keys."""
 _CONTROL_DIMS = 5
 _CELLS_PER_PSEUDOBULK = 30
 _FEWEST, _MOST = 5, 60
@@ -66,9 +68,9 @@ def state_basis(logs: LogCounts, *, batch: CodeArray, genes: BoolArray, n_dims: 
 def _scatter_within(logs: LogCounts, batch: CodeArray, *, genes: IntArray) -> FloatArray:
     """Sum the products of the logs of any two genes, less the means of the batches, (n_chosen, n_chosen).
 
-    Only the lower triangle is right. Of more than `_MOST_CELLS` cells, evenly spaced ones are summed.
+    Only the lower triangle is right. Of more than `_MOST_CELLS` cells, so many are drawn.
     """
-    cells = np.arange(0, len(batch), -(-len(batch) // _MOST_CELLS))
+    cells = np.arange(len(batch)) if len(batch) <= _MOST_CELLS else evenly(keys_of(logs.counts), _MOST_CELLS)
     n_batches = int(batch.max()) + 1
     products, sums = np.zeros((len(genes), len(genes))), np.zeros((n_batches, len(genes)))
     strips = [slice(first, first + _COLUMNS) for first in range(0, len(genes), _COLUMNS)]
@@ -205,6 +207,10 @@ class States:
         rest = cells.sum(axis=1, keepdims=True) - cells
         weight = cells * rest / np.maximum(cells + rest, 1) * np.isfinite(self.gap)
         return float((weight * np.nan_to_num(self.gap)).sum() / max(weight.sum(), _TINY))
+
+    def moved(self, where: FloatArray) -> Self:
+        """Give the same states of cells that are elsewhere, (n_cells, n_dims)."""
+        return replace(self, centres=_means(where, self.code, self.n_states)[0])
 
     def nearest(self, where: FloatArray, level: CodeArray) -> CodeArray:
         """Give the state with the nearest centre for each cell, among those of its level, (n_cells,)."""

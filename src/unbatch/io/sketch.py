@@ -227,19 +227,22 @@ class KeptRows:
             block.start + rows, batch[rows], novelty[rows], NarrowRows.of(block.counts[rows])
         )
         self.n_novel += len(rows) - int(even.sum())
-        self._thin(_SLACK)
+        self._thin()
 
     def merge(self, other: "KeptRows") -> None:
         """Take in the cells that another one kept."""
         self.parts.update(other.parts)
         self.floor = np.maximum(self.floor, other.floor)
         self.n_novel += other.n_novel
-        self._thin(_SLACK)
+        self._thin()
 
-    def _thin(self, slack: float) -> None:
-        """Let go of novel cells that are too many, if they are too many by this factor."""
-        if self.n_novel <= slack * self._quota.sum():
-            return
+    def _thin(self) -> None:
+        """Let go of novel cells if they are too many by far."""
+        if self.n_novel > _SLACK * self._quota.sum():
+            self._trim()
+
+    def _trim(self) -> None:
+        """Let go of the novel cells of each batch that are more than its share."""
         cells, batch, novelty = (
             np.concatenate([getattr(part, name) for part in self.parts.values()])
             for name in ("cells", "batch", "novelty")
@@ -258,12 +261,13 @@ class KeptRows:
 
     def finish(self) -> tuple[IntArray, Counts]:
         """Give the positions of the cells, ascending, and their counts; the accumulator lets go of them."""
-        self._thin(1.0)
+        if self.n_novel:
+            self._trim()  # each batch: what others lack is no reason to keep more, how many would depend on the blocks
         parts = [self.parts.pop(start) for start in sorted(self.parts)]
         cells = np.concatenate([part.cells for part in parts])
         n_values, width = sum(part.counts.nnz for part in parts), parts[0].counts.n_columns
         kind = np.int32 if n_values <= _LARGEST_INT32 else np.int64
-        data = np.empty(n_values, dtype=parts[0].counts.dtype)
+        data = np.empty(n_values, dtype=np.result_type(*{part.counts.dtype for part in parts}))
         indices, indptr = np.empty(n_values, dtype=kind), np.zeros(len(cells) + 1, dtype=kind)
         row = at = 0
         for place, part in enumerate(parts):

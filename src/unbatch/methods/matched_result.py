@@ -22,8 +22,9 @@ def warn_of_unidentifiable(fitted: MatchedFit, names: list[str]) -> None:
     if alone:
         listed = ", ".join(repr(name) for name in alone[:_MOST_NAMES]) + (", ..." if len(alone) > _MOST_NAMES else "")
         warnings.warn(
-            f"{len(alone)} of {len(names)} batches share no cell state with the others, so that their effects are not "
-            f"identifiable and stay 1 (none): {listed}. If they should share some, raise caliper or max_states",
+            f"{len(alone)} of {len(names)} batches share no cell state with the others, or too little of one, so that "
+            f"their effects are not identifiable and stay 1 (none): {listed}. If they should share some, raise caliper "
+            "or max_states",
             InputWarning,
             stacklevel=2,
         )
@@ -33,7 +34,8 @@ def warn_of_unidentifiable(fitted: MatchedFit, names: list[str]) -> None:
             for number in range(int(fitted.tied.group.max()) + 1)
         ]
         warnings.warn(
-            f"the batches fall into {len(groups)} groups that share no cell state: {'; '.join(groups)}. Effects are "
+            f"the batches fall into {len(groups)} groups that share no cell state, or too few cells of one: "
+            f"{'; '.join(groups)}. Effects are "
             "relative to the mean of each group, and batches of different groups cannot be compared",
             InputWarning,
             stacklevel=2,
@@ -81,7 +83,8 @@ def matched_result(
     log_delta, se = np.zeros((n_genes, n_batches)), np.full((n_genes, n_batches), np.inf)
     informative = np.zeros((n_genes, n_batches), dtype=bool)
     log_delta[:, used], se[:, used] = effects.log_delta, effects.se
-    informative[:, used] = (totals > 0)[:, None] & fitted.tied.identifiable
+    counted = (effects.rate * effects.exposure).sum(axis=1) > 0  # by a batch that can be compared
+    informative[:, used] = counted[:, None] & fitted.tied.identifiable
     return MethodResult(
         log_delta=log_delta,
         se=se,
