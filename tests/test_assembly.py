@@ -81,6 +81,38 @@ def test_gene_shifts_are_found_exactly_where_entries_are_missing():
     np.testing.assert_allclose(gene_shifts(shift, informative=seen, estimated=estimated), expected, atol=1e-10)
 
 
+def test_gene_shifts_rest_on_what_is_estimated_where_anything_is():
+    """Relative to a reference, entries of batches that cannot be compared with it stay as they were."""
+    rng = np.random.default_rng(1)
+    gene, informative = rng.normal(size=50), np.ones((50, 4), dtype=bool)
+    estimated = np.tile([True, True, False, False], (50, 1))
+    estimated[:5] = False
+    shift = np.where(estimated, gene[:, None] + [0.3, -0.3, 0, 0], 9.0)
+    found = gene_shifts(shift, informative=informative, estimated=estimated)
+    np.testing.assert_allclose(found[5:], gene[5:], atol=1e-10)
+    np.testing.assert_allclose(found[:5], 9.0)
+
+
+def test_a_gene_that_one_batch_of_a_group_tells_of_has_no_effect(found):
+    group = np.array([0, 0, 1, 1])
+    informative = np.ones((N_GENES, N_BATCHES), dtype=bool)
+    informative[:4, 1] = False
+    batches = Batches(Source.part, ("a", "b", "c", "d"), min_cells=1)
+    found = dataclasses.replace(found, informative=informative, landmarks=Tied(group))
+    fit = assemble(
+        found,
+        Source(np.ones((N_GENES, N_BATCHES), dtype=bool)),
+        batches=batches,
+        options=ConceptOptions(),
+        seed=0,
+        layer=None,
+        support=measure_overlap(found, batches),
+        timings={},
+    )
+    assert fit.estimated[:4].tolist() == [[False, False, True, True]] * 4
+    assert fit.estimated[4:].all()
+
+
 def test_rates_and_effects_still_predict_the_same_counts_up_to_one_factor_per_batch(found):
     fit = put_together(found)
     before = found.mu[:, :1] * np.exp(found.log_delta)

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from unbatch.core.kernels.keys import cell_keys
-from unbatch.core.keyed import gumbel, keys_by_place, keys_of, order_of
+from unbatch.core.keyed import evenly, gumbel, keys_by_place, keys_of, order_of
 
 RNG = np.random.default_rng(0)
 COUNTS = sparse.csr_array(RNG.poisson(0.7, size=(300, 40)))
@@ -54,3 +54,14 @@ def test_rows_of_a_table_have_an_order_of_their_own():
     rows, columns = RNG.permutation(50), RNG.permutation(12)
     other = table[rows][:, columns]
     np.testing.assert_array_equal(other[order_of(other)][:, np.argsort(columns)], table[order_of(table)])
+
+
+def test_some_are_drawn_evenly_whatever_their_order():
+    keys, order = keys_of(sparse.csr_array(RNG.poisson(3, size=(2000, 30)))), RNG.permutation(2000)
+    drawn = evenly(keys, 500)
+    assert len(drawn) == 500
+    assert (np.diff(drawn) > 0).all()
+    np.testing.assert_array_equal(np.sort(order[evenly(keys[order], 500)]), drawn)
+    for part in (drawn % 2, drawn % 4 // 2, drawn >= 1000):  # every fourth one would miss three of four
+        assert 0.4 < part.mean() < 0.6
+    np.testing.assert_array_equal(evenly(keys, 2000), np.arange(2000))

@@ -171,3 +171,20 @@ def test_the_usual_variance_is_where_half_of_what_genes_can_say_lies_above():
         above = squares > (noise + variance * gain) * stats.chi2.median(free) / free
         shares.append(weight[above].sum() / weight.sum())
     assert shares[0] >= 0.5 >= shares[1]
+
+
+def test_relative_to_a_batch_it_has_none_and_the_others_the_ratio():
+    steps = np.random.default_rng(0).integers(-60, 61, (3, 4, 5)).astype(np.int8)
+    found = StateEffects(steps, 0.01, 0.2).relative_to(1)
+    np.testing.assert_allclose(found.log_rho, 0.01 * (steps - steps[:, [1]].astype(float)), atol=1e-12)
+    assert not found.steps[:, 1].any()
+    wide = StateEffects(np.array([[[120], [-100]]], dtype=np.int8), 0.01, 0.2).relative_to(1)
+    np.testing.assert_allclose(wide.log_rho.ravel(), [2.2, 0.0])
+
+
+def test_what_is_not_known_has_no_effects_of_states():
+    steps = np.full((2, 3, 4), 7, dtype=np.int8)
+    known = np.random.default_rng(0).random((4, 3)) < 0.5
+    found = StateEffects(steps, 0.01, 0.2).of_known(known)
+    assert found.steps.dtype == np.int8
+    np.testing.assert_array_equal(found.steps, np.where(known.T, 7, 0) * np.ones((2, 1, 1)))

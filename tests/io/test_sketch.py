@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from unbatch.io.sketch import KeptRows, choose_rows, least_novelty, pilot_rows, plan_sketch
+from unbatch.io.sketch import KeptRows, SketchPlan, choose_rows, least_novelty, pilot_rows, plan_sketch
 from unbatch.io.source import Block
 
 
@@ -155,6 +155,29 @@ def test_the_most_novel_are_kept_whatever_the_blocks_and_their_order(size, order
     np.testing.assert_array_equal(found.toarray(), COUNTS.toarray()[cells])
     assert found.has_canonical_format
     assert found.indices.dtype == found.indptr.dtype == np.int32
+
+
+@pytest.mark.parametrize("size", [1, 7, 13, 60])
+def test_each_batch_keeps_its_share_whatever_others_lack(size):
+    """Of batch 1 a few cells only can be novel: its places stay free, for any blocks."""
+    rng = np.random.default_rng(3)
+    batch, score = (rng.random(60) < 0.3).astype(np.int32), rng.random(60)
+    score[(batch == 1) & (np.arange(60) % 3 != 0)] = -np.inf
+    counts = sparse.csr_array(np.arange(1, 61, dtype=np.float32)[:, None])
+    plan = SketchPlan(np.zeros(60, dtype=bool), np.array([10, 10]))
+    rows = KeptRows(plan, batch, novelty=lambda some, _: score[some.data.astype(int) - 1])
+    for start in range(0, 60, size):
+        rows.add(Block(start, counts[start : start + size]))
+    found = rows.finish()[0]
+    best = np.flatnonzero(batch == 0)[np.argsort(-score[batch == 0])[:10]]
+    np.testing.assert_array_equal(found, np.sort(np.r_[best, np.flatnonzero((batch == 1) & np.isfinite(score))]))
+
+
+def test_kept_counts_of_different_types_stay_what_they_are():
+    rows = KeptRows(SketchPlan(np.ones(2, dtype=bool), np.zeros(1, dtype=int)), np.zeros(2, dtype=np.int32))
+    for start, kind in enumerate((np.float32, np.float64)):
+        rows.add(Block(start, sparse.csr_array(np.array([[2.0**24 + start]], dtype=kind))))
+    assert rows.finish()[1].data.tolist() == [2.0**24, 2.0**24 + 1]
 
 
 def test_meanwhile_no_more_than_a_few_cells_too_many_are_held():

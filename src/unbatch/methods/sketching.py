@@ -100,9 +100,9 @@ def read_sketch(
     lost = np.setdiff1d(codes[codes >= 0], used)
     if lost.size:
         raise InputError(
-            f"{len(lost)} of {len(used) + len(lost)} batches (the first is {batches.levels[lost[0]]!r}) have cells with "
-            f"counts, but none of these was drawn for the sketch of {sketch_size:,} cells: raise sketch_size, or drop "
-            "the cells without counts"
+            f"{len(lost)} of {len(used) + len(lost)} batches (the first is {batches.levels[lost[0]]!r}) have cells "
+            f"with counts, but none of these was drawn for the sketch of {sketch_size:,} cells: raise sketch_size, or "
+            "drop the cells without counts"
         )
     if len(used) < _MIN_BATCHES:
         raise InputError(f"only {len(used)} batch of {source.description} has cells with counts: two are needed")
