@@ -216,6 +216,18 @@ def test_unknown_genes_are_left_out_with_a_count(model, new, mapped):
     assert result.mapped_onto.unknown_genes == 7
 
 
+def test_a_wrong_value_is_named_where_it_is(model, new):
+    wrong = new[np.random.default_rng(0).permutation(new.n_obs)].copy()
+    batch = wrong.obs["batch"].astype(str).to_numpy()
+    cell = int(np.flatnonzero(batch == batch[0])[-1])
+    counts = wrong.X.toarray() if hasattr(wrong.X, "toarray") else np.array(wrong.X)
+    counts[cell, 7] = 0.5
+    wrong.X = counts
+    named = f"first is 0.5 in cell '{wrong.obs_names[cell]}', gene '{wrong.var_names[7]}'"
+    with pytest.raises(ub.InputError, match=named):
+        model.map(wrong, batch_key="batch")
+
+
 def test_the_order_of_genes_does_not_matter(model, new, mapped):
     order = np.random.default_rng(2).permutation(400)
     result = model.map(new[:, order].copy()).result

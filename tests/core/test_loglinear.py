@@ -479,7 +479,7 @@ def test_residuals_are_chi_squares_over_what_is_free_drawn_towards_each_other():
 
 
 def test_genes_that_a_batch_did_not_measure_are_not_in_its_median():
-    """A panel of 30 of 150 genes, all counted twice as often as sizes say: that is the scale of the batch, no effect."""
+    """A panel of 30 of 150 genes, counted twice as often as sizes say: that is the scale of the batch, no effect."""
     data = Data(3, sd=0.0, n_cells=1500, depth=4.0)
     measured = np.ones((N_GENES, N_BATCHES), dtype=bool)
     measured[30:, 2] = False

@@ -130,7 +130,8 @@ def _map_one(
     rows = np.flatnonzero(choose_rows(codes, sketch_size, seed=seed))
     counts = source.rows(rows)
     if not are_counts(counts):
-        DoorCheck(source).add(Block(int(rows[0]), counts))
+        wrong = next(row for row in range(len(rows)) if not are_counts(counts[[row]]))
+        DoorCheck(source).add(Block(int(rows[wrong]), counts[[wrong]]))  # which names it
     counts = _without(counts, ~plan.measured[:, b])
     seen = np.flatnonzero(np.diff(counts.indptr) > 0)
     return map_batch(
