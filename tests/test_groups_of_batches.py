@@ -166,3 +166,16 @@ def test_effects_of_states_leave_the_reference_and_what_is_not_known():
     assert fit.state_effects.steps.any()
     assert not fit.state_effects.steps[:, fit.batches.index("batch_1")].any()
     assert not fit.state_effects.steps[:, :, ~np.isfinite(fit.se).any(axis=1)].any()
+
+
+def test_cells_stay_in_their_states_beside_a_batch_of_empty_cells_that_lacks_genes():
+    parts = {
+        name: annotated(cells(own, 30 + i), [name] * N_CELLS, ["a"] * N_CELLS, GENES)
+        for i, (name, own) in enumerate({"a": np.zeros(N_GENES), "b": effect(0.3, 9)}.items())
+    }
+    half = N_GENES // 2
+    parts["empty"] = annotated(np.zeros((3, half), dtype=np.float32), ["empty"] * 3, ["a"] * 3, GENES[:half])
+    source = open_counts(parts)
+    fit = ub.BatchModel().fit_source(source, read_batches(source, "batch")).result
+    placed = np.bincount(fit.sample[fit.sample >= 0], minlength=fit.mu.shape[1])
+    assert np.abs(placed - fit.evidence["state_cells"].sum(axis=1)).sum() / 2 < 0.02 * 2 * N_CELLS

@@ -99,6 +99,7 @@ def fit_matched(
     batch: CodeArray,
     *,
     measured: BoolArray,
+    shared: BoolArray | None = None,
     level: CodeArray | None = None,
     control_genes: BoolArray | None = None,
     settings: Settings | None = None,
@@ -114,6 +115,8 @@ def fit_matched(
         Batch of each cell, (n_cells,), 0 to n_batches - 1.
     measured
         Genes that each batch measured, (n_genes, n_batches).
+    shared
+        Genes by which cells are compared, (n_genes,): measured by all batches, also by those without cells here.
     level
         Cells are only compared within a level, (n_cells,).
     control_genes
@@ -134,6 +137,7 @@ def fit_matched(
             counts=counts,
             batch=batch,
             measured=measured,
+            shared=np.asarray(measured.all(axis=1)) if shared is None else shared,
             level=np.zeros_like(batch) if level is None else level,
             control_genes=control_genes,
             settings=settings or Settings(),
@@ -148,6 +152,7 @@ class _Rounds:
     counts: Counts
     batch: CodeArray
     measured: BoolArray
+    shared: BoolArray
     level: CodeArray
     control_genes: BoolArray | None
     settings: Settings
@@ -156,11 +161,6 @@ class _Rounds:
     @property
     def n_batches(self) -> int:
         return int(self.measured.shape[1])
-
-    @cached_property
-    def shared(self) -> BoolArray:
-        """Genes that all batches measured."""
-        return np.asarray(self.measured.all(axis=1))
 
     @cached_property
     def keys(self) -> KeyArray:

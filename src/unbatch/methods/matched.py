@@ -100,6 +100,7 @@ def fit(
             counts,
             compact,
             measured=measured,
+            shared=shared,
             level=level,
             control_genes=control_genes,
             settings=Settings(
@@ -123,6 +124,7 @@ def fit(
                 level=level,
                 sizes=np.bincount(codes[codes >= 0], minlength=len(batches.levels))[used],
                 measured=measured,
+                genes=shared,
                 control_genes=control_genes,
                 n_dims=options.n_embedding_dims,
                 seed=seed,
@@ -187,6 +189,7 @@ def _embedding(
     level: CodeArray,
     sizes: IntArray,
     measured: BoolArray,
+    genes: BoolArray,
     control_genes: BoolArray | None,
     n_dims: int,
     seed: int,
@@ -195,7 +198,7 @@ def _embedding(
 
     The `sizes` are those of the batches among all cells.
     """
-    genes, identifiable = np.asarray(measured.all(axis=1)), fitted.tied.identifiable
+    identifiable = fitted.tied.identifiable
     log_delta = _divided_out(fitted)
     centre = mean_effect(log_delta, sizes=sizes, known=measured & identifiable)
     logs = LogCounts.of(counts, log_delta - centre[:, None], batch=batch, genes=genes)
