@@ -41,7 +41,7 @@ def test_the_offset_leaves_the_treatment_and_takes_the_batch(names):
 
 
 def test_without_the_offset_the_batch_is_in_the_residuals(names):
-    sums = names["sums"]
+    sums = ub.get.pseudobulks(names["adata"], groupby=["donor", "treated", "batch"])
     rates = np.log((sums.X + 0.5) / sums.obs["exposure"].to_numpy()[:, None])
     loud = sums.X.sum(axis=0) > 1000
     apart = {}

@@ -88,7 +88,7 @@ def test_a_correction_is_chosen_if_its_gain_is_twice_its_standard_error(graded, 
     """400 genes whose gains scatter by 2: the standard error of their mean is 0.1."""
     gains = 2 * np.random.default_rng(0).standard_normal(400)
     gains += shift - gains.mean()
-    found = iter([np.zeros(400)] + [gains] * 18)  # without a correction first
+    found = iter([np.zeros(400)] + [gains] * 24)  # without a correction first
     monkeypatch.setattr(composition, "_held_out", lambda *_, **__: next(found))
     choice = choose_composition(graded.table, graded.effects, genes=graded.genes, seed=0)
     assert (choice != NO_COMPOSITION) == clear
@@ -99,18 +99,24 @@ def test_a_correction_is_chosen_if_its_gain_is_twice_its_standard_error(graded, 
 def test_no_correction_is_chosen_of_which_half_would_gain_more(graded, monkeypatch, half, clear):
     """What gains most by halves is not what the factors say it is."""
     gains = 1 + np.random.default_rng(0).random(400)
-    found = iter([np.zeros(400)] + [gains, gains, half * gains] * 6)  # of each number of factors early, whole and half
+    # of each number of factors twice early, then whole and half
+    found = iter([np.zeros(400)] + [gains, gains, gains, half * gains] * 6)
     monkeypatch.setattr(composition, "_held_out", lambda *_, **__: next(found))
     choice = choose_composition(graded.table, graded.effects, genes=graded.genes, seed=0)
     assert (choice != NO_COMPOSITION) == clear
     assert choice.strength in {0.0, 1.0}
 
 
-@pytest.mark.parametrize(("shift", "n_updates"), [(-0.25, [10, 10]), (-0.15, [10, 70, 10, 70])])
-def test_models_that_lose_twice_their_standard_error_are_given_up_early(graded, monkeypatch, shift, n_updates):
+@pytest.mark.parametrize(
+    ("before", "shift", "n_updates"),
+    [(-0.2, -0.25, [5, 5] * 2), (-0.3, -0.25, [5, 5, 70] * 2), (-0.1, -0.15, [5, 5, 70] * 2)],
+)
+def test_models_that_lose_more_and_more_are_given_up_early(graded, monkeypatch, before, shift, n_updates):
+    """Not those that make good what they lost: graded states may begin so. 400 genes: the standard error is 0.1."""
     gains = 2 * np.random.default_rng(0).standard_normal(400)
-    gains += shift - gains.mean()
-    found, updates = iter([np.zeros(400)] + [gains] * 6), []
+    gains -= gains.mean()
+    of_one = [gains + before, *[gains + shift] * (len(n_updates) // 2 + (len(n_updates) > 4) - 1)]
+    found, updates = iter([np.zeros(400)] + of_one * 2), []
     monkeypatch.setattr(composition, "_held_out", lambda *_, **__: next(found))
     monkeypatch.setattr(composition._FactorModel, "update", lambda _, n: updates.append(n))
     assert choose_composition(graded.table, graded.effects, genes=graded.genes, seed=0) == NO_COMPOSITION

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from unbatch.core import states as states_module
-from unbatch.core.keyed import keys_by_place
+from unbatch.core.keyed import evenly, keys_by_place, keys_of
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.states import States, batch_pseudobulks, find_states, state_basis
 
@@ -85,13 +85,14 @@ def test_blocks_of_cells_and_genes_change_nothing(logs, batch, monkeypatch):
 
 
 @pytest.mark.parametrize("rows", [N_CELLS, 17])
-def test_axes_of_many_cells_are_those_of_evenly_spaced_ones(logs, batch, monkeypatch, rows):
+def test_axes_of_many_cells_are_those_of_some_that_are_drawn(logs, batch, monkeypatch, rows):
     genes = np.arange(N_GENES)
     monkeypatch.setattr(states_module, "_MOST_CELLS", N_CELLS // 3 + 1)
     monkeypatch.setattr(states_module, "_ROWS", rows)
     basis = state_basis(logs, batch=batch, genes=np.ones(N_GENES, dtype=bool), n_dims=3, n_genes=N_GENES)
-    some = log_counts(logs.dense(np.arange(N_CELLS), genes=genes)[::3], batch[::3])
-    expected = state_basis(some, batch=batch[::3], genes=np.ones(N_GENES, dtype=bool), n_dims=3, n_genes=N_GENES)
+    drawn = evenly(keys_of(logs.counts), N_CELLS // 3 + 1)
+    some = log_counts(logs.dense(drawn, genes=genes), batch[drawn])
+    expected = state_basis(some, batch=batch[drawn], genes=np.ones(N_GENES, dtype=bool), n_dims=3, n_genes=N_GENES)
     np.testing.assert_allclose(np.abs(basis), np.abs(expected), atol=1e-8)
 
 

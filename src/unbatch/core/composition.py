@@ -20,8 +20,9 @@ _STRENGTHS = (1.0, 0.5)
 """Of corrections that are tried; only the first is made."""
 _TRAIN = 0.7
 _UPDATES, _TRIAL_UPDATES, _LOADING_UPDATES = 150, 80, 50
-_EARLY_UPDATES = 10
-"""After which a model that loses is given up: what it loses by then it has never been seen to gain back."""
+_EARLY_UPDATES = (5, 10)
+"""Between which a model is asked whether it loses, and more and more: it is given up then. Of graded states a model may
+begin with a loss, but makes it good from the first updates on."""
 _HELD_OUT_UPDATES, _PRIOR_COUNTS = 5, 5.0
 _GENES = 128
 """Genes treated in one go of a thread."""
@@ -104,9 +105,10 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
 
     The sums are split at random into a part that the factor model sees and a part that judges it (binomial thinning:
     under a Poisson model the two are independent). A correction is chosen only if its gain exceeds twice the standard
-    error over genes: data with separate states choose none, and most models of them lose twice that error after a few
-    updates already, when they are given up. If half the correction gains more than all of it, what the factors describe
-    is not composition alone, such as effects of a batch on some states only, and none is chosen.
+    error over genes: data with separate states choose none, and most models of them lose twice that error after ten
+    updates already, and more than after five, when they are given up. If half the correction gains more than all of
+    it, what the factors describe is not composition alone, such as effects of a batch on some states only, and none is
+    chosen.
 
     Parameters
     ----------
@@ -131,10 +133,9 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
         if 2 * n_factors > n_pseudobulks or n_factors > n_states:
             break
         model = _FactorModel(trial.seen, table.exposure * _TRAIN, start, n_factors=n_factors)
-        model.update(_EARLY_UPDATES)
         improved = False
-        if _in_errors(trial.gains(model, strength=1.0)) > -_CLEAR:
-            model.update(_TRIAL_UPDATES - _EARLY_UPDATES)
+        if not _losing(model, trial):
+            model.update(_TRIAL_UPDATES - _EARLY_UPDATES[1])
             for strength in _STRENGTHS:
                 gains = trial.gains(model, strength=strength)
                 if _in_errors(gains) > _CLEAR and gains.sum() > best.gain:
@@ -143,6 +144,15 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
         if worse >= _PATIENCE:
             break
     return best if best.strength == _STRENGTHS[0] else NO_COMPOSITION
+
+
+def _losing(model: "_FactorModel", trial: "_Trial") -> bool:
+    """Update a model a few times, and tell whether it loses twice the standard error and more than it did before."""
+    model.update(_EARLY_UPDATES[0])
+    before = trial.gains(model, strength=1.0)
+    model.update(_EARLY_UPDATES[1] - _EARLY_UPDATES[0])
+    gains = trial.gains(model, strength=1.0)
+    return _in_errors(gains) < -_CLEAR and float(gains.sum()) < float(before.sum())
 
 
 def _in_errors(gains: FloatArray) -> float:
