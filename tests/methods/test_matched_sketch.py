@@ -2,6 +2,7 @@
 
 import numba
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
@@ -144,3 +145,15 @@ def test_of_cells_that_nothing_was_learned_from_few_are_held_meanwhile(large, mo
     wanted = plan_sketch(codes, 10_000, seed=0).novel.sum() / large.n_obs
     above = (novelty(sparse.csr_array(large.X), codes) >= floor[codes]).mean()
     assert wanted < above < 4.5 * wanted
+
+
+def test_a_batch_of_which_only_empty_cells_were_drawn_is_named():
+    """So few cells have counts that a pilot tells nothing, and what is drawn is drawn evenly."""
+    counts = np.zeros((20_050, 30), dtype=np.float32)
+    counts[:45] = np.random.default_rng(0).poisson(3, (45, 30))
+    obs = pd.DataFrame({"batch": np.repeat(["x", "y"], [40, 20_010])}, index=np.arange(20_050).astype(str))
+    with (
+        pytest.warns(ub.InputWarning, match="cells have no counts"),
+        pytest.raises(ub.InputError, match=r"1 of 2 batches .*'y'.* none of these was drawn for the sketch"),
+    ):
+        run(AnnData(sparse.csr_array(counts), obs=obs), sketch_size=200)
