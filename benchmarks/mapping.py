@@ -166,7 +166,7 @@ def fit(adata: anndata.AnnData, *, seed: int = 0) -> BatchFit:
     return BatchModel(seed=seed).fit_source(source, read_batches(source, "batch")).result
 
 
-def of_effects(  # noqa: PLR0917
+def of_effects(  # noqa: PLR0917 - both fits of one problem, and its truth
     name: str, adata: anndata.AnnData, joint: BatchFit, mapped: BatchFit, last: str, truth: FloatArray | None
 ) -> EffectRow:
     """Compare the effects of the held-out batch."""

@@ -57,7 +57,8 @@ def test_rates_fit_the_counts_where_a_batch_cannot_be_compared(with_a_stranger):
 
 
 def test_cells_are_placed_in_the_states_that_they_were_fitted_in(with_a_stranger):
-    fit, _, labels = (with_a_stranger[0].result, *with_a_stranger[1:])
+    model, _, labels = with_a_stranger
+    fit = model.result
     placed = np.zeros_like(fit.evidence["state_cells"])
     np.add.at(placed, (fit.sample, np.searchsorted(fit.batches, labels)), 1)
     moved = np.abs(placed - fit.evidence["state_cells"])[:, :3].sum() / 2

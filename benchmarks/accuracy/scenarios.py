@@ -33,7 +33,7 @@ def _unshared(seed: int) -> anndata.AnnData:
     return unbatch.simulation.simulate(**_TYPES, composition=composition, seed=seed)
 
 
-def _types(**changes: Any) -> Callable[[int], anndata.AnnData]:  # noqa: ANN401
+def _types(**changes: Any) -> Callable[[int], anndata.AnnData]:  # noqa: ANN401 - any option of the simulation
     return lambda seed: unbatch.simulation.simulate(**(_TYPES | {"composition": _MODERATE} | changes), seed=seed)
 
 

@@ -108,19 +108,18 @@ def test_no_correction_is_chosen_of_which_half_would_gain_more(graded, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("before", "shift", "n_updates"),
-    [(-0.2, -0.25, [5, 5] * 2), (-0.3, -0.25, [5, 5, 70] * 2), (-0.1, -0.15, [5, 5, 70] * 2)],
+    ("before", "after", "given_up"), [(-0.2, -0.25, True), (-0.3, -0.25, False), (-0.1, -0.15, False)]
 )
-def test_models_that_lose_more_and_more_are_given_up_early(graded, monkeypatch, before, shift, n_updates):
+def test_models_that_lose_more_and_more_are_given_up_early(graded, monkeypatch, before, after, given_up):
     """Not those that make good what they lost: graded states may begin so. 400 genes: the standard error is 0.1."""
     gains = 2 * np.random.default_rng(0).standard_normal(400)
     gains -= gains.mean()
-    of_one = [gains + before, *[gains + shift] * (len(n_updates) // 2 + (len(n_updates) > 4) - 1)]
+    of_one = [gains + before] + [gains + after] * (1 if given_up else 3)  # after 5 and 10 updates, then whole and half
     found, updates = iter([np.zeros(400)] + of_one * 2), []
     monkeypatch.setattr(composition, "_held_out", lambda *_, **__: next(found))
     monkeypatch.setattr(composition._FactorModel, "update", lambda _, n: updates.append(n))
     assert choose_composition(graded.table, graded.effects, genes=graded.genes, seed=0) == NO_COMPOSITION
-    assert updates == n_updates
+    assert updates == 2 * ([5, 5] if given_up else [5, 5, 70])
 
 
 def test_no_correction_is_a_ratio_of_one(graded):
