@@ -123,7 +123,11 @@ class DaskDriver:
         return futures[0]
 
     def _wait(self, waiting: "dict[Future, _Task]", progress: Callable[[int], None]) -> "_Failed | None":
-        """Wait for tasks and let go of those that are done; give the first in order that failed."""
+        """Wait for tasks and let go of those that are done; give the first in order that failed.
+
+        After a failure only those before it are waited for. The others are not cancelled: the scheduler may lose its
+        client over that, and with it what the earlier ones say.
+        """
         from distributed import as_completed
 
         failed: _Failed | None = None
@@ -133,8 +137,8 @@ class DaskDriver:
                 progress(task.stop - task.start)
             elif future.status == "error" and (failed is None or task.start < failed.task.start):
                 failed = _Failed(task, future.exception())
-                # what comes after it does not matter any more
-                self.client.cancel([other for other, its in waiting.items() if its.start > task.start])
+            if failed and all(other.start > failed.task.start for other in waiting.values()):
+                break
         return failed
 
     def _check_workers(self) -> None:
