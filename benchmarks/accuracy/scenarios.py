@@ -40,6 +40,13 @@ def _types(**changes: Any) -> Callable[[int], anndata.AnnData]:  # noqa: ANN401 
 SIMULATED: dict[str, Callable[[int], anndata.AnnData]] = {
     "toy": lambda seed: unbatch.simulation.simulate(seed=seed),
     "toy-confounded": lambda seed: unbatch.simulation.simulate(confounding=0.65, seed=seed),
+    "graded-unequal-depth": lambda seed: unbatch.simulation.simulate(
+        confounding=0.65, batch_depth=(3.0, 1.0), seed=seed
+    ),
+    "graded-extreme": lambda seed: unbatch.simulation.simulate(confounding=0.9, seed=seed),
+    "graded-large": lambda seed: unbatch.simulation.simulate(
+        n_cells=10_000, n_genes=2000, n_batches=4, confounding=0.65, dispersion=0.1, seed=seed
+    ),
     "balanced": _types(composition=None),
     "moderate": _types(),
     "extreme": _types(composition=_EXTREME),

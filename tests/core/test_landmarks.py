@@ -15,7 +15,7 @@ def test_a_state_without_cells_has_the_shape_that_the_others_have_in_common():
     logs = LogCounts.of(counts, np.zeros((12, 1)), batch=batch, genes=np.ones(12, dtype=bool))
     basis = np.linalg.qr(rng.normal(size=(12, 3)))[0]
     where = logs.project(basis)
-    states = States(code.astype(np.int32), nothing > 0, nothing, np.zeros((3, 3)), np.zeros(3, np.int32))
+    states = States(code.astype(np.int32), nothing > 0, np.zeros((3, 3)), np.zeros(3, np.int32))
     shape = StateShape.of(logs, where, states, basis=basis)
     residual = where - np.stack([where[code == s].mean(axis=0) if s != 1 else np.zeros(3) for s in range(3)])[code]
     np.testing.assert_allclose(shape.spread[1], residual.T @ residual / 58)
@@ -33,7 +33,7 @@ def test_shapes_are_those_of_a_slow_sum():
     basis[:20] = np.linalg.qr(rng.normal(size=(20, 4)))[0]
     where = logs.project(basis)
     centres = np.stack([where[code == s].mean(axis=0) for s in range(3)])
-    states = States(code, np.zeros((3, 2), bool), np.zeros((3, 2)), centres, np.zeros(3, np.int32))
+    states = States(code, np.zeros((3, 2), bool), centres, np.zeros(3, np.int32))
     shape = StateShape.of(logs, where, states, basis=basis)
     dense = logs.dense(np.arange(120), genes=np.arange(30))
     for s in range(3):

@@ -195,31 +195,6 @@ def test_a_handful_of_cells_is_parted_only_by_a_wide_gap(rng):
     assert found_states(far, batch, n_states=1, caliper=10.0).apart[0, :2].all()
 
 
-@pytest.mark.parametrize("shift", [0.0, 2.0])
-def test_the_gap_is_the_distance_beyond_chance(rng, shift):
-    """Two clouds of unit spread, a shift apart, in samples so small that chance alone leaves a distance of two."""
-    gaps, distances = [], []
-    for _ in range(200):
-        where = rng.normal(size=(20, 10))
-        where[10:, 0] += shift
-        batch = np.repeat([0, 1], 10).astype(np.int32)
-        states = found_states(where, batch, n_states=1)
-        gaps.append(states.mean_gap(np.array([[10, 10, 0]])))
-        distances.append(np.sum((where[:10].mean(axis=0) - where[10:].mean(axis=0)) ** 2))
-        assert np.isnan(states.gap[0, 2])
-    assert np.mean(distances) > shift**2 + 1.5
-    assert abs(np.mean(gaps) - shift**2) < 0.25 * shift**2 + 0.8
-
-
-def test_the_gap_of_one_or_two_cells_is_not_known(rng):
-    batch = np.repeat([0, 1, 2], [2, 10, 10]).astype(np.int32)
-    states = found_states(rng.normal(size=(22, 3)), batch, n_states=1)
-    assert np.isnan(states.gap[0]).tolist() == [True, False, False]
-    weight = np.array([0, 10 * 12, 10 * 12]) / 22
-    expected = np.average(states.gap[0, 1:], weights=weight[1:])
-    assert states.mean_gap(np.array([[2, 10, 10]])) == pytest.approx(expected)
-
-
 def test_the_centre_of_a_single_cell_is_the_cell(rng):
     where = np.concatenate([rng.normal(size=(20, 3)), [[50.0, 60.0, 70.0]]])
     states = found_states(where, np.zeros(21, np.int32), n_states=2, start=np.repeat([0, 1], [20, 1]).astype(np.int32))
@@ -234,7 +209,7 @@ def test_coinciding_cells_make_one_state(rng):
 
 def test_cells_go_to_the_nearest_state_of_their_level(rng):
     centres, level = rng.normal(size=(8, 3)), rng.integers(0, 2, 8).astype(np.int32)
-    states = States(np.zeros(0, dtype=np.int32), np.zeros((8, 2), dtype=bool), np.zeros((8, 2)), centres, level)
+    states = States(np.zeros(0, dtype=np.int32), np.zeros((8, 2), dtype=bool), centres, level)
     where, mine = rng.normal(size=(50, 3)), rng.integers(0, 2, 50).astype(np.int32)
     expected = [
         min(np.flatnonzero(level == own), key=lambda s, cell=cell: np.linalg.norm(centres[s] - cell))

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from unbatch._types import Counts, FloatArray, IntArray
+from unbatch.core.alignment import alignment
 from unbatch.core.clustering import k_means
 from unbatch.core.effects import Effects
 from unbatch.core.kernels.factors import fit_loadings, held_out, ratios, update
@@ -34,6 +35,7 @@ _MOST_RATIO = 20.0
 _TINY = 1e-12
 _LEAST_SD = 1e-2
 _CLEAR = 2.0
+_LEAST_ALIGNED = 0.5
 _PATIENCE = 2
 
 
@@ -103,12 +105,13 @@ def composition_ratio(
 def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, seed: int) -> CompositionChoice:
     """Choose the number of factors and the strength of the correction by the likelihood of held-out counts.
 
-    The sums are split at random into a part that the factor model sees and a part that judges it (binomial thinning:
-    under a Poisson model the two are independent). A correction is chosen only if its gain exceeds twice the standard
-    error over genes: data with separate states choose none, and most models of them lose twice that error after ten
-    updates already, and more than after five, when they are given up. If half the correction gains more than all of
-    it, what the factors describe is not composition alone, such as effects of a batch on some states only, and none is
-    chosen.
+    A correction is considered only if batches differ inside states along the directions in which states differ: see
+    `alignment`. The sums are split at random into a part that the factor model sees and a part that judges it (binomial
+    thinning: under a Poisson model the two are independent). A correction is chosen only if its gain exceeds twice the
+    standard error over genes: data with separate states choose none, and most models of them lose twice that error
+    after ten updates already, and more than after five, when they are given up. If half the correction gains more than
+    all of it, what the factors describe is not composition alone, such as effects of a batch on some states only, and
+    none is chosen.
 
     Parameters
     ----------
@@ -126,6 +129,9 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
     CompositionChoice
     """
     trial = _Trial.of(table, effects, genes=genes, seed=seed)
+    parts = table.exposure * _TRAIN, table.exposure * (1 - _TRAIN)
+    if alignment((trial.seen, trial.held), parts, table.cells, trial.delta) < _LEAST_ALIGNED:
+        return NO_COMPOSITION
     start = _Start.of(effects, genes, seed=seed)
     n_pseudobulks, n_states = int((table.exposure > 0).sum()), len(table.exposure)
     best, worse = NO_COMPOSITION, 0

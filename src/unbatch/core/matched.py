@@ -24,7 +24,6 @@ StopReason: TypeAlias = Literal["converged", "max_rounds", "nothing shared"]
 _FEWEST_STATES = 4
 _WELL_MEASURED = 200
 _COMPOSITION_GENES = 2000
-_MOST_GAP = 1.5
 _PARTITIONS = 4
 _COUNTS = 4_000_000
 """Counts added up at a time."""
@@ -222,8 +221,7 @@ class _Rounds:
                 if composed:
                     stop = "converged"
                     break
-                if states.mean_gap(table.cells) < _MOST_GAP:
-                    choice, composed = choose_composition(table, effects, genes=self.loud, seed=self.seed), True
+                choice, composed = choose_composition(table, effects, genes=self.loud, seed=self.seed), True
                 if choice.strength == 0:
                     stop = "converged"
                     break
@@ -316,7 +314,6 @@ class _Rounds:
         return States(
             code=code,
             apart=np.concatenate([states.apart for states in found]),
-            gap=np.concatenate([states.gap for states in found]),
             centres=np.concatenate([states.centres for states in found]),
             level=np.repeat(np.unique(self.level), [states.n_states for states in found]),
         )

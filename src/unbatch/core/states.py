@@ -22,7 +22,6 @@ _CONTROL_DIMS = 5
 _CELLS_PER_PSEUDOBULK = 30
 _FEWEST, _MOST = 5, 60
 _SMALLEST_PSEUDOBULK = 4
-_FEW = 3
 _TINY = 1e-12
 
 
@@ -181,10 +180,6 @@ class States:
         (n_cells,) state of each cell.
     apart
         (n_states, n_batches) whether the batch's cells lie beyond the caliper from those of the other batches.
-    gap
-        (n_states, n_batches) squared distance of the batch's cells from those of the other batches, in within-batch
-        variances along the line between them, less what chance alone would leave; NaN where either side has fewer than
-        three cells.
     centres
         (n_states, n_dims) mean coordinates.
     level
@@ -193,7 +188,6 @@ class States:
 
     code: CodeArray
     apart: BoolArray
-    gap: FloatArray
     centres: FloatArray
     level: CodeArray
 
@@ -201,12 +195,6 @@ class States:
     def n_states(self) -> int:
         """Number of states."""
         return len(self.centres)
-
-    def mean_gap(self, cells: FloatArray) -> float:
-        """Average the gap over states and batches, weighted by the cells that are compared, (n_states, n_batches)."""
-        rest = cells.sum(axis=1, keepdims=True) - cells
-        weight = cells * rest / np.maximum(cells + rest, 1) * np.isfinite(self.gap)
-        return float((weight * np.nan_to_num(self.gap)).sum() / max(weight.sum(), _TINY))
 
     def moved(self, where: FloatArray) -> Self:
         """Give the same states of cells that are elsewhere, (n_cells, n_dims)."""
@@ -262,11 +250,10 @@ def find_states(
     code = _cluster(where, n_states, keys=keys, seed=seed, centres=centres)
     code = np.unique(code, return_inverse=True)[1].astype(np.int32)
     n_found = int(code.max()) + 1
-    distance2, chance = _distances(where, code, batch, (n_found, n_batches))
+    distance2 = _distances(where, code, batch, (n_found, n_batches))
     return States(
         code=code,
         apart=np.asarray(np.nan_to_num(distance2) > caliper**2),
-        gap=np.maximum(distance2 - chance, 0.0),
         centres=_means(where, code, n_found)[0],
         level=np.zeros(n_found, dtype=np.int32),
     )
@@ -278,13 +265,10 @@ def _means(values: FloatArray, code: CodeArray, n_codes: int) -> tuple[FloatArra
     return np.asarray(members @ values) / np.maximum(cells, 1)[:, None], cells
 
 
-def _distances(
-    where: FloatArray, code: CodeArray, batch: CodeArray, shape: tuple[int, int]
-) -> tuple[FloatArray, FloatArray]:
-    """Measure how far each batch's cells of a state lie from those of the other batches.
+def _distances(where: FloatArray, code: CodeArray, batch: CodeArray, shape: tuple[int, int]) -> FloatArray:
+    """Measure how far each batch's cells of a state lie from those of the other batches, (n_states, n_batches).
 
-    Return the squared distance in within-batch variances along the line between the two means (NaN without cells to
-    compare) and what it would be by chance (NaN with fewer than three cells on a side), (n_states, n_batches) each.
+    The squared distance is in within-batch variances along the line between the two means; NaN without any to compare.
     """
     n_states, n_batches = shape
     group = code.astype(np.int64) * n_batches + batch
@@ -296,7 +280,7 @@ def _distances(
     others = (total[:, None, :] - cells[:, :, None] * means) / np.maximum(rest, 1)[..., None]
     n_dims, freedom = where.shape[1], cells.sum(axis=1) - (cells > 0).sum(axis=1)
     pooled = residual.T @ residual / max(float(freedom.sum()), 1.0)
-    distance2, chance = np.full(shape, np.nan), np.full(shape, np.nan)
+    distance2 = np.full(shape, np.nan)
     for state in range(n_states):
         mine = residual[code == state]
         spread = (mine.T @ mine + n_dims * pooled) / (freedom[state] + n_dims)
@@ -305,6 +289,4 @@ def _distances(
             length2 = float(line @ line)
             along = max(float(line @ spread @ line) / max(length2, _TINY), _TINY)
             distance2[state, k] = length2 / along
-            if min(cells[state, k], rest[state, k]) >= _FEW:
-                chance[state, k] = np.trace(spread) * (1 / cells[state, k] + 1 / rest[state, k]) / along
-    return distance2, chance
+    return distance2
