@@ -18,7 +18,7 @@ LAYERS = [
     ["diagnosing"],
     ["assembly", "adjusting", "mapping", "ranking"],
     ["methods"],
-    ["slots", "slot_checks", "fitted"],
+    ["slots", "slot_checks", "fitted", "labels", "raw_counts", "sampled_cells"],
     ["datasets", "simulation"],
     ["io"],
     ["core"],

@@ -14,9 +14,9 @@ from unbatch._types import CodeArray, IntArray
 from unbatch.core.adjust import Adjuster, AdjustOptions
 from unbatch.core.state_effects import StateEffects
 from unbatch.fitted import BatchFit
-from unbatch.io.batches import label_cells
 from unbatch.io.door import DoorCheck
 from unbatch.io.source import Block, CountSource
+from unbatch.labels import cell_batches
 
 _SHOWN = 8
 
@@ -60,10 +60,7 @@ class Adjustment:
         self.options = options or AdjustOptions()
         self._source, self._progress, self._fit = source, progress or Silent(), fit
         rows = gene_places(source, fit)
-        found = source_labels(source, fit) if labels is None else [str(label) for label in labels]
-        self._codes = batch_codes(found, fit, where=source.description)
-        if labels is None:
-            _check_same_labels(source, fit)
+        self.batch = cell_batches(source, fit, labels=labels)
         states = None
         self._states: CodeArray | None = None
         if self.options.state_specific:
@@ -99,7 +96,7 @@ class Adjustment:
                 cells = slice(block.start, block.stop)
                 found = self._adjuster.adjust(
                     block.counts,
-                    self._codes[cells],
+                    self.batch[cells],
                     state=None if self._states is None else self._states[cells],
                     first_cell=block.start,
                 )
@@ -205,63 +202,3 @@ def gene_numbers(names: pd.Index) -> IntArray:
     """Make a number of 48 bits of each gene's name: the same in any selection and order of the genes, (n_genes,)."""
     digests = (blake2b(str(name).encode(), digest_size=6).digest() for name in names)
     return np.array([int.from_bytes(digest, "little") for digest in digests], dtype=np.int64)
-
-
-def source_labels(source: CountSource, fit: BatchFit) -> list[str]:
-    """Batch label of each cell of `source`, found as in the fit, (n_cells,).
-
-    Raises
-    ------
-    InputError
-        If a column is missing, or a cell has no label.
-    """
-    if not fit.batch_key:
-        return [source.parts[part] for part in source.part]
-    missing = [key for key in fit.batch_key if key not in source.obs]
-    if missing:
-        columns = ", ".join(repr(str(column)) for column in source.obs.columns[:_SHOWN]) or "none"
-        raise InputError(
-            f"{source.description} has no obs column {missing[0]!r}, which named the batches in the fit (its columns: "
-            f"{columns}): add it"
-        )
-    return label_cells(source, fit.batch_key).labels
-
-
-def _check_same_labels(source: CountSource, fit: BatchFit) -> None:
-    """Refuse cells that bear other labels than in the fit, if they are the cells of the fit.
-
-    Cells of other files may share names with them by chance, as barcodes do: only the same in the same order count.
-    """
-    if not fit.batch_key or not set(fit.batch_key) <= set(fit.obs) or not source.obs.index.equals(fit.obs.index):
-        return
-    for key in fit.batch_key:
-        before, now = (table[key].astype(str).to_numpy() for table in (fit.obs, source.obs))
-        changed = np.flatnonzero(before != now)
-        if changed.size:
-            first = int(changed[0])
-            raise InputError(
-                f"{changed.size} of {source.n_cells} cells of {source.description} bear another obs[{key!r}] than in "
-                f"the fit (first: {source.obs.index[first]!r}, then {before[first]!r}, now {now[first]!r}): give the "
-                "labels that were fitted, or fit again"
-            )
-
-
-def batch_codes(labels: Sequence[Any], fit: BatchFit, *, where: str) -> CodeArray:
-    """Column of each label in the effects of `fit`, (n_cells,).
-
-    Raises
-    ------
-    InputError
-        If a batch was not part of the fit.
-    """
-    codes = pd.Index(fit.batches).get_indexer(pd.Index([str(label) for label in labels]))
-    strange = sorted({str(label) for label, code in zip(labels, codes, strict=True) if code < 0})
-    if strange:
-        known = ", ".join(repr(batch) for batch in fit.batches[:_SHOWN]) + (
-            ", ..." if len(fit.batches) > _SHOWN else ""
-        )
-        raise InputError(
-            f"batch {strange[0]!r} of {where} was not part of the fit ({len(strange)} such batches, "
-            f"{int((codes < 0).sum())} cells): the fit knows {known}; fit again with these cells, or leave them out"
-        )
-    return np.asarray(codes, dtype=np.int32)

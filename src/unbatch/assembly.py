@@ -105,6 +105,7 @@ def assemble(
         overlap=None if found.embedding is None else support.cell,
         embedding=found.embedding,
         batches=batches.levels,
+        batch=batches.codes,
         too_small=batches.too_small,
         batch_sizes=batches.sizes,
         support=support.support,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
+from unbatch._types import BoolArray, CodeArray, Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:  # each of them loads the compiler, which the command line does without until it computes
     from unbatch.core.diagnostics.record import Diagnostics
@@ -33,6 +33,9 @@ _MAPPED = (
 _WITH_REFERENCE = "natural log, relative to batch {!r}; for each batch the expression-weighted median over genes is 0"
 
 
+_GROUP = "group"
+
+
 @dataclass(frozen=True, kw_only=True)
 class MappedOnto:
     """The model that cells were mapped onto."""
@@ -49,6 +52,8 @@ class MappedOnto:
     """Number of genes of the model that the mapped cells lack."""
     unknown_genes: int
     """Number of genes of the mapped cells that the model lacks."""
+    reference: str = ""
+    """Batch of the model that effects are relative to; empty for the mean over its batches."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -105,6 +110,8 @@ class BatchFit:
     """Annotation of the cells, (n_cells, ...)."""
     var: pd.DataFrame
     """Annotation of the genes, (n_genes, ...)."""
+    batch: CodeArray | None = None
+    """Batch of each cell, (n_cells,), as a place in `batches`; None if it was fitted before this was kept."""
     reference: str | None = None
     """Batch to which `log_delta` is relative; None for the mean over batches."""
     centred_se: FloatArray | None = None
@@ -136,13 +143,24 @@ class BatchFit:
     """Whether the fit can be trusted, judged by some of its cells; None in what was mapped or fitted before there were
     diagnostics."""
 
+    lost_genes: int = 0
+    """Number of genes of the fit that have been taken away since."""
+
     command: str = ""
     """Command line that made this, quoted for a shell; empty if it was made from Python."""
 
     @property
     def group(self) -> IntArray | None:
         """Group of each batch, (n_batches,): those of different groups cannot be compared; None if not known."""
-        return None if self.landmarks is None else self.landmarks.group
+        if self.landmarks is not None:
+            return self.landmarks.group
+        known = self.mapped_onto is not None and _GROUP in self.evidence
+        return self.evidence[_GROUP].astype(np.int64) if known else None
+
+    @property
+    def relative_to(self) -> str:
+        """Batch that effects are relative to, of the model for mapped cells; empty for the mean over batches."""
+        return (self.reference or "") if self.mapped_onto is None else self.mapped_onto.reference
 
     @property
     def delta(self) -> FloatArray:

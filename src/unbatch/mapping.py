@@ -12,15 +12,15 @@ from unbatch._check import InputError, InputWarning
 from unbatch._memory import peak_bytes
 from unbatch._progress import Progress, Stopwatch
 from unbatch._types import Float32Array, FloatArray, IntArray
-from unbatch.adjusting import source_labels
 from unbatch.assembly import library_versions
-from unbatch.core.contrasts import centred_errors
+from unbatch.core.contrasts import centred_errors, quasi_variances
 from unbatch.core.convention import weighted_median
 from unbatch.core.mapping import MapSettings
 from unbatch.fitted import BatchFit, MappedOnto
 from unbatch.io.batches import Batches, label_cells, measured_by_batch
 from unbatch.io.reduce import Driver
 from unbatch.io.source import CountSource
+from unbatch.labels import batch_labels, known_names
 from unbatch.methods import MatchedOptions, options_for
 from unbatch.methods.map_plan import MapPlan, of_genes, plan_mapping
 from unbatch.methods.mapping import MappedCells, map_cells
@@ -28,6 +28,7 @@ from unbatch.methods.mapping import MappedCells, map_cells
 _SHOWN = 5
 _DAMAGED = "it is damaged or was changed, fit again or copy the file anew"
 _LEAST_SHARE = 0.5
+_LEAST_SPLIT = 0.01
 _MOST_ROUNDS = 1000
 """Mapping a batch settles in some ten; a model from elsewhere may ask for any number."""
 
@@ -82,17 +83,19 @@ def map_source(
         )
     _warn_of_strangers(batches, mapped)
     log_delta, se = _effects(fit, plan, mapped, rows)
+    group = _groups(plan, mapped)
     cell, by_batch, by_reference = _overlap(plan, mapped, batches)
     _check_answer(log_delta, np.where(np.isposinf(se), 0.0, se), mapped.embedding, cell, by_batch)
     return BatchFit(
         log_delta=log_delta,
         se=se,
-        centred_se=centred_errors(np.where(np.isfinite(se), se, 0.0) ** 2, np.isfinite(se)),
+        centred_se=_centred(fit, plan, se, rows, group),
         measured=measured_by_batch(source, batches),
         sample=mapped.sample,
         overlap=cell,
         embedding=mapped.embedding,
         batches=batches.levels,
+        batch=batches.codes,
         too_small=tuple(
             level
             for level, fitted, k in zip(batches.levels, plan.fitted, plan.known, strict=True)
@@ -115,7 +118,7 @@ def map_source(
         var=source.var,
         match_within=fit.match_within,
         control_genes=fit.control_genes,
-        evidence=_evidence(plan, mapped) | {"reference_support": by_reference},
+        evidence=_evidence(plan, mapped) | {"reference_support": by_reference, "group": group.astype(np.float64)},
         mapped_onto=MappedOnto(
             batches=fit.batches,
             known=tuple(level for level in batches.levels if level in fit.batches),
@@ -123,12 +126,19 @@ def map_source(
             expressed_in=fit.expressed_in,
             missing_genes=missing,
             unknown_genes=int((rows < 0).sum()),
+            reference=fit.reference or "",
         ),
     )
 
 
 def _check_states(fit: BatchFit) -> None:
     if fit.landmarks is not None and fit.embedder is not None:
+        if fit.lost_genes:  # its states are places by all of them
+            n_genes = len(fit.var) + fit.lost_genes
+            raise InputError(
+                f"{fit.lost_genes} of the {n_genes} genes of this model have been taken away since it was fitted, and "
+                "new cells would not be compared with its states by the same genes: give the fit with all its genes"
+            )
         return
     if fit.landmarks is not None and fit.embedding is None:
         raise InputError(
@@ -176,13 +186,13 @@ def _check_answer(*arrays: FloatArray | Float32Array) -> None:
 
 def _label(source: CountSource, fit: BatchFit, batch_key: tuple[str, ...] | None) -> Batches:
     if batch_key:
-        return label_cells(source, batch_key)
-    labels = source_labels(source, fit)
-    if fit.batch_key:
-        return label_cells(source, fit.batch_key)
-    levels = tuple(dict.fromkeys(labels))
+        found = label_cells(source, batch_key)
+        return replace(found, levels=known_names(found.levels, fit))
+    labels = batch_labels(source, fit)
+    levels = label_cells(source, fit.batch_key).levels if fit.batch_key else tuple(dict.fromkeys(labels))
+    levels = known_names(levels, fit)
     codes = pd.Index(levels).get_indexer(pd.Index(labels))
-    return Batches(codes.astype(np.int32), levels, 1)
+    return Batches(codes.astype(np.int32), levels, 1, fit.batch_key)
 
 
 def _check_genes(source: CountSource, fit: BatchFit, rows: IntArray, missing: int) -> None:
@@ -231,6 +241,29 @@ def _effects(fit: BatchFit, plan: MapPlan, mapped: MappedCells, rows: IntArray) 
             moved = found.log_delta - weighted_median(found.log_delta, weights) + np.mean(usual or [0.0])
             log_delta[:, b], se[:, b] = np.where(known, moved, 0.0), found.se
     return log_delta, se
+
+
+def _groups(plan: MapPlan, mapped: MappedCells) -> IntArray:
+    """Group of batches of the fit that each batch can be compared with, (n_batches,); -1 for none."""
+    theirs = plan.landmarks.group
+    found = {b: batch.group for b, batch in mapped.found.items() if batch.identifiable}
+    return np.array([theirs[k] if k >= 0 else found.get(b, -1) for b, k in enumerate(plan.known.tolist())])
+
+
+def _centred(fit: BatchFit, plan: MapPlan, se: FloatArray, rows: IntArray, group: IntArray) -> FloatArray:
+    """Give the errors from which those of differences between mapped batches follow, (n_genes, n_batches).
+
+    Batches of the fit differ by what they differ by there: their errors are of centred effects and go together. Those
+    of a new batch are its own.
+    """
+    centred = fit.se if fit.centred_se is None else np.where(fit.estimated, fit.centred_se, np.inf)
+    theirs = np.maximum(quasi_variances(centred, group=plan.landmarks.group), _LEAST_SPLIT * centred**2)
+    variance, there = np.where(np.isfinite(se), se, 0.0) ** 2, rows >= 0
+    for b, k in enumerate(plan.known.tolist()):
+        if k >= 0:
+            variance[there, b] = theirs[rows[there], k]
+    known = np.isfinite(variance) & np.isfinite(se)
+    return centred_errors(np.where(known, variance, 0.0), known, group=group)
 
 
 def _overlap(plan: MapPlan, mapped: MappedCells, batches: Batches) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -1,6 +1,6 @@
 """Which genes differ by batch: effects, intervals and tests of a fit as one table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -72,7 +72,8 @@ def _names(fit: BatchFit, asked: str | Sequence[str] | None) -> list[int]:
     """Columns of the batches asked for, each once; all for None."""
     if asked is None:
         return list(range(len(fit.batches)))
-    wanted = list(dict.fromkeys([asked] if isinstance(asked, str) else [str(name) for name in asked]))
+    several = asked if isinstance(asked, Iterable) and not isinstance(asked, str) else [asked]
+    wanted = list(dict.fromkeys(str(name) for name in several))
     unknown = [name for name in wanted if name not in fit.batches]
     if unknown or not wanted:
         known = ", ".join(repr(name) for name in fit.batches[:_SHOWN]) + (", ..." if len(fit.batches) > _SHOWN else "")
@@ -84,10 +85,10 @@ def _names(fit: BatchFit, asked: str | Sequence[str] | None) -> list[int]:
 def _pairs(fit: BatchFit, own: list[int], others: list[int] | None) -> list[tuple[int, int | None]]:
     """List what is compared with what, each pair once; None for what effects are relative to."""
     if others is None:
-        pairs: list[tuple[int, int | None]] = [(one, None) for one in own if fit.batches[one] != fit.reference]
+        pairs: list[tuple[int, int | None]] = [(one, None) for one in own if fit.batches[one] != fit.relative_to]
         if not pairs:
             raise InputError(
-                f"batch {fit.reference!r} is what all effects are relative to: choose another or give versus"
+                f"batch {fit.relative_to!r} is what all effects are relative to: choose another or give versus"
             )
         return pairs
     first: dict[frozenset[int], tuple[int, int | None]] = {}

@@ -82,6 +82,7 @@ _CHOICE = {
     "composition_factors": _Due(("one",), 0, _AMOUNTS, whole=True),
     "composition_strength": _Due(("one",), 0, 1),
 }
+_MAPPED_GROUP = "evidence/group", _Due(("batches",), -1, _AMOUNTS, whole=True)
 _SAMPLE = "obs['unbatch_sample']"
 _SLOTS = {
     "varm['batch_effects']": _EFFECTS,
@@ -134,6 +135,9 @@ class SlotChecks:
             self._check_embedder()
         if "landmarks" in self._record:
             self._check_landmarks()
+        path, due = _MAPPED_GROUP
+        if "mapped_onto" in self._record and _is_there(self._record, path):
+            self._check(_named(path), _found(self._record, path), due, self._axes)
 
     def check_slots(self, slots: Mapping[str, Any], adata: AnnData) -> None:
         """Check the slots of an AnnData outside the record, by their place, after the record."""

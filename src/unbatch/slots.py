@@ -4,19 +4,20 @@
 ``obsm["X_unbatch"]``         embedding, cells x dims, float32
 ``varm["batch_effects"]``     natural log delta, genes x batches, columns in the order of ``batches`` in uns
 ``varm["batch_effects_se"]``  its standard error, inf where the data say nothing
+``obs["unbatch_batch"]``      batch of the cell as it was fitted
 ``obs["unbatch_sample"]``     pseudobulk sample, -1 for cells that took no part
 ``obs["unbatch_overlap"]``    share of the other batches that have cells like this one
 ``uns["unbatch"]``            batches, parameters, versions, trace, support, mu, basis, ...
 ============================  =====================================================================================
 
-A fit of effects only sets neither ``X_unbatch`` nor the two columns of ``obs``.
+A fit of effects only sets neither ``X_unbatch`` nor ``unbatch_sample`` and ``unbatch_overlap``.
 
 One array holds the effects of all batches. Keys named after batches would not do: HDF5 takes "a/b" for a path.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from anndata import AnnData
 
 from unbatch._check import InputError
 from unbatch._threads import unwarned
-from unbatch._types import IntArray
+from unbatch._types import CodeArray, IntArray
 from unbatch.core.diagnostics.record import Diagnostics
 from unbatch.core.embedding import Embedding
 from unbatch.core.landmarks import Landmarks
@@ -43,6 +44,7 @@ EFFECTS = "batch_effects"
 ERRORS = "batch_effects_se"
 SAMPLE = "unbatch_sample"
 OVERLAP = "unbatch_overlap"
+BATCH = "unbatch_batch"
 RECORD = "unbatch"
 
 _X = "X"
@@ -79,6 +81,7 @@ def write_slots(adata: AnnData, fit: BatchFit) -> None:
     adata.varm[EFFECTS] = fit.log_delta
     adata.varm[ERRORS] = fit.se
     _replace(adata.obsm, EMBEDDING, fit.embedding)
+    _replace(adata.obs, BATCH, None if fit.batch is None else pd.Categorical.from_codes(fit.batch, list(fit.batches)))
     _replace(adata.obs, SAMPLE, fit.sample)
     _replace(adata.obs, OVERLAP, fit.overlap)
     adata.uns[RECORD] = {
@@ -162,7 +165,8 @@ def _read_states(record: Mapping[str, Any], rows: IntArray) -> StateEffects:
 
 
 def _check_parts(record: Mapping[str, Any], name: str, kind: type[Landmarks | MappedOnto], where: str) -> None:
-    lost = [f"uns['unbatch']['{name}']['{field.name}']" for field in fields(kind) if field.name not in record[name]]
+    due = [field.name for field in fields(kind) if field.default is MISSING]
+    lost = [f"uns['unbatch']['{name}']['{part}']" for part in due if part not in record[name]]
     if lost:
         raise InputError(f"{where} holds only a part of a fit, missing {', '.join(lost)}: fit again")
 
@@ -186,6 +190,7 @@ def _read_mapped_onto(record: Mapping[str, Any]) -> MappedOnto:
         expressed_in=str(record["expressed_in"]),
         missing_genes=int(record["missing_genes"]),
         unknown_genes=int(record["unknown_genes"]),
+        reference=str(record.get("reference", "")),
     )
 
 
@@ -249,6 +254,7 @@ def _read_slots(adata: AnnData, where: str) -> BatchFit:
         overlap=np.asarray(adata.obs[OVERLAP], dtype=np.float64) if placed else None,
         embedding=np.asarray(adata.obsm[EMBEDDING], dtype=np.float32) if placed else None,
         batches=_strings(record["batches"]),
+        batch=_read_batch(adata, record, where),
         too_small=_strings(record["too_small"]),
         batch_sizes=np.asarray(record["batch_sizes"], dtype=np.int64),
         support=np.asarray(record["support"], dtype=np.float64),
@@ -265,7 +271,8 @@ def _read_slots(adata: AnnData, where: str) -> BatchFit:
         timings={str(name): float(value) for name, value in record["timings"].items()},
         peak_bytes=float(record.get("peak_bytes", np.nan)),
         command=str(record.get("command", "")),
-        obs=adata.obs.drop(columns=[SAMPLE, OVERLAP]) if placed else adata.obs.copy(),
+        lost_genes=len(record["genes"]) - len(rows),
+        obs=adata.obs.drop(columns=[BATCH, *([SAMPLE, OVERLAP] if placed else [])], errors="ignore"),
         var=adata.var.copy(),
         reference=str(record["reference"]) if record.get("reference", _NO_REFERENCE) else None,
         centred_se=np.asarray(record[_CENTRED], dtype=np.float64)[rows] if _CENTRED in record else None,
@@ -277,6 +284,21 @@ def _read_slots(adata: AnnData, where: str) -> BatchFit:
         mapped_onto=_read_mapped_onto(record[_MAPPED_ONTO]) if _MAPPED_ONTO in record else None,
         diagnostics=Diagnostics.from_record(record[_DIAGNOSTICS]) if _DIAGNOSTICS in record else None,
     )
+
+
+def _read_batch(adata: AnnData, record: Mapping[str, Any], where: str) -> CodeArray | None:
+    """Give the batch of each cell; None in fits of before it was kept."""
+    if BATCH not in adata.obs:
+        return None
+    column = pd.Categorical(adata.obs[BATCH])
+    place = pd.Index(_strings(record["batches"])).get_indexer([str(name) for name in column.categories])
+    strange = int(((column.codes < 0) | (place[column.codes] < 0)).sum()) if len(place) else len(column)
+    if strange:
+        raise InputError(
+            f"obs[{BATCH!r}] of {where} names no batch of the fit for {strange} of {len(column)} cells: it is what the "
+            "fit left there, fit again"
+        )
+    return np.asarray(place[column.codes], dtype=np.int32)
 
 
 def _slots(adata: AnnData, *, placed: bool) -> dict[str, Any]:

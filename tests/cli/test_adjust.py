@@ -72,7 +72,7 @@ def test_relabelled_cells_of_the_fit_are_refused(run, toy, model, tmp_path):
     refused(
         run("adjust", tmp_path / "in.h5ad", "-m", model, "-o", tmp_path / "out.h5ad"),
         "150 of 150 cells",
-        "bear another obs['batch']",
+        "bear another batch",
         "then 'batch_1', now 'batch_2'",
     )
 

@@ -144,7 +144,7 @@ def test_cells_of_every_shared_state_count_and_those_that_lie_apart_in_none(unsh
         Embedding, "of_new_batch", lambda one, where, level: shifted.append(len(where)) or shift(one, where, level)
     )
     model.map(new)
-    state, counted = seen[-1]
+    state, (counted, _) = seen[-1]
     cells = np.bincount(state[state >= 0], minlength=len(counted))
     assert counted[cells > 0].all()
     assert cells[0] > 0

@@ -151,3 +151,9 @@ def test_a_key_that_one_file_lacks_says_which(adata):
     source = open_counts({"one": adata, "two": other})
     with pytest.raises(InputError, match=r"no label for 23 of 46 cells.*all of them are in 'two'"):
         read_batches(source, "batch")
+
+
+def test_columns_whose_labels_become_the_same_together_are_refused():
+    source = _source(p=["a", "a | b", "a"], q=["b | c", "c", "d"])
+    with pytest.raises(InputError, match=r"'a \| b \| c' in two ways"):
+        label_cells(source, ("p", "q"))

@@ -64,6 +64,8 @@ def adjust(
     gene would have given. Never negative, and zeros stay zero. It is read and written block by block, so the data need
     not fit in memory.
 
+    The annotation of cells and genes (obs, var) is kept; obsm, layers and uns are not.
+
     Give the same input as to `unbatch fit`, or other cells of the same batches. The counts are taken from the layer
     that was fitted, unless --layer says otherwise.
 
@@ -73,11 +75,13 @@ def adjust(
       unbatch adjust run1.h5 run2.h5 --model fit.h5ad --output adjusted.zarr
       unbatch adjust cells.h5ad --model fit.h5ad --mode thin --output thinned.h5ad
     """
+    import pandas as pd
+
     from unbatch.adjusting import Adjustment
     from unbatch.core.adjust import AdjustOptions
     from unbatch.io.sink import CountSink, choose_compression
     from unbatch.model import BatchModel
-    from unbatch.slots import writable
+    from unbatch.slots import BATCH, writable
 
     check_output(output, [*inputs, model], suffixes=(".h5ad", ".zarr"))
     chosen = choose_compression(compression, output.suffix)
@@ -98,9 +102,12 @@ def adjust(
         "batches": list(fit.batches),
         "versions": dict(fit.versions),
     }
+    obs = writable(source.obs)
+    if not fit.batch_key:  # no column says it
+        obs[BATCH] = pd.Categorical.from_codes(adjustment.batch, list(fit.batches))
     with CountSink(
         output,
-        obs=writable(source.obs),
+        obs=obs,
         var=writable(source.var),
         dtype=adjustment.dtype,
         compression=chosen,

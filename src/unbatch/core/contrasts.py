@@ -20,6 +20,7 @@ What is exact, for variances that are:
 So with four batches or more and dependent errors only the split of that mean among the b is approximate.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,7 @@ _TWO = 2
 _FLOOR = 0.01
 
 
-def centred_errors(variance: FloatArray, informative: BoolArray) -> FloatArray:
+def centred_errors(variance: FloatArray, informative: BoolArray, *, group: IntArray | None = None) -> FloatArray:
     r"""Give the standard error of centred effects whose errors are independent.
 
     .. math:: \mathrm{se}_k^2 = u_k (1 - 2/B) + \textstyle\sum_l u_l / B^2
@@ -43,11 +44,19 @@ def centred_errors(variance: FloatArray, informative: BoolArray) -> FloatArray:
         Variance :math:`u_k` of each effect before centring, (n_genes, n_batches).
     informative
         Which effects are known, (n_genes, n_batches): the B of a gene.
+    group
+        Group of each batch, (n_batches,), if effects are centred within groups that cannot be compared; None if over
+        all batches.
 
     Returns
     -------
     (n_genes, n_batches) inf where nothing is known, or nothing else of the gene is
     """
+    if group is not None:
+        errors = np.full(variance.shape, np.inf)
+        for mine in _members(group):
+            errors[:, mine] = centred_errors(variance[:, mine], informative[:, mine])
+        return errors
     known = informative & (informative.sum(axis=1, keepdims=True) >= _TWO)
     count = np.maximum(known.sum(axis=1, keepdims=True), 1)
     total = np.where(known, variance, 0.0).sum(axis=1, keepdims=True)
@@ -55,7 +64,13 @@ def centred_errors(variance: FloatArray, informative: BoolArray) -> FloatArray:
     return np.where(known, np.sqrt(squared), np.inf)
 
 
-def quasi_variances(se: FloatArray) -> FloatArray:
+def _members(group: IntArray) -> Iterator[IntArray]:
+    """Give the batches of each group."""
+    for number in np.unique(group):
+        yield np.flatnonzero(group == number)
+
+
+def quasi_variances(se: FloatArray, *, group: IntArray | None = None) -> FloatArray:
     r"""Split centred standard errors into a variance per batch, so that the variance of a difference is their sum.
 
     .. math:: u_k = \frac{\mathrm{se}_k^2 - S / B^2}{1 - 2/B}, \qquad
@@ -67,12 +82,19 @@ def quasi_variances(se: FloatArray) -> FloatArray:
     ----------
     se
         Standard error of centred log delta, (n_genes, n_batches); inf where nothing is known.
+    group
+        As for `centred_errors`.
 
     Returns
     -------
     (n_genes, n_batches) inf where nothing is known; below 0 for a batch whose errors go with those of others, which
     takes nothing from the meaning of the sums
     """
+    if group is not None:
+        split = np.empty(se.shape)
+        for mine in _members(group):
+            split[:, mine] = quasi_variances(se[:, mine])
+        return split
     known = np.isfinite(se)
     count = known.sum(axis=1, keepdims=True).astype(np.float64)
     squared = np.where(known, se, 0.0) ** 2
@@ -123,11 +145,11 @@ class Significance:
     Attributes
     ----------
     z
-        Effect over standard error; 0 where nothing is known.
+        Effect over standard error; 0 where nothing is tested.
     pvalue
-        Two-sided, from the normal distribution; 1 where nothing is known.
+        Two-sided, from the normal distribution; 1 where nothing is tested.
     qvalue
-        Benjamini-Hochberg over the tests where something is known; 1 elsewhere.
+        Benjamini-Hochberg over what is tested; 1 elsewhere.
     """
 
     z: FloatArray
@@ -143,13 +165,14 @@ def normal_tests(effect: FloatArray, se: FloatArray) -> Significance:
     effect
         (n,).
     se
-        (n,) positive; inf where nothing is known, which is no test and does not count among those corrected for.
+        (n,) inf where nothing is known and 0 where nothing is estimated, as in the reference: both are no test and do
+        not count among those corrected for.
 
     Returns
     -------
     Significance
     """
-    tested = np.isfinite(se)
+    tested = np.isfinite(se) & (se > 0)
     z = np.zeros(effect.shape)
     z[tested] = effect[tested] / se[tested]
     pvalue = 2 * special.ndtr(-np.abs(z))

@@ -43,6 +43,8 @@ class MappedBatch:
         Whether the batch shares states with the reference; if not, its effects are not known.
     information
         Effective number of cells by which it is compared.
+    group
+        Group of batches of the reference that it is compared with.
     groups
         Cells of the batch within each state, and which of them lie apart.
     shifts
@@ -57,6 +59,7 @@ class MappedBatch:
     counted: BoolArray
     identifiable: bool
     information: float
+    group: int
     groups: Groups
     shifts: tuple[FloatArray, ...]
     rounds: FloatArray
@@ -141,7 +144,8 @@ class _Rounds:
         judged = np.asarray(self.counts.sum(axis=0)).ravel() * (self.measured & self.reference.rates.known)
         many = judged > min(_WELL_MEASURED, float(np.quantile(judged[judged > 0], 0.75)) if judged.any() else 0.0)
         log_delta, effects = start, None
-        counted, groups, composed = np.zeros(landmarks.n_states, dtype=bool), Groups.none(landmarks), False
+        counted, group, groups = np.zeros(landmarks.n_states, dtype=bool), 0, Groups.none(landmarks)
+        composed = False
         own = self._own_axes(start)
         changes: list[float] = []
         stop: StopReason = "max_rounds"
@@ -153,7 +157,7 @@ class _Rounds:
             if number < _GROUPING_ROUNDS:  # later, cells that change between groups would keep the effects moving
                 groups = Groups.of(np.hstack([where, beside]), state, own=own, landmarks=landmarks, seed=self.seed)
             state = np.where(groups.apart(where, beside, state), np.int32(-1), state)
-            counted = self._comparable(where, state)
+            counted, group = self._comparable(where, state)
             table = self._table(state, size, counted)
             effects = fit_new(
                 table, self.reference, measured=self.measured, start=effects, composed=composed, seed=self.seed
@@ -174,6 +178,7 @@ class _Rounds:
             counted=counted & identifiable,
             identifiable=identifiable,
             information=information,
+            group=group,
             groups=groups,
             shifts=self._shifts(effects.log_delta, own, groups, counted & identifiable),
             rounds=np.array(changes),
@@ -242,8 +247,11 @@ class _Rounds:
         log_delta[used] = links.log_delta[:, 1] - links.log_delta[:, 0]
         return log_delta * self.measured
 
-    def _comparable(self, where: FloatArray, state: CodeArray) -> BoolArray:
-        """Find the states in which the cells of the batch lie within the caliper of those of the reference."""
+    def _comparable(self, where: FloatArray, state: CodeArray) -> tuple[BoolArray, int]:
+        """Find the states in which the cells of the batch lie within the caliper of those of the reference.
+
+        All are of one group of batches, which comes second.
+        """
         landmarks = self.reference.landmarks
         n_states = landmarks.n_states
         here = np.flatnonzero(state >= 0)
@@ -254,7 +262,8 @@ class _Rounds:
         along = np.einsum("sd,sde,se->s", line, landmarks.spread, line) / np.maximum(length2, _TINY)
         near = length2 <= self.settings.caliper**2 * np.maximum(along, _TINY)
         compared = (cells > 0) & near & _usable(landmarks)
-        return np.asarray(compared & (_group_of(landmarks) == self._best_group(cells * compared)))
+        group = self._best_group(cells * compared)
+        return np.asarray(compared & (_group_of(landmarks) == group)), group
 
     def _best_group(self, cells: FloatArray) -> int:
         """Choose the group of batches of the reference with which most cells can be compared."""

@@ -8,7 +8,6 @@ import pandas as pd
 from unbatch._check import InputError
 from unbatch._progress import Progress, Silent
 from unbatch._types import CodeArray
-from unbatch.adjusting import batch_codes, source_labels
 from unbatch.core.diagnostics.record import Diagnostics
 from unbatch.diagnosing.fit import diagnose_fit
 from unbatch.diagnosing.probes import Refits, probe_table, probe_verdict
@@ -17,6 +16,7 @@ from unbatch.fitted import BatchFit
 from unbatch.io.batches import label_cells
 from unbatch.io.door import are_counts
 from unbatch.io.source import CountSource
+from unbatch.labels import cell_batches
 from unbatch.methods.checked import CheckedCells, checked_rows
 
 
@@ -71,9 +71,10 @@ class _Known:
 def _identify(source: CountSource, fit: BatchFit) -> _Known:
     if fit.mapped_onto is not None:
         raise InputError("these cells were mapped onto a fit, and not fitted: diagnose that fit instead")
-    if source.n_cells != len(fit.obs) or not source.obs.index.astype(str).equals(fit.obs.index.astype(str)):
+    n_fitted = int(fit.batch_sizes.sum())
+    if source.n_cells != n_fitted or not source.obs.index.astype(str).equals(fit.obs.index.astype(str)):
         raise InputError(
-            f"{source.description} has {source.n_cells:,} cells, not the {len(fit.obs):,} of the fit in their order: "
+            f"{source.description} has {source.n_cells:,} cells, not the {n_fitted:,} of the fit in their order: "
             "give the input that was fitted"
         )
     if not source.var.index.astype(str).equals(fit.var.index.astype(str)):
@@ -81,7 +82,7 @@ def _identify(source: CountSource, fit: BatchFit) -> _Known:
             f"{source.description} has {source.n_genes:,} genes, not the {len(fit.var):,} of the fit in their order: "
             "give the input that was fitted"
         )
-    batch = batch_codes(source_labels(source, fit), fit, where=source.description)
+    batch = cell_batches(source, fit)
     if not fit.match_within:
         return _Known(batch, None)
     levels = label_cells(source, fit.match_within)
@@ -99,7 +100,7 @@ def _read(source: CountSource, fit: BatchFit, known: _Known) -> CheckedCells:
     rows = checked_rows(np.where(too_small[known.batch], np.int32(-1), known.batch), seed=int(fit.parameters["seed"]))
     counts = source.rows(rows)
     if not are_counts(counts):
-        raise InputError(f"values of {source.description} are not counts: give the layer that was fitted")
+        raise InputError(f"values of {source.description} are not counts: give the layer that was fitted (layer=...)")
     took_part = np.asarray(counts.sum(axis=1)).ravel() > 0
     if fit.sample is not None:
         took_part &= fit.sample[rows] >= 0

@@ -160,6 +160,12 @@ def _from_columns(source: CountSource, keys: tuple[str, ...]) -> Batches:
     levels = tuple(
         _SEPARATOR.join(of_column[code] for of_column, code in zip(names, level, strict=True)) for level in combined.T
     )
+    if len(set(levels)) < len(levels):
+        twice = next(level for level in levels if levels.count(level) > 1)
+        raise InputError(
+            f"labels of {' and '.join(map(repr, keys))} of {source.description} become the same when they are put "
+            f"together ({twice!r} in two ways): rename those that hold {_SEPARATOR!r}"
+        )
     return Batches(codes.ravel().astype(np.int32), levels, 1, keys)
 
 

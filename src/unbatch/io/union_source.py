@@ -195,15 +195,18 @@ def open_union(sources: Sequence[CountSource], *, labels: Sequence[str] | None =
 
 
 def name_parts(sources: Sequence[CountSource]) -> tuple[str, ...]:
-    """Name inputs by the last piece of their paths in which all differ: usually the file's name, else a folder's.
+    """Name inputs by the shortest piece of their paths in which all differ: the file's name, a folder's, or several.
 
-    Endings such as .h5ad are dropped. Inputs without a path are called "AnnData"; what still is alike gets a number.
+    Of pieces of the same length the last is taken; endings such as .h5ad are dropped. Inputs without a path are called
+    "AnnData"; what still is alike gets a number.
     """
     trails = [_trail(source) for source in sources]
-    for depth in range(max(len(trail) for trail in trails)):
-        names = [trail[min(depth, len(trail) - 1)] for trail in trails]
-        if len(set(names)) == len(names):
-            return tuple(names)
+    longest = max(len(trail) for trail in trails)
+    for length in range(1, longest + 1):
+        for start in range(longest - length + 1):
+            names = ["/".join(reversed(trail[start : start + length] or trail[-1:])) for trail in trails]
+            if len(set(names)) == len(names):
+                return tuple(names)
     names = [trail[0] for trail in trails]
     return tuple(
         name if names.count(name) == 1 else f"{name}-{1 + names[:place].count(name)}"

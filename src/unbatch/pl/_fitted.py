@@ -9,7 +9,7 @@ import pandas as pd
 
 from unbatch import slots
 from unbatch._check import InputError
-from unbatch.core.convention import centre_log_delta, relate_log_delta
+from unbatch.core.convention import centre_log_delta, relate_log_delta, weighted_median
 from unbatch.pl import _record
 from unbatch.pl._effects import effects_heatmap, effects_volcano
 from unbatch.pl._names import legible
@@ -140,7 +140,7 @@ def recovery(
     """Draw estimated against true effects, where the truth is known: a dot per gene and batch.
 
     Only contrasts between batches are identifiable, so the truth is first brought into the convention of the fit: for
-    each gene the mean over batches is 0, or the reference of the fit is 0.
+    each gene the mean over batches is 0, or the reference of the fit is 0; of mapped cells those of the model are.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def recovery(
     columns = _record.columns_of(adata, batch)
     estimate = np.asarray(adata.varm[slots.EFFECTS], dtype=np.float64)
     known = np.isfinite(np.asarray(adata.varm[slots.ERRORS], dtype=np.float64))
-    planted = _in_convention(adata, _planted(adata, adata if truth is None else truth), known)
+    planted = _in_convention(adata, adata if truth is None else truth, known)
     names = _record.batches_of(adata)
     title = legible(names[columns[0]]) if len(columns) == 1 else f"{len(columns)} batches"
     shown = known[:, columns]
@@ -232,13 +232,15 @@ def check_kind(kind: str, kinds: Sequence[str]) -> None:
 
 
 def batch_of_cells(adata: AnnData) -> list[str]:
-    """Name of the batch of each cell, from the columns that the fit took it from.
+    """Name of the batch of each cell, as it was fitted, or from the columns that the fit took it from.
 
     Raises
     ------
     InputError
         If the fit took its batches from elsewhere, the columns are gone, or hold other batches than the fit saw.
     """
+    if slots.BATCH in adata.obs:
+        return [str(name) for name in adata.obs[slots.BATCH]]
     batches = set(_record.batches_of(adata))
     keys = [str(key) for key in slots.read_record(adata)["batch_key"]]
     if not keys:
@@ -260,7 +262,7 @@ def batch_of_cells(adata: AnnData) -> list[str]:
     return names
 
 
-def _planted(adata: AnnData, truth: AnnData) -> FloatArray:
+def _planted(adata: AnnData, truth: AnnData, batches: Sequence[str]) -> FloatArray:
     """Take the true log delta of the genes and batches of the fit, in their order."""
     if TRUTH not in truth.varm or "simulation" not in truth.uns:
         raise InputError(
@@ -268,21 +270,35 @@ def _planted(adata: AnnData, truth: AnnData) -> FloatArray:
             "give the simulated data as truth"
         )
     places = {str(name): place for place, name in enumerate(truth.uns["simulation"]["batches"])}
-    lost = [name for name in _record.batches_of(adata) if name not in places]
+    lost = [name for name in batches if name not in places]
     if lost:
         raise InputError(f"the simulation has no batch {lost[0]!r}; it has {sorted(places)[:10]}")
     rows = truth.var_names.get_indexer(adata.var_names)
     if (rows < 0).any():
         first = adata.var_names[int(np.argmax(rows < 0))]
         raise InputError(f"the simulation lacks {int((rows < 0).sum())} genes of the fit (first: {first!r})")
-    columns = [places[name] for name in _record.batches_of(adata)]
+    columns = [places[name] for name in batches]
     planted: FloatArray = np.asarray(truth.varm[TRUTH], dtype=np.float64)[rows][:, columns]
     return planted
 
 
-def _in_convention(adata: AnnData, log_delta: FloatArray, known: BoolArray) -> FloatArray:
+def _in_convention(adata: AnnData, truth: AnnData, known: BoolArray) -> FloatArray:
     fit = slots.read_slots(adata)
     weights = mean_expression(fit)
+    log_delta = _planted(adata, truth, fit.batches)
+    if fit.mapped_onto is not None:
+        model = _planted(adata, truth, fit.mapped_onto.batches)
+        if fit.relative_to:
+            column = fit.mapped_onto.batches.index(fit.relative_to)
+            convention = relate_log_delta(model, weights, np.ones(model.shape, dtype=bool), reference=column)
+            base = model[:, column]
+        else:
+            convention = centre_log_delta(model, weights, np.ones(model.shape, dtype=bool))
+            base = model.mean(axis=1)
+        usual = np.mean([weighted_median(column, weights) for column in convention.T])
+        relative = log_delta - base[:, None]
+        medians = [weighted_median(column, weights * there) for column, there in zip(relative.T, known.T, strict=True)]
+        return np.asarray(relative - np.array(medians) + usual)
     if fit.reference is None:
         return centre_log_delta(log_delta, weights, known)
     return relate_log_delta(log_delta, weights, known, reference=fit.batches.index(fit.reference))

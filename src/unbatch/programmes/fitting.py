@@ -10,14 +10,15 @@ import pandas as pd
 
 from unbatch._check import LARGEST_SEED, InputError, check_whole
 from unbatch._progress import Progress, Silent
-from unbatch._types import BoolArray, CodeArray, Float32Array, FloatArray, IntArray
-from unbatch.adjusting import batch_codes, gene_places, source_labels
+from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
+from unbatch.adjusting import gene_places
 from unbatch.core.activity import TOLERANCE
 from unbatch.core.factors import Programmes, factorise
 from unbatch.fitted import BatchFit
 from unbatch.io.door import DoorCheck
 from unbatch.io.reduce import Driver, Together, reduce_blocks
 from unbatch.io.source import CountSource
+from unbatch.labels import cell_batches
 from unbatch.programmes.activities import Activities
 from unbatch.programmes.choice import compare, held_out_deviance
 from unbatch.programmes.pseudobulks import PseudobulkSums, group_cells, measured_counts
@@ -92,7 +93,7 @@ def fit_factors(
     options, progress = options or FactorOptions(), progress or Silent()
     wanted = check_numbers(n_factors)
     embedding = _coordinates(source, fit)
-    batch = _batches(source, fit)
+    batch = cell_batches(source, fit)
     rows = gene_places(source, fit)
     delta = _effects(fit, rows, adjusted=options.adjusted)
     took_part = _took_part(fit)
@@ -153,26 +154,13 @@ def _coordinates(source: CountSource, fit: BatchFit) -> Float32Array:
             "the fit is one of effects only, without coordinates of cells to group them by: fit again without "
             "effects_only (--effects-only)"
         )
-    if not source.obs.index.equals(fit.obs.index):
+    n_fitted = int(fit.batch_sizes.sum())
+    if source.n_cells != n_fitted or not source.obs.index.equals(fit.obs.index):
         raise InputError(
-            f"the {source.n_cells} cells of {source.description} are not the {len(fit.obs)} of the fit in their order: "
+            f"the {source.n_cells} cells of {source.description} are not the {n_fitted} of the fit in their order: "
             "give the input that was fitted"
         )
     return fit.embedding
-
-
-def _batches(source: CountSource, fit: BatchFit) -> CodeArray:
-    """Batch of each cell, refused if it is another than in the fit."""
-    codes = batch_codes(source_labels(source, fit), fit, where=source.description)
-    if fit.batch_key and set(fit.batch_key) <= set(fit.obs):
-        before, now = (table[list(fit.batch_key)].astype(str).to_numpy() for table in (fit.obs, source.obs))
-        changed = np.flatnonzero((before != now).any(axis=1))
-        if changed.size:
-            raise InputError(
-                f"{changed.size} of {source.n_cells} cells of {source.description} bear another batch than in the fit "
-                f"(first: {source.obs.index[changed[0]]!r}): give the labels that were fitted, or fit again"
-            )
-    return codes
 
 
 def _took_part(fit: BatchFit) -> BoolArray:

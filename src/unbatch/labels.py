@@ -1,0 +1,109 @@
+"""Which batch of a fit each cell of a source is of: by the columns of the fit, or the files that were its batches."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from unbatch._check import InputError
+from unbatch._types import CodeArray
+from unbatch.fitted import BatchFit
+from unbatch.io.batches import label_cells
+from unbatch.io.source import CountSource
+
+_SHOWN = 8
+
+
+def batch_labels(source: CountSource, fit: BatchFit) -> list[str]:
+    """Label of the batch of each cell of `source`, found as in the fit, (n_cells,); it may be of a batch that is new.
+
+    Where files were the batches, cells of the fit itself are of the batch that they were of.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, or a cell has no label.
+    """
+    if not fit.batch_key:
+        if fit.batch is not None and source.obs.index.equals(fit.obs.index):
+            return [fit.batches[code] for code in fit.batch.tolist()]
+        return [source.parts[part] for part in source.part]
+    missing = [key for key in fit.batch_key if key not in source.obs]
+    if missing:
+        columns = ", ".join(repr(str(column)) for column in source.obs.columns[:_SHOWN]) or "none"
+        raise InputError(
+            f"{source.description} has no obs column {missing[0]!r}, which named the batches in the fit (its columns: "
+            f"{columns}): add it"
+        )
+    found = label_cells(source, fit.batch_key)
+    levels = known_names(found.levels, fit)
+    return [levels[code] for code in found.codes.tolist()]
+
+
+def known_names(levels: Sequence[str], fit: BatchFit) -> tuple[str, ...]:
+    """Give batches of the fit the names that they have there, if only a number is written in another way (0.0, 0)."""
+    numbers = {number: name for name in fit.batches if (number := _as_number(name)) is not None}
+    names = tuple(
+        level if level in fit.batches or (number := _as_number(level)) is None else numbers.get(number, level)
+        for level in levels
+    )
+    return names if len(set(names)) == len(names) else tuple(levels)
+
+
+def cell_batches(source: CountSource, fit: BatchFit, *, labels: Sequence[Any] | None = None) -> CodeArray:
+    """Column of the batch of each cell of `source` in the effects of `fit`, (n_cells,).
+
+    Parameters
+    ----------
+    source
+        The cells.
+    fit
+        The fit.
+    labels
+        Batch of each cell; None to find it as in the fit.
+
+    Raises
+    ------
+    InputError
+        If a batch was not part of the fit, or cells of the fit bear other labels than they did.
+    """
+    found = batch_labels(source, fit) if labels is None else [str(label) for label in labels]
+    codes = pd.Index(fit.batches).get_indexer(pd.Index(found))
+    strange = sorted({label for label, code in zip(found, codes.tolist(), strict=True) if code < 0})
+    if strange:
+        known = ", ".join(repr(batch) for batch in fit.batches[:_SHOWN]) + (
+            ", ..." if len(fit.batches) > _SHOWN else ""
+        )
+        raise InputError(
+            f"batch {strange[0]!r} of {source.description} was not part of the fit ({len(strange)} such batches, "
+            f"{int((codes < 0).sum())} cells): the fit knows {known}; fit again with these cells, or leave them out"
+        )
+    if labels is None:
+        _check_same(source, fit, codes)
+    return np.asarray(codes, dtype=np.int32)
+
+
+def _check_same(source: CountSource, fit: BatchFit, codes: CodeArray) -> None:
+    """Refuse cells that bear other labels than in the fit, if they are the cells of the fit.
+
+    Cells of other files may share names with them by chance, as barcodes do: only the same in the same order count.
+    """
+    if fit.batch is None or not source.obs.index.equals(fit.obs.index):
+        return
+    changed = np.flatnonzero(fit.batch != codes)
+    if changed.size:
+        first = int(changed[0])
+        before, now = fit.batches[fit.batch[first]], fit.batches[codes[first]]
+        raise InputError(
+            f"{changed.size} of {source.n_cells} cells of {source.description} bear another batch than in the fit "
+            f"(first: {source.obs.index[first]!r}, then {before!r}, now {now!r}): give the labels that were fitted, or "
+            "fit again"
+        )
+
+
+def _as_number(name: str) -> float | None:
+    try:
+        return float(name)
+    except ValueError:
+        return None

@@ -1,0 +1,112 @@
+"""Which batch of the fit a cell is of: as it was fitted, whatever the labels look like."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import unbatch as ub
+from unbatch.io.source import open_counts
+
+
+@pytest.fixture
+def cells():
+    adata = ub.simulate(n_cells=240, n_genes=30, n_batches=3, n_types=2, median_depth=500, seed=1)
+    adata.obs["batch"] = adata.obs["batch"].cat.rename_categories({"batch_1": "0", "batch_2": "1", "batch_3": "2"})
+    return adata
+
+
+@pytest.mark.parametrize("use", ["adjust", "pseudobulks", "factors", "diagnose"])
+def test_labels_that_were_changed_since_the_fit_are_noticed(cells, use):
+    ub.tl.batch_effects(cells, batch_key="batch")
+    labels = cells.obs["batch"].astype(str).to_numpy()
+    first, second = (int(np.flatnonzero(labels == name)[0]) for name in ("0", "1"))
+    labels[[first, second]] = labels[[second, first]]
+    cells.obs["batch"] = labels
+    steps = {
+        "adjust": lambda: ub.pp.adjust_counts(cells),
+        "pseudobulks": lambda: ub.get.pseudobulks(cells, groupby="cell_type"),
+        "factors": lambda: ub.tl.factors(cells, n_factors=2),
+        "diagnose": lambda: ub.tl.diagnose(cells),
+    }
+    with pytest.raises(ub.InputError, match="2 of 240 cells of X of the AnnData bear another batch than in the fit"):
+        steps[use]()
+
+
+def test_the_batch_of_each_cell_is_kept(cells, tmp_path):
+    ub.tl.batch_effects(cells, batch_key=["batch", "cell_type"])
+    expected = cells.obs["batch"].astype(str) + " | " + cells.obs["cell_type"].astype(str)
+    assert cells.obs["unbatch_batch"].astype(str).tolist() == expected.tolist()
+    part = cells[60:120].copy()
+    part.write_h5ad(tmp_path / "part.h5ad")
+    fit = ub.BatchModel.load(tmp_path / "part.h5ad").result
+    assert [fit.batches[code] for code in fit.batch] == expected[60:120].tolist()
+    cells.obs["unbatch_batch"] = "nobody"
+    with pytest.raises(
+        ub.InputError, match=r"obs\['unbatch_batch'\] of this AnnData names no batch of the fit for 240"
+    ):
+        ub.pp.adjust_counts(cells)
+
+
+@pytest.mark.filterwarnings("ignore::unbatch.InputWarning")
+def test_numbers_are_the_same_however_they_are_written(cells):
+    ub.tl.batch_effects(cells, batch_key="batch")
+    model = ub.BatchModel().fit_source(open_counts(cells), ub_batches(cells))
+    again = cells.copy()
+    again.obs["batch"] = again.obs["batch"].astype(float)
+    ub.tl.map_cells(again, model=model, batch_key="batch")
+    assert list(again.uns["unbatch"]["batches"]) == ["0", "1", "2"]
+    assert list(again.uns["unbatch"]["mapped_onto"]["known"]) == ["0", "1", "2"]
+    mixed = cells.copy()
+    mixed.obs["batch"] = pd.Series(["0.0" if place % 2 else "0" for place in range(240)], index=mixed.obs_names)
+    ub.tl.map_cells(mixed, model=model, batch_key="batch")
+    assert list(mixed.uns["unbatch"]["batches"]) == ["0", "0.0"]
+
+
+def ub_batches(cells):
+    from unbatch.io.batches import read_batches
+
+    return read_batches(open_counts(cells), "batch")
+
+
+def test_files_that_were_the_batches_are_known_by_as_much_of_their_paths_as_tells_them_apart(cells, tmp_path):
+    paths = []
+    for name, folder in (("0", "lab1/donor1"), ("1", "lab1/donor2"), ("2", "lab2/donor1")):
+        (tmp_path / folder).mkdir(parents=True)
+        paths.append(tmp_path / folder / "counts.h5ad")
+        part = cells[cells.obs["batch"] == name].copy()
+        part.varm.clear()
+        part.write_h5ad(paths[-1])
+    source = open_counts(paths)
+    assert source.parts == ("lab1/donor1", "lab1/donor2", "lab2/donor1")
+    turned = open_counts(paths[::-1])
+    assert turned.parts == source.parts[::-1]
+
+
+def test_a_fit_of_files_is_a_fit_in_python_too(cells, tmp_path):
+    paths = [tmp_path / f"run{name}.h5ad" for name in "012"]
+    for name, path in zip("012", paths, strict=True):
+        part = cells[cells.obs["batch"] == name].copy()
+        part.varm.clear()
+        part.write_h5ad(path)
+    source = open_counts(paths)
+    from unbatch.io.batches import read_batches
+
+    fit = ub.BatchModel().fit_source(source, read_batches(source)).result
+    adata = cells[np.argsort(cells.obs["batch"].astype(str), kind="stable")].copy()
+    from unbatch.slots import write_slots
+
+    adata.obs_names = fit.obs.index
+    write_slots(adata, fit)
+    assert adata.obs["unbatch_batch"].astype(str).tolist() == [f"run{name}" for name in adata.obs["batch"]]
+    ub.pp.adjust_counts(adata)
+    ub.pl.embedding(adata)
+    ub.pp.adjust_counts(adata[40:200].copy())
+
+
+def test_a_part_of_the_cells_is_not_diagnosed_and_gives_no_programmes(cells):
+    ub.tl.batch_effects(cells, batch_key="batch")
+    part = cells[:100].copy()
+    with pytest.raises(ub.InputError, match="100 cells, not the 240 of the fit"):
+        ub.tl.diagnose(part)
+    with pytest.raises(ub.InputError, match="are not the 240 of the fit"):
+        ub.tl.factors(part, n_factors=2)
