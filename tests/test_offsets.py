@@ -1,11 +1,15 @@
 """Offsets of cells and of sums over groups: by hand, in any blocks, and where groups mix batches or states."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
 import unbatch as ub
+from unbatch.io.batches import read_batches
 from unbatch.io.reduce import reduce_blocks
 from unbatch.io.source import open_counts
+from unbatch.offsets import sum_groups
 
 
 @pytest.fixture(scope="module")
@@ -93,18 +97,26 @@ def test_raw_counts_are_poisson_around_rate_exposure_and_offset():
 
 
 def test_blocks_of_any_size_and_merged_give_the_same_bits(fitted):
-    from unbatch.adjusting import batch_codes, source_labels
     from unbatch.core.adjust import Adjuster, AdjustOptions
+    from unbatch.labels import cell_batches
     from unbatch.offsets import GroupSums
     from unbatch.slots import read_slots
 
     fit, source = read_slots(fitted), open_counts(fitted)
-    batch = batch_codes(source_labels(source, fit), fit, where="here")
+    batch = cell_batches(source, fit)
     group = (np.arange(400) % 3).astype(np.int32)
 
     def fresh():
         by = Adjuster(fit.delta, fit.estimated, options=AdjustOptions())
-        return GroupSums(group, batch=batch, state=None, adjuster=by, n_groups=3)
+        return GroupSums(
+            group,
+            batch=batch,
+            state=None,
+            adjuster=by,
+            measured=fit.measured,
+            common=fit.measured.all(axis=1),
+            n_groups=3,
+        )
 
     whole = reduce_blocks(source, fresh())
     for size in (1, 37, 400):
@@ -133,3 +145,36 @@ def test_what_is_missing_is_named(fitted):
     ub.tl.batch_effects(plain, batch_key="batch")
     with pytest.raises(ub.InputError, match=r"no effects of states: fit again with state_specific=True"):
         ub.get.offsets(plain, state_specific=True)
+
+
+def test_genes_that_a_file_lacks_are_not_taken_for_silent(tmp_path):
+    """Nothing differs between groups, so that rates by count, exposure and offset are the same in all of them."""
+    adata = ub.simulate(n_cells=1600, n_genes=200, n_batches=2, n_types=3, log_delta_sd=0.5, median_depth=2000, seed=1)
+    adata.obs["mix"] = np.where((adata.obs["batch"] == "batch_2") | (np.arange(1600) % 2 == 0), "mixed", "one")
+    lacks = np.arange(200) % 3 == 0
+    for name, genes in (("batch_1", np.arange(200)), ("batch_2", np.flatnonzero(~lacks))):
+        part = adata[adata.obs["batch"] == name, genes].copy()
+        part.varm.clear()
+        part.write_h5ad(tmp_path / f"{name}.h5ad")
+    source = open_counts([tmp_path / "batch_1.h5ad", tmp_path / "batch_2.h5ad"])
+    fit = ub.BatchModel().fit_source(source, read_batches(source, "batch")).result
+    lacks = source.var.index.isin(adata.var_names[lacks])
+    for groupby, n_unmeasured in (("batch", lacks.sum()), ("mix", 0)):
+        with pytest.warns(ub.InputWarning, match="no cell of the group measured") if n_unmeasured else nullcontext():
+            sums = sum_groups(source, fit, [groupby])
+        assert (~sums.measured).sum() == n_unmeasured
+        assert np.isfinite(sums.log_delta).all()
+        rate = np.log(sums.counts + 0.5) - np.log(sums.obs["exposure"].to_numpy())[:, None] - sums.log_delta
+        loud = sums.counts.sum(axis=0) > 500
+        assert abs(np.median((rate[1] - rate[0])[loud & ~lacks])) < 0.06
+        if not n_unmeasured:
+            assert (loud & lacks).sum() > 10
+            assert abs(np.median((rate[1] - rate[0])[loud & lacks])) < 0.06
+
+
+@pytest.mark.parametrize("name", ["exposure", "n_cells"])
+def test_a_column_with_the_name_of_a_result_is_refused(fitted, name):
+    adata = fitted.copy()
+    adata.obs[name] = "some"
+    with pytest.raises(ub.InputError, match=f"names the column '{name}'"):
+        ub.get.pseudobulks(adata, groupby=["donor", name])

@@ -26,7 +26,9 @@ def blocks(language):
 def folder(tmp_path, monkeypatch):
     mpl.use("agg")
     monkeypatch.chdir(tmp_path)
-    ub.simulate(n_cells=120, n_genes=40, seed=1).write_h5ad("cells.h5ad")
+    adata = ub.simulate(n_cells=120, n_genes=40, n_types=2, seed=1)
+    adata.obs["donor"] = np.where(np.arange(120) % 2, "a", "b")
+    adata.write_h5ad("cells.h5ad")
     return tmp_path
 
 
@@ -53,11 +55,13 @@ def test_the_workflow_runs_and_hands_scanpy_the_embedding(monkeypatch):
     for block in blocks("python"):
         exec(block, names)  # noqa: S102 - our own README
     plt.close("all")
-    adata, offset = names["adata"], names["offset"]
+    adata, sums = names["adata"], names["sums"]
     scanpy.pp.neighbors.assert_called_once_with(adata, use_rep="X_unbatch")
     assert adata.obsm["X_unbatch"].shape[0] == adata.n_obs
     adjusted = adata.layers["adjusted"].toarray()
-    np.testing.assert_allclose(adjusted, adata.X.toarray() / np.exp(offset), rtol=1e-6)
+    np.testing.assert_allclose(adjusted, adata.X.toarray() / np.exp(adata.layers["log_delta"]), rtol=1e-5)
+    assert sums.shape == (4, 40)
+    assert {"exposure", "n_cells"} <= set(sums.obs)
 
 
 def test_its_links_lead_somewhere_and_it_is_short_on_python():

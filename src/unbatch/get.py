@@ -7,10 +7,10 @@ import pandas as pd
 from anndata import AnnData
 
 from unbatch._check import InputError
-from unbatch.io.source import open_counts
 from unbatch.offsets import cell_offsets, sum_groups
 from unbatch.programmes.result import shrunken_lift
 from unbatch.programmes.slots import held_out_table, read_factors
+from unbatch.raw_counts import open_any, open_raw
 from unbatch.slots import EFFECTS, ERRORS, gene_rows, read_diagnostics, read_record, read_slots
 
 _NORMAL_975 = 1.959963984540054
@@ -151,7 +151,11 @@ def factor_choice(adata: AnnData, *, key: str = "factors") -> pd.DataFrame:
 
 
 def offsets(
-    adata: AnnData, *, groupby: str | Sequence[str] | None = None, state_specific: bool = False
+    adata: AnnData,
+    *,
+    groupby: str | Sequence[str] | None = None,
+    state_specific: bool = False,
+    layer: str | None = None,
 ) -> pd.DataFrame:
     r"""Log delta as the offset of a count model, for cells or for their sums over groups (pseudobulks).
 
@@ -174,6 +178,8 @@ def offsets(
     state_specific
         Use the effect of the batch on the cell's own state, ``delta_gk rho_gsk``; needs a fit with
         ``state_specific=True``.
+    layer
+        Where the raw counts are now; None for where `unbatch.tl.batch_effects` found them. Offsets of cells need none.
 
     Returns
     -------
@@ -191,15 +197,17 @@ def offsets(
     unbatch.get.pseudobulks : The same with counts and exposures.
     """
     fit = read_slots(adata)
-    source = open_counts(adata, layer=fit.layer)
     if groupby is None:
-        table = cell_offsets(source, fit, state_specific=state_specific)
+        table = cell_offsets(open_any(adata), fit, state_specific=state_specific)
         return pd.DataFrame(table, index=adata.obs_names, columns=adata.var_names)
+    source = open_raw(adata, fit, layer=layer)
     found = sum_groups(source, fit, _columns(groupby), state_specific=state_specific)
     return pd.DataFrame(found.log_delta, index=found.obs.index, columns=adata.var_names)
 
 
-def pseudobulks(adata: AnnData, *, groupby: str | Sequence[str], state_specific: bool = False) -> AnnData:
+def pseudobulks(
+    adata: AnnData, *, groupby: str | Sequence[str], state_specific: bool = False, layer: str | None = None
+) -> AnnData:
     """Raw counts summed over groups of cells, with the offset that a count model needs to leave batches out.
 
     Parameters
@@ -211,13 +219,16 @@ def pseudobulks(adata: AnnData, *, groupby: str | Sequence[str], state_specific:
         cell type) leave the model to judge how donors vary; groups that mix batches have their mean effect.
     state_specific
         Use the effect of the batch on the cell's own state; needs a fit with ``state_specific=True``.
+    layer
+        Where the raw counts are now; None for where `unbatch.tl.batch_effects` found them.
 
     Returns
     -------
     AnnData
-        Groups x genes: ``X`` summed raw counts, ``layers["log_delta"]`` the offset (see `offsets`), and in ``obs`` the
-        columns of the groups, ``n_cells`` and ``exposure``, the cells' summed size factors. The offset of a Poisson
-        or negative binomial model is ``log_delta + log(exposure)``.
+        Groups x genes: ``X`` summed raw counts, ``layers["log_delta"]`` the offset (see `offsets`),
+        ``layers["measured"]`` whether any cell of the group measured the gene (a 0 elsewhere says nothing), and in
+        ``obs`` the columns of the groups, ``n_cells`` and ``exposure``, the cells' summed size factors. The offset of a
+        Poisson or negative binomial model is ``log_delta + log(exposure)``.
 
     Raises
     ------
@@ -225,8 +236,10 @@ def pseudobulks(adata: AnnData, *, groupby: str | Sequence[str], state_specific:
         As `offsets`.
     """
     fit = read_slots(adata)
-    found = sum_groups(open_counts(adata, layer=fit.layer), fit, _columns(groupby), state_specific=state_specific)
-    return AnnData(found.counts, obs=found.obs, var=adata.var.copy(), layers={"log_delta": found.log_delta})
+    source = open_raw(adata, fit, layer=layer)
+    found = sum_groups(source, fit, _columns(groupby), state_specific=state_specific)
+    layers = {"log_delta": found.log_delta, "measured": found.measured}
+    return AnnData(found.counts, obs=found.obs, var=adata.var.copy(), layers=layers)
 
 
 def verdicts(adata: AnnData) -> pd.DataFrame:

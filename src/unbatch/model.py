@@ -408,6 +408,8 @@ class BatchModel:
             If the file is missing, damaged, not written by unbatch, or written by a newer one.
         """
         where = str(path)
+        if Path(path).is_dir():
+            raise InputError(f"{where} is a folder: a model is one .h5ad file, as `unbatch fit` writes it")
         if not Path(path).is_file():
             raise InputError(f"there is no file {where}: give the file that `unbatch fit` wrote")
         with reading(where), repeated_names_allowed():

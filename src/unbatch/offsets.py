@@ -1,5 +1,6 @@
 """Log delta as the offset of a count model: for cells, and for sums over groups of cells."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,10 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from unbatch._check import InputError
+from unbatch._check import InputError, InputWarning
 from unbatch._progress import Progress, Silent
-from unbatch._types import CodeArray, Counts, Float32Array, FloatArray
-from unbatch.adjusting import batch_codes, cell_states, gene_places, source_labels, state_effects_of
+from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArray
+from unbatch.adjusting import cell_states, gene_places, state_effects_of
 from unbatch.core.adjust import Adjuster, AdjustOptions
 from unbatch.core.state_effects import StateEffects
 from unbatch.fitted import BatchFit
@@ -19,7 +20,10 @@ from unbatch.io.door import DoorCheck
 from unbatch.io.known import PerCell, Shared
 from unbatch.io.reduce import Together, reduce_blocks
 from unbatch.io.source import Block, CountSource
+from unbatch.labels import cell_batches
+from unbatch.programmes.pseudobulks import measured_counts
 
+_N_CELLS, _EXPOSURE = "n_cells", "exposure"
 _NO_CAP = float(np.finfo(np.float64).max)
 
 
@@ -35,12 +39,16 @@ class Pseudobulks:
     counts
         (n_groups, n_genes) summed counts.
     log_delta
-        (n_groups, n_genes) offset, natural log.
+        (n_groups, n_genes) offset, natural log; 0 where nothing was measured.
+    measured
+        (n_groups, n_genes) whether any cell of the group is of a batch that measured the gene: 0 counts elsewhere say
+        nothing.
     """
 
     obs: pd.DataFrame
     counts: FloatArray
     log_delta: FloatArray
+    measured: BoolArray
 
 
 class GroupSums:
@@ -54,16 +62,28 @@ class GroupSums:
         (n_cells,) batch and state of each cell.
     adjuster
         Divides effects out, by which the size factor is found.
+    measured
+        (n_genes, n_batches) genes that each batch measured. Counts of others are left out.
+    common
+        (n_genes,) genes by which size factors are found, so that they mean the same in each batch.
     n_groups
         Number of groups.
     """
 
     def __init__(
-        self, group: CodeArray, *, batch: CodeArray, state: CodeArray | None, adjuster: Adjuster, n_groups: int
+        self,
+        group: CodeArray,
+        *,
+        batch: CodeArray,
+        state: CodeArray | None,
+        adjuster: Adjuster,
+        measured: BoolArray,
+        common: BoolArray,
+        n_groups: int,
     ) -> None:
         self._group, self._batch = PerCell(group), PerCell(batch)
         self._state = None if state is None else PerCell(state)
-        self._adjuster = Shared(adjuster)
+        self._adjuster, self._measured, self._common = Shared(adjuster), Shared(measured), Shared(common)
         self._shape = n_groups, len(adjuster.delta)
         self.sums = np.zeros(self._shape, dtype=np.int64)
         self.sizes: dict[int, FloatArray] = {}
@@ -71,16 +91,15 @@ class GroupSums:
     def add(self, block: Block) -> None:
         """Add the cells of a block; whole numbers, so in any order."""
         cells = block.start, block.stop
-        whole = sparse.csr_array(
-            (block.counts.data.astype(np.int64), block.counts.indices, block.counts.indptr), shape=block.counts.shape
-        )
+        counts = measured_counts(block.counts, self._measured.value, self._batch.of(*cells))
+        whole = sparse.csr_array((counts.data.astype(np.int64), counts.indices, counts.indptr), shape=counts.shape)
         here = np.arange(block.stop - block.start)
         ones = np.ones(len(here), dtype=np.int64)
         belongs = sparse.csr_array((ones, (self._group.of(*cells), here)), shape=(self._shape[0], len(here)))
         self.sums += (belongs @ whole).toarray()
         state = None if self._state is None else self._state.of(*cells)
-        divided = self._adjuster.value.adjust(block.counts, self._batch.of(*cells), state=state).counts
-        self.sizes[block.start] = _row_sums(divided)
+        divided = self._adjuster.value.adjust(counts, self._batch.of(*cells), state=state).counts
+        self.sizes[block.start] = _row_sums(divided, genes=self._common.value)
 
     def merge(self, other: "GroupSums") -> None:
         """Take in what another one has added up."""
@@ -92,11 +111,13 @@ class GroupSums:
         return np.concatenate([self.sizes[start] for start in sorted(self.sizes)])
 
 
-def _row_sums(counts: Counts) -> FloatArray:
-    """Sum each row by itself, in the order of its genes: no split of the rows changes a bit."""
+def _row_sums(counts: Counts, *, genes: BoolArray) -> FloatArray:
+    """Sum some genes of each row by itself, in the order of its genes: no split of the rows changes a bit."""
     ends = np.asarray(counts.indptr, dtype=np.int64)
     rows = np.repeat(np.arange(counts.shape[0]), np.diff(ends))
-    return np.asarray(np.bincount(rows, counts.data, minlength=counts.shape[0]), dtype=np.float64)
+    return np.asarray(
+        np.bincount(rows, counts.data * genes[counts.indices], minlength=counts.shape[0]), dtype=np.float64
+    )
 
 
 def sum_groups(
@@ -110,13 +131,15 @@ def sum_groups(
     r"""Sum counts over groups of cells, and find the offset of each sum.
 
     With :math:`d_{gj} = \delta_{g k(j)}`, times :math:`\rho_{g s(j) k(j)}` if effects of states are asked for, and the
-    size factor :math:`l_j = \sum_g Y_{gj} / d_{gj}` of a cell, the counts of group p are Poisson with mean
+    size factor :math:`l_j = \sum_g Y_{gj} / d_{gj}` of a cell, over the genes that all batches measured, the counts of
+    group p are Poisson with mean
 
     .. math:: \sum_{j \in p} l_j\, \mu_{gj}\, d_{gj} = \mu_{gp}\, L_p\, e^{o_{gp}}, \qquad
               o_{gp} = \log \frac{\sum_{j \in p} l_j d_{gj}}{\sum_{j \in p} l_j}, \quad L_p = \sum_{j \in p} l_j
 
     if the rate is the same for all cells of the group. The weights are exposures: no count of the gene is in them,
-    but for its part in the cell's total. If the cells of a group are of one batch, o is its log delta.
+    but for its part in the cell's total. If the cells of a group are of one batch, o is its log delta. A batch that did
+    not measure a gene has no counts of it: d is 0 there.
 
     Parameters
     ----------
@@ -140,28 +163,59 @@ def sum_groups(
     InputError
         If a gene or batch was not part of the fit, a column is missing, a cell has no label, values are not counts, or
         effects of states are asked for and not known.
+
+    Warns
+    -----
+    InputWarning
+        If no cell of a group is of a batch that measured a gene.
     """
     if not groupby:
         raise InputError("groupby names no column: give the columns of obs whose combinations are the groups")
-    rows, batch = gene_places(source, fit), _batches(source, fit)
+    taken = [name for name in (_N_CELLS, _EXPOSURE) if name in groupby]
+    if taken:
+        raise InputError(
+            f"groupby names the column {taken[0]!r}, which is what the sums themselves tell: rename it in obs"
+        )
+    rows, batch = gene_places(source, fit), cell_batches(source, fit)
     groups = label_cells(source, list(groupby))
     delta, states, state = fit.delta[rows], None, None
     if state_specific:
         states, state = state_effects_of(fit).of_genes(rows), cell_states(source, fit)
     by = Adjuster(delta, fit.estimated[rows], options=AdjustOptions(max_factor=_NO_CAP), states=states)
-    sums = GroupSums(groups.codes, batch=batch, state=state, adjuster=by, n_groups=len(groups.levels))
+    measured = fit.measured[rows]
+    common = np.asarray(measured[:, [name not in fit.too_small for name in fit.batches]].all(axis=1))
+    sums = GroupSums(
+        groups.codes,
+        batch=batch,
+        state=state,
+        adjuster=by,
+        measured=measured,
+        common=common if common.any() else np.ones(len(common), dtype=np.bool_),
+        n_groups=len(groups.levels),
+    )
     with (progress or Silent()).stage("summing counts", total=source.n_cells) as advance:
         reduce_blocks(source, Together(DoorCheck(source), sums), progress=advance)
     size = sums.size_factors()
     obs = source.obs[list(groupby)].iloc[np.unique(groups.codes, return_index=True)[1]].reset_index(drop=True)
     obs.index = pd.Index(groups.levels, dtype=object)
-    obs["n_cells"] = groups.sizes
-    obs["exposure"] = np.bincount(groups.codes, size, len(groups.levels))
-    log_delta = _log_means(groups.codes, batch, state, size=size, delta=delta, states=states)
-    return Pseudobulks(obs, sums.sums.astype(np.float64), log_delta)
+    obs[_N_CELLS] = groups.sizes
+    obs[_EXPOSURE] = np.bincount(groups.codes, size, len(groups.levels))
+    means = _means(groups.codes, batch, state, size=size, delta=np.where(measured, delta, 0.0), states=states)
+    _warn_of_unmeasured(means > 0)
+    return Pseudobulks(obs, sums.sums.astype(np.float64), np.log(np.where(means > 0, means, 1.0)), means > 0)
 
 
-def _log_means(
+def _warn_of_unmeasured(measured: BoolArray) -> None:
+    if not measured.all():
+        warnings.warn(
+            f"{int((~measured).sum())} of {measured.size} sums are of genes that no cell of the group measured: they "
+            "are 0 and say nothing, leave them out of models (they are marked as not measured)",
+            InputWarning,
+            stacklevel=3,
+        )
+
+
+def _means(
     group: CodeArray,
     batch: CodeArray,
     state: CodeArray | None,
@@ -170,7 +224,7 @@ def _log_means(
     delta: FloatArray,
     states: StateEffects | None,
 ) -> FloatArray:
-    """Log of the mean effect on the cells of each group, weighted by their size factors, (n_groups, n_genes)."""
+    """Mean effect on the cells of each group, weighted by their size factors, (n_groups, n_genes)."""
     code = np.full(len(batch), -1) if state is None else state
     kinds, which = np.unique(np.stack([batch, code]), axis=1, return_inverse=True)
     n_groups, n_kinds = int(group.max()) + 1, kinds.shape[1]
@@ -184,7 +238,7 @@ def _log_means(
         if states is not None and s >= 0:
             effect = effect * np.exp(states.unit * states.steps[s, k].astype(np.float64))
         sums += weight[:, [kind]] * effect
-    return np.asarray(np.log(sums / weight.sum(axis=1, keepdims=True)))
+    return np.asarray(sums / weight.sum(axis=1, keepdims=True))
 
 
 def cell_offsets(source: CountSource, fit: BatchFit, *, state_specific: bool = False) -> Float32Array:
@@ -195,14 +249,10 @@ def cell_offsets(source: CountSource, fit: BatchFit, *, state_specific: bool = F
     InputError
         As `sum_groups`.
     """
-    rows, batch = gene_places(source, fit), _batches(source, fit)
+    rows, batch = gene_places(source, fit), cell_batches(source, fit)
     offset = np.ascontiguousarray(fit.log_delta[rows].T.astype(np.float32))[batch]
     if state_specific:
         states, state = state_effects_of(fit).of_genes(rows), cell_states(source, fit)
         known = np.flatnonzero(state >= 0)
         offset[known] += (states.unit * states.steps[state[known], batch[known]]).astype(np.float32)
     return offset
-
-
-def _batches(source: CountSource, fit: BatchFit) -> CodeArray:
-    return batch_codes(source_labels(source, fit), fit, where=source.description)

@@ -5,8 +5,8 @@ from scipy import sparse
 
 from unbatch.adjusting import Adjustment
 from unbatch.core.adjust import AdjustOptions, Mode
-from unbatch.io.source import open_counts
 from unbatch.offsets import cell_offsets
+from unbatch.raw_counts import open_any, open_raw
 from unbatch.slots import RECORD, read_slots
 
 
@@ -18,6 +18,7 @@ def adjust_counts(
     keep_library_size: bool = False,
     max_factor: float = 20.0,
     seed: int = 0,
+    layer: str | None = None,
     key_added: str = "adjusted",
 ) -> None:
     r"""Take the effect of its batch on its gene out of each count.
@@ -25,7 +26,7 @@ def adjust_counts(
     .. math:: \text{scale:}\ Y_{gj} / \delta_{g k(j)}, \qquad
               \text{thin:}\ \mathrm{Binomial}\big(Y_{gj},\ \min_k \delta_{gk} / \delta_{g k(j)}\big)
 
-    The counts are those that `unbatch.tl.batch_effects` was given, in the same layer. Scaled counts are what the mean
+    The counts are those that `unbatch.tl.batch_effects` was given. Scaled counts are what the mean
     batch, or the reference of the fit, would have given: not whole numbers, and their noise is scaled with them.
     Thinned counts are what the batch with the smallest effect on the gene would have given: whole numbers, and Poisson
     where the counts were, at the price of the counts that are taken away. Neither is ever negative, and zeros stay
@@ -51,6 +52,8 @@ def adjust_counts(
     seed
         Start of the random numbers of ``mode="thin"``. The draw of a count depends on the seed, the place of its cell
         in `adata` and the name of its gene alone.
+    layer
+        Where the raw counts are now; None for where `unbatch.tl.batch_effects` found them.
     key_added
         Name of the layer that is set.
 
@@ -66,8 +69,8 @@ def adjust_counts(
     ------
     InputError
         If the effects have not been estimated, or those of states are wanted and were not; if the batch column has gone
-        or has new labels, values are not counts, an option is out of range, or a count is above 2^31 - 1 and to be
-        thinned.
+        or has other labels, values are not counts or are adjusted already, an option is out of range, or a count is
+        above 2^31 - 1 and to be thinned.
 
     Examples
     --------
@@ -86,7 +89,7 @@ def adjust_counts(
         seed=seed,
     )
     fit = read_slots(adata)
-    adjustment = Adjustment(open_counts(adata, layer=fit.layer), fit, options=options)
+    adjustment = Adjustment(open_raw(adata, fit, layer=layer), fit, options=options)
     blocks = [block.counts for block in adjustment.blocks()]
     adata.layers[key_added] = sparse.csr_matrix(sparse.vstack(blocks, format="csr"))
     adjusted = dict(adata.uns[RECORD].get("adjusted", {}))
@@ -121,5 +124,4 @@ def add_offsets(adata: AnnData, *, state_specific: bool = False, key_added: str 
         gone or has new labels.
     """
     fit = read_slots(adata)
-    source = open_counts(adata, layer=fit.layer)
-    adata.layers[key_added] = cell_offsets(source, fit, state_specific=state_specific)
+    adata.layers[key_added] = cell_offsets(open_any(adata), fit, state_specific=state_specific)

@@ -1,5 +1,6 @@
 """Estimate, from an AnnData to slots of the same AnnData; test what was estimated; find gene programmes."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from anndata import AnnData
 
-from unbatch._check import InputError
+from unbatch._check import InputError, InputWarning
 from unbatch._progress import progress_for
 from unbatch.diagnosing import diagnose_source
 from unbatch.io.batches import label_cells, read_batches
@@ -18,7 +19,8 @@ from unbatch.model import BatchModel
 from unbatch.programmes import FactorOptions, fit_factors
 from unbatch.programmes.slots import write_factors
 from unbatch.ranking import rank_genes
-from unbatch.slots import read_slots, write_diagnostics, write_slots
+from unbatch.raw_counts import open_raw
+from unbatch.slots import RECORD, read_slots, write_diagnostics, write_slots
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -119,8 +121,8 @@ def batch_effects(
     Warns
     -----
     InputWarning
-        If batches are too small, batches and condition are confounded, some control genes are unknown, or nothing is
-        known of the reference.
+        If batches are too small, batches and condition are confounded, some control genes are unknown, nothing is known
+        of the reference, a batch has no count of many genes, or adjusted counts of an earlier fit are there.
 
     See Also
     --------
@@ -156,11 +158,27 @@ def batch_effects(
         progress=progress_for(quiet=not progress),
         driver=None if client is None else DaskDriver(client),
     )
+    _warn_of_stale(adata)
     write_slots(adata, model.result)
     return adata if copy else None
 
 
-def diagnose(adata: AnnData, *, probes: bool = False, progress: bool = False, copy: bool = False) -> AnnData | None:
+def _warn_of_stale(adata: AnnData) -> None:
+    """Warn of what was made from the fit that is about to be replaced, and stays."""
+    before = adata.uns.get(RECORD, {})
+    made = [f"layers[{name!r}]" for name in before.get("adjusted", {}) if name in adata.layers]
+    if made:
+        warnings.warn(
+            f"{', '.join(made)} was made from the fit that this one replaces: make it anew with "
+            "unbatch.pp.adjust_counts",
+            InputWarning,
+            stacklevel=3,
+        )
+
+
+def diagnose(
+    adata: AnnData, *, probes: bool = False, layer: str | None = None, progress: bool = False, copy: bool = False
+) -> AnnData | None:
     r"""Judge a fit once more, from its counts: one that has no diagnostics, or to probe it.
 
     A fit judges itself by at most 5,000 of its cells, and `unbatch.get.verdicts` tells what it found. This does the
@@ -181,6 +199,8 @@ def diagnose(adata: AnnData, *, probes: bool = False, progress: bool = False, co
         Data on which `unbatch.tl.batch_effects` ran, with its counts and all of its cells.
     probes
         Fit again, about eight times, the cells that are looked at.
+    layer
+        Where the raw counts are now; None for where `unbatch.tl.batch_effects` found them.
     progress
         Show bars, if standard error is a terminal.
     copy
@@ -209,7 +229,7 @@ def diagnose(adata: AnnData, *, probes: bool = False, progress: bool = False, co
     """
     adata = adata.copy() if copy else adata
     fit = read_slots(adata)
-    source = open_counts(adata, layer=fit.layer)
+    source = open_raw(adata, fit, layer=layer)
     write_diagnostics(adata, diagnose_source(source, fit, probes=probes, progress=progress_for(quiet=not progress)))
     return adata if copy else None
 
@@ -273,6 +293,11 @@ def map_cells(
     (200, 1)
     """
     adata = adata.copy() if copy else adata
+    if isinstance(model, AnnData):
+        raise InputError(
+            "the model is an AnnData: give the file that `unbatch fit` wrote, or write the AnnData, with all genes of "
+            "the fit, by adata.write_h5ad(path) and give its path"
+        )
     fitted = model if isinstance(model, BatchModel) else BatchModel.load(model)
     mapped = fitted.map(adata, batch_key=batch_key, layer=layer, progress=progress_for(quiet=not progress)).result
     if not mapped.var.index.equals(adata.var_names.astype(object)):
@@ -355,6 +380,7 @@ def factors(
     n_pseudobulks: int = 1000,
     adjusted: bool = True,
     seed: int = 0,
+    layer: str | None = None,
     key_added: str = "factors",
     client: "Client | None" = None,
     progress: bool = False,
@@ -385,6 +411,8 @@ def factors(
         the counts as they are, to compare.
     seed
         Start of all random numbers: the same seed gives the same result.
+    layer
+        Where the raw counts are now; None for where `unbatch.tl.batch_effects` found them.
     key_added
         Names the slots that are set.
     client
@@ -435,7 +463,7 @@ def factors(
     """
     fit = read_slots(adata)
     found = fit_factors(
-        open_counts(adata, layer=fit.layer),
+        open_raw(adata, fit, layer=layer),
         fit,
         n_factors=n_factors,
         options=FactorOptions(n_pseudobulks=n_pseudobulks, adjusted=adjusted, seed=seed),

@@ -38,7 +38,7 @@ def test_as_a_table_there_is_a_row_per_group_and_gene(run, h5ad, model, expected
     table, same = pd.read_csv(paths[0]), pd.read_parquet(paths[1])
     np.testing.assert_allclose(same["log_delta"], table["log_delta"])
     assert same.columns.tolist() == table.columns.tolist()
-    assert table.columns.tolist() == ["batch", "note", "n_cells", "exposure", "gene", "count", "log_delta"]
+    assert table.columns.tolist() == ["batch", "note", "n_cells", "exposure", "gene", "count", "log_delta", "measured"]
     assert len(table) == 50
     row = table[(table["batch"] == "batch_2") & (table["gene"] == expected.var_names[7])].iloc[0]
     assert row["count"] == expected.X[1, 7]

@@ -162,3 +162,21 @@ def test_genes_without_counts_get_no_effect(data):
     log_delta = link_pseudobulks(sums, data.size, batch=data.batch, basis=data.basis).log_delta
     assert np.isfinite(log_delta).all()
     assert np.abs(log_delta[:7]).max() < 0.1
+
+
+def test_a_batch_that_the_narrowest_caliper_leaves_alone_keeps_the_pairs_of_the_one_before(monkeypatch, data):
+    monkeypatch.setattr(linking, "_CALIPERS", (np.inf, 1.5))
+    before = data.link()
+    monkeypatch.setattr(linking, "_CALIPERS", (np.inf, 1.5, 0.0))
+    after = data.link()
+    assert len(before.pairs) > 10
+    assert {tuple(pair) for pair in after.pairs} == {tuple(pair) for pair in before.pairs}
+    np.testing.assert_allclose(after.log_delta, before.log_delta)
+
+
+def test_pairs_beyond_any_caliper_are_not_kept(monkeypatch, data):
+    """Where nothing is shared, the nearest are pairs of different types."""
+    monkeypatch.setattr(linking, "_CALIPERS", (np.inf, 0.0))
+    found = data.link()
+    assert len(found.pairs) == 0
+    assert not found.log_delta.any()

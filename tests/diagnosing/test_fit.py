@@ -43,7 +43,7 @@ TABLES = {
     "remainder_states": ["state", "batch", "n_cells", "mean_square"],
     "strongest": ["batch", "rank", "gene", "log_delta", "se", "lower", "upper", "q", "family"],
     "families": ["batch", "family", "n_genes", "median_log_delta", "p"],
-    "cells": ["row", "batch"],
+    "cells": ["row", "batch", "name"],
 }
 
 
@@ -250,6 +250,8 @@ def test_neither_threads_nor_blocks_nor_the_rest_of_a_file_change_a_bit(moderate
         renamed = other.diagnostics.tables[name].copy()
         if "gene" in renamed:
             renamed["gene"] = [str(moderate.var_names.get_loc(gene)) for gene in renamed["gene"]]
+        if name == "cells":
+            renamed["name"] = [str(moderate.obs_names.get_loc(cell)) for cell in renamed["name"]]
         if name not in ("balance", "verdicts"):
             pd.testing.assert_frame_equal(renamed, table, check_exact=True)
     for name, array in fit.diagnostics.arrays.items():

@@ -141,7 +141,7 @@ def test_an_embedding_of_more_than_two_dimensions_is_laid_out_on_demand(adata, m
 
 def test_sampled_cells_cannot_be_coloured_after_cells_were_taken_away(adata):
     fewer = adata[:-1].copy()
-    with pytest.raises(InputError, match="599 are left: colour by None"):
+    with pytest.raises(InputError, match="among the 599 that are left: colour by None"):
         pl.embedding(fewer, "cell_type", basis="before")
     assert len(pl.embedding(fewer, basis="before")) == 1
 

@@ -140,7 +140,14 @@ def test_without_diagnostics_it_says_how_to_have_them():
     assert "ub.tl.diagnose(adata)" in outline.text
     assert "Effects by batch" in outline.text
     assert "fine" not in outline.text
-    mapped = {"n_cells": 9, "known": ["a"], "batches": ["a", "b"], "missing_genes": 1, "unknown_genes": 0}
+    mapped = {
+        "n_cells": 9,
+        "known": ["a"],
+        "batches": ["a", "b"],
+        "missing_genes": 1,
+        "unknown_genes": 0,
+        "expressed_in": "mean over batches",
+    }
     text = Outline(page_of(plain(diagnostics=False, mapped_onto=mapped))).text
     assert "Cells that were mapped have no checks of their own" in text
     assert "They lack 1 gene of the fit, and have 0 genes that it does not know." in text
@@ -193,7 +200,7 @@ def test_fits_of_every_kind_give_a_page(kind, fitted):
     assert f"{adata.n_obs} cells, 150 genes" in outline.text
     assert ("These cells were mapped" in outline.text) == (kind == "mapped")
     assert ("effects only" in outline.text) == (kind == "effects only")
-    assert ("relative to batch_1" in outline.text) == (kind == "reference")
+    assert ("relative to: batch_1" in outline.text) == (kind == "reference")
 
 
 def model_of(fitted):

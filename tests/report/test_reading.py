@@ -121,3 +121,19 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(path, adata):
     for source in (path, adata):
         with pytest.raises(InputError, match="no obs column 'nonsense': choose among 'batch'"):
             read_fitted(source, most_cells=5, columns=["nonsense"])
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_cells_in_another_order_are_found_by_name(path, tmp_path, stored):
+    adata = ad.read_h5ad(path)
+    cells = adata.uns["unbatch"]["diagnostics"]["cells"]
+    cells["name"] = adata.obs_names[cells["row"].to_numpy()].to_numpy(dtype=object)
+    depth = adata.obs["depth"].to_numpy()[cells["row"].to_numpy()]
+    turned = adata[np.random.default_rng(0).permutation(200)].copy()
+    turned.write_h5ad(tmp_path / "turned.h5ad")
+    fitted = read_fitted(tmp_path / "turned.h5ad" if stored else turned, most_cells=200, columns=["depth"])
+    places = fitted.cells.obs_names.get_indexer(fitted.table("cells")["row"].astype(str))
+    np.testing.assert_array_equal(fitted.cells.obs["depth"].to_numpy()[places], depth)
+    gone = read_fitted(turned[turned.obs_names != cells["name"].iloc[3]].copy(), most_cells=200)
+    assert gone.table("cells")["row"].tolist().index(-1) == 3
+    assert (gone.table("cells")["row"] >= 0).sum() == len(cells) - 1

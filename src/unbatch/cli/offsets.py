@@ -76,13 +76,14 @@ def offsets(
     progress = progress_for(quiet=quiet, verbose=verbose)
     found = sum_groups(source, fit, groupby, state_specific=state_specific, progress=progress)
     if output.suffix == ".h5ad":
-        layers = {"log_delta": found.log_delta}
+        layers = {"log_delta": found.log_delta, "measured": found.measured}
         sums = AnnData(found.counts, obs=found.obs, var=writable(source.var), layers=layers)
         write_h5ad(output, sums, inputs=[*source.paths, model])
     else:
         table = found.obs.loc[np.repeat(found.obs.index, source.n_genes)].reset_index(drop=True)
         table["gene"] = np.tile(source.var.index.to_numpy(), len(found.obs))
         table["count"], table["log_delta"] = found.counts.ravel().astype(np.int64), found.log_delta.ravel()
+        table["measured"] = found.measured.ravel()
         write_table(output, table, inputs=[*source.paths, model])
     say(f"Summed {thousands(source.n_cells)} cells into {thousands(len(found.obs))} groups by {', '.join(groupby)}")
     say(f"Wrote {output} (raw counts, offset log_delta, exposure)")

@@ -44,7 +44,8 @@ def link_pseudobulks(
 
     .. math:: \min_b \sum_{pq} w_{pq} \| (L_p - L_q) - (b_{k(p)} - b_{k(q)}) \|^2 + \| b \|^2 .
 
-    Then pairs are sought again with these effects removed, and those farther apart than a caliper are dropped.
+    Then pairs are sought again with these effects removed, and those farther apart than a caliper are dropped. A batch
+    that the narrowest caliper leaves without any keeps those within the caliper before.
 
     Parameters
     ----------
@@ -72,9 +73,13 @@ def link_pseudobulks(
     trust = by_batch / (by_batch + _PRIOR_COUNTS)
     effect = np.zeros((n_batches, sums.shape[1]))
     pairs = np.zeros((0, 2), dtype=np.int64)
+    within = False
     for caliper in _CALIPERS:
         where = (log_rate - effect[batch]) @ basis
-        pairs = _mutual(where, batch, level, caliper=caliper)
+        found = _mutual(where, batch, level, caliper=caliper)
+        alone = ~np.isin(np.arange(n_batches), batch[found]) if within else np.zeros(n_batches, dtype=bool)
+        pairs = np.concatenate([found, pairs[alone[batch[pairs]].any(axis=1)]])
+        within = bool(np.isfinite(caliper))
         effect = _contrasts(log_rate, size, batch, pairs) * trust
         effect = effect - np.median(effect, axis=1, keepdims=True)
     return Links(pairs, effect.T.copy())

@@ -18,6 +18,7 @@ from unbatch.diagnosing.overlap import overlap_tables
 from unbatch.diagnosing.verdicts import judge
 from unbatch.fitted import BatchFit
 from unbatch.methods.checked import CheckedCells
+from unbatch.sampled_cells import NAME, ROW
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +46,9 @@ def diagnose_fit(
         The same for the same cells, whatever the number of threads.
     """
     whole = Judged.of(fit, checked, batch=batch, level=level)
-    tables = {"cells": pd.DataFrame({"row": checked.rows, "batch": whole.sample.batch.astype(np.int64)})}
+    names = fit.obs.index[checked.rows].astype(str).to_numpy(dtype=object)
+    sampled = {ROW: checked.rows, "batch": whole.sample.batch.astype(np.int64), NAME: names}
+    tables = {"cells": pd.DataFrame(sampled)}
     arrays: dict[str, NDArray[Any]] = {}
     raw, clean = whole.sample.logs(corrected=False), whole.sample.logs(corrected=True)
     before = principal_coordinates(raw, genes=np.flatnonzero(whole.sample.genes), n_dims=whole.n_dims)

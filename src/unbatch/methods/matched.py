@@ -16,6 +16,7 @@ from unbatch.core.state_table import StateTable
 from unbatch.io.batches import Batches, measured_by_batch
 from unbatch.io.reduce import Driver, reduce_blocks
 from unbatch.io.source import CountSource
+from unbatch.methods.absent import absent_genes, warn_of_absent
 from unbatch.methods.matched_options import MatchedOptions
 from unbatch.methods.matched_result import matched_result, warn_of_unidentifiable
 from unbatch.methods.placing import Placed, Placing, overlap_of_fitted, spread_out
@@ -95,6 +96,11 @@ def fit(
     codes, used, compact = sketch.codes, sketch.used, sketch.batch
     level = np.zeros(len(sketch.cells), dtype=np.int32) if within is None else within[sketch.cells]
     measured = measured_by_batch(source, batches)[:, used]
+    warn_of_absent(
+        absent_genes(counts, compact, measured=measured),
+        genes=source.var.index,
+        batches=[batches.levels[code] for code in used],
+    )
     with progress.stage("fitting effects"):
         fitted = fit_matched(
             counts,

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from unbatch._check import InputWarning
-from unbatch._types import Float32Array, FloatArray, IntArray
+from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
 from unbatch.core.diagnostics import Overlap
 from unbatch.core.embedding import Embedding
 from unbatch.core.landmarks import Landmarks
@@ -83,8 +83,7 @@ def matched_result(
     log_delta, se = np.zeros((n_genes, n_batches)), np.full((n_genes, n_batches), np.inf)
     informative = np.zeros((n_genes, n_batches), dtype=bool)
     log_delta[:, used], se[:, used] = effects.log_delta, effects.se
-    counted = (effects.rate * effects.exposure).sum(axis=1) > 0  # by a batch that can be compared
-    informative[:, used] = counted[:, None] & fitted.tied.identifiable
+    informative[:, used] = _counted(fitted) & fitted.tied.identifiable
     return MethodResult(
         log_delta=log_delta,
         se=se,
@@ -121,6 +120,23 @@ def matched_result(
             embedding_logs=embedding_logs,
         ),
     )
+
+
+def _counted(fitted: MatchedFit) -> BoolArray:
+    """Tell where a gene was counted in a state in which the batch is compared with others, (n_genes, n_used).
+
+    What several groups of batches counted in one state is not kept apart: there it is enough that it was counted.
+    """
+    effects, group = fitted.effects, fitted.tied.group
+    expected = effects.rate * effects.exposure
+    compared, n_groups = np.zeros(fitted.support.shape, dtype=bool), np.zeros(len(fitted.support), dtype=np.int64)
+    for number in range(int(group.max(initial=-1)) + 1):
+        mine = fitted.support & (group == number)
+        compared |= mine & (mine.sum(axis=1, keepdims=True) > 1)
+        n_groups += mine.any(axis=1)
+    several = (compared & (n_groups[:, None] > 1)).any(axis=0)
+    here = np.asarray((expected > 0).astype(np.float64) @ compared) > 0
+    return np.asarray(here | (np.asarray(expected.any(axis=1))[:, None] & several))
 
 
 def _landmarks(

@@ -14,6 +14,7 @@ from unbatch.pl._cells import cells, cells_by_value
 from unbatch.pl._fitted import batch_of_cells, check_kind
 from unbatch.pl._layout import tsne
 from unbatch.pl._names import legible
+from unbatch.sampled_cells import find_sampled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,16 +128,18 @@ def _panels(ax: Axes | Sequence[Axes] | None, *, n_rows: int, n_columns: int) ->
 def _places(
     adata: AnnData, basis: str, *, layout: str, columns: Sequence[str | None]
 ) -> tuple[FloatArray, IntArray, str]:
-    """Coordinates of cells, (n_shown, 2), which rows of obs they are, and the name of the axes."""
+    """Coordinates of cells, (n_shown, 2), which sampled cells or rows of obs they are, and the name of the axes."""
     if basis in _KEPT:
         table = _record.read_table(adata, "cells")
         values = _record.read_array(adata, basis).reshape(len(table), -1)
-        rows = table["row"].to_numpy(dtype=np.int64)
-        n_fitted = int(np.sum(slots.read_record(adata)["batch_sizes"]))
-        if any(column is not None for column in columns) and adata.n_obs != n_fitted:
+        rows = np.arange(len(table))
+        gone = int((_sampled_rows(adata) < 0).sum())
+        if any(column is not None for column in columns) and gone:
+            n_fitted = int(np.sum(slots.read_record(adata)["batch_sizes"]))
             raise InputError(
-                f"the diagnostics sampled {len(rows)} of the {n_fitted} cells of the fit, and {adata.n_obs} are left: "
-                "colour by None, the batches of the fit, or draw an embedding of obsm"
+                f"the diagnostics sampled {len(rows)} of the {n_fitted} cells of the fit, of which {gone} "
+                f"cannot be found by name among the {adata.n_obs} that are left: colour by None, the batches of the "
+                "fit, or draw an embedding of obsm"
             )
     elif basis in adata.obsm:
         values, rows = np.asarray(adata.obsm[basis]), np.arange(adata.n_obs)
@@ -156,10 +159,17 @@ def _places(
     return np.asarray(values[:, :2], dtype=np.float64), rows, basis if basis not in _KEPT else "dimension"
 
 
-def _draw(adata: AnnData, column: str | None, basis: str, places: FloatArray, rows: IntArray, *, ax: Axes) -> None:
+def _sampled_rows(adata: AnnData) -> IntArray:
+    """Rows of obs of the cells that the diagnostics sampled; -1 for those that are gone."""
+    n_fitted = int(np.sum(slots.read_record(adata)["batch_sizes"]))
+    return find_sampled(_record.read_table(adata, "cells"), adata.obs_names, n_fitted=n_fitted)
+
+
+def _draw(adata: AnnData, column: str | None, basis: str, places: FloatArray, shown: IntArray, *, ax: Axes) -> None:
     if column is None:
-        cells(places, _batches(adata, basis, rows), title="batch", ax=ax)
+        cells(places, _batches(adata, basis, shown), title="batch", ax=ax)
     else:
+        rows = _sampled_rows(adata)[shown] if basis in _KEPT else shown
         values = adata.obs[column].iloc[rows]
         if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
             cells_by_value(places, values.to_numpy(dtype=np.float64), title=column, ax=ax)
@@ -167,11 +177,10 @@ def _draw(adata: AnnData, column: str | None, basis: str, places: FloatArray, ro
             cells(places, values.astype(str).tolist(), title=column, ax=ax)
 
 
-def _batches(adata: AnnData, basis: str, rows: IntArray) -> list[str]:
+def _batches(adata: AnnData, basis: str, shown: IntArray) -> list[str]:
     """Batch of each cell shown, from the sample of the diagnostics or the columns of the fit."""
     if basis in _KEPT:
         table, batches = _record.read_table(adata, "cells"), _record.batches_of(adata)
-        code_of = dict(zip(table["row"].tolist(), table["batch"].tolist(), strict=True))
-        return [batches[code_of[row]] for row in rows.tolist()]
+        return [batches[code] for code in table["batch"].to_numpy(dtype=np.int64)[shown]]
     names = batch_of_cells(adata)
-    return [names[row] for row in rows]
+    return [names[row] for row in shown]

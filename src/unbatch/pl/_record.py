@@ -80,6 +80,10 @@ def read_array(adata: AnnData, name: str) -> FloatArray:
 def _part(adata: AnnData, name: str) -> Any:  # noqa: ANN401 - a table or an array
     record: Mapping[str, Any] = slots.read_record(adata)
     found = record.get(DIAGNOSTICS)
+    if found is None and "mapped_onto" in record:
+        raise InputError(
+            "this AnnData holds mapped cells, for which there are no diagnostics: they are made when cells are fitted"
+        )
     if found is None:
         raise InputError(
             "this AnnData holds a fit without diagnostics (no uns['unbatch']['diagnostics']): run "

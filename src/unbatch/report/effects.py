@@ -183,7 +183,6 @@ def _first(
 
 def _summary(fitted: Fitted, order: IntArray, known: np.ndarray, q: FloatArray) -> Table:
     sizes = np.asarray(fitted.record["batch_sizes"])
-    reference = str(fitted.record.get("reference", ""))
     size = np.abs(fitted.log_delta)
     clear = known & (q < CLEAR_Q) & (size > np.log(CLEAR_FOLD))
     cells = []
@@ -191,7 +190,8 @@ def _summary(fitted: Fitted, order: IntArray, known: np.ndarray, q: FloatArray) 
         here = known[:, column]
         median = np.exp(np.median(size[here, column])) if here.any() else np.nan
         names = [shown(fitted.genes[row]) for row in order[:_NAMED, column] if known[row, column]]
-        remark = "what the others are compared with" if fitted.batches[column] == reference else "no effect is known"
+        compared_with = bool((fitted.se[:, column] == 0).any())
+        remark = "what the others are compared with" if compared_with else "no effect is known"
         cells.append(
             (
                 shown(fitted.batches[column]),

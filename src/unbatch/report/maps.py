@@ -10,7 +10,7 @@ from unbatch._types import FloatArray, IntArray
 from unbatch.pl import tsne
 from unbatch.report.reading import Fitted, evenly
 from unbatch.report.text import shown
-from unbatch.slots import EMBEDDING
+from unbatch.slots import BATCH, EMBEDDING
 
 SIDE = 1000
 """Width and height of a map in its own units."""
@@ -112,11 +112,9 @@ def draw_maps(fitted: Fitted, *, most_cells: int, columns: Sequence[str] = ()) -
         return Drawn((), 0, _why_none(fitted))
     colourings = [("batch", batch, [shown(name) for name in fitted.batches])] if batch is not None else []
     obs = fitted.cells.obs
-    place = obs.index.get_indexer([str(row) for row in rows])
     for column in columns:
-        if (place >= 0).all():
-            codes, levels = _levels(obs[column].iloc[place])
-            colourings.append((shown(column), codes, levels))
+        codes, levels = _levels(obs[column].reindex([str(row) for row in rows]))
+        colourings.append((shown(column), codes, levels))
     turn = np.random.default_rng(0).permutation(len(rows))
     found = tuple(
         Maps(
@@ -159,7 +157,7 @@ def _layout(values: FloatArray) -> FloatArray:
 
 def _batch_of(fitted: Fitted, kept: IntArray) -> IntArray | None:
     """Batch of cells by the columns that named it, if they are still there."""
-    keys = [str(key) for key in fitted.record["batch_key"]]
+    keys = [BATCH] if BATCH in fitted.cells.obs else [str(key) for key in fitted.record["batch_key"]]
     obs = fitted.cells.obs
     if not keys or any(key not in obs for key in keys):
         return None

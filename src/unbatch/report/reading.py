@@ -19,7 +19,8 @@ from unbatch._check import InputError
 from unbatch._types import BoolArray, FloatArray, IntArray
 from unbatch.io.failures import reading
 from unbatch.io.limits import check_links
-from unbatch.slots import EFFECTS, EMBEDDING, ERRORS, OVERLAP, RECORD, SAMPLE, gene_rows, read_record
+from unbatch.sampled_cells import ROW, find_sampled
+from unbatch.slots import BATCH, EFFECTS, EMBEDDING, ERRORS, OVERLAP, RECORD, SAMPLE, gene_rows, read_record
 
 _DIAGNOSTICS = "diagnostics"
 
@@ -63,6 +64,14 @@ class Fitted:
         return bool(self._diagnostics)
 
     @property
+    def relative_to(self) -> str:
+        """What effects are relative to; of mapped cells it is of the model."""
+        onto = self.record.get("mapped_onto")
+        if onto is not None:
+            return f"{onto['expressed_in']} of the model"
+        return str(self.record.get("reference", "")) or "mean over batches"
+
+    @property
     def _diagnostics(self) -> Mapping[str, Any]:
         found = self.record.get(_DIAGNOSTICS, {})
         return found if isinstance(found, Mapping) else {}
@@ -94,6 +103,8 @@ def read_fitted(source: AnnData | Path | str, *, most_cells: int, columns: Seque
         name, n_cells = "", source.n_obs
     else:
         where = str(source)
+        if Path(source).is_dir():
+            raise InputError(f"{where} is a folder: a fit is one .h5ad file, as `unbatch fit` writes it")
         if not Path(source).is_file():
             raise InputError(f"there is no file {where}: give the file that `unbatch fit` wrote")
         with reading(where), h5py.File(source, "r") as file:
@@ -115,16 +126,26 @@ def read_fitted(source: AnnData | Path | str, *, most_cells: int, columns: Seque
     )
 
 
+def _found(record: Any, names: pd.Index) -> Any:  # noqa: ANN401 - whatever stands in uns
+    """Record whose sampled cells are at the rows where they are now, -1 for those that are gone."""
+    tables: Any = record.get(_DIAGNOSTICS) if isinstance(record, Mapping) else None
+    sampled = tables.get("cells") if isinstance(tables, Mapping) else None
+    if not isinstance(sampled, pd.DataFrame) or ROW not in sampled:
+        return record
+    n_fitted = int(np.sum(record.get("batch_sizes", 0)))
+    cells = sampled.assign(**{ROW: find_sampled(sampled, names, n_fitted=n_fitted)})
+    return {**record, _DIAGNOSTICS: {**tables, "cells": cells}}
+
+
 def _kept(record: Any, n_cells: int, most_cells: int) -> IntArray:  # noqa: ANN401 - whatever stands in uns
     """Rows of the cells that are read, in order, each once."""
-    rows = np.arange(n_cells)
     tables = record.get(_DIAGNOSTICS) if isinstance(record, Mapping) else None
     sampled = tables.get("cells") if isinstance(tables, Mapping) else None
-    if isinstance(sampled, pd.DataFrame) and "row" in sampled:
-        given = np.asarray(sampled["row"], dtype=np.int64)
-        if given.size and given.min() >= 0 and given.max() < n_cells:
-            rows = given
-    return np.unique(rows[evenly(len(rows), most_cells)])
+    if isinstance(sampled, pd.DataFrame) and ROW in sampled:
+        rows = np.asarray(sampled[ROW], dtype=np.int64)[evenly(len(sampled), most_cells)]
+        if (rows >= 0).any():
+            return np.unique(rows[rows >= 0])
+    return evenly(n_cells, most_cells)
 
 
 def evenly(n_all: int, most: int) -> IntArray:
@@ -133,7 +154,7 @@ def evenly(n_all: int, most: int) -> IntArray:
 
 
 def _of_memory(adata: AnnData, *, most_cells: int, columns: Sequence[str], where: str) -> AnnData:
-    record = adata.uns.get(RECORD)
+    record = _found(adata.uns.get(RECORD), adata.obs_names)
     rows = _kept(record, adata.n_obs, most_cells)
     wanted = _wanted(record, columns, list(adata.obs.columns), where)
     return AnnData(
@@ -151,7 +172,9 @@ def _of_file(file: h5py.File, *, most_cells: int, columns: Sequence[str], where:
             raise InputError(f"{where} has no table {key!r}: it was not written by `unbatch fit`")
     record = read_elem(file[f"uns/{RECORD}"]) if f"uns/{RECORD}" in file else None
     obs, var = file["obs"], file["var"]
-    n_cells = len(obs[obs.attrs["_index"]])
+    names = pd.Index(read_elem(obs[obs.attrs["_index"]]))
+    n_cells = len(names)
+    record = _found(record, names)
     rows = _kept(record, n_cells, most_cells)
     wanted = _wanted(record, columns, [str(name) for name in obs.attrs["column-order"]], where)
     table = pd.DataFrame({name: _rows_of(obs[name], rows) for name in wanted}, index=[str(row) for row in rows])
@@ -171,7 +194,7 @@ def _wanted(record: Any, columns: Sequence[str], there: list[str], where: str) -
     if lost:
         raise InputError(f"{where} has no obs column {lost[0]!r}: choose among {', '.join(map(repr, there[:20]))}")
     keys = [str(key) for key in record.get("batch_key", ())] if isinstance(record, Mapping) else []
-    return list(dict.fromkeys(name for name in (SAMPLE, OVERLAP, *keys, *columns) if name in there))
+    return list(dict.fromkeys(name for name in (BATCH, SAMPLE, OVERLAP, *keys, *columns) if name in there))
 
 
 def _rows_of(element: h5py.Group | h5py.Dataset, rows: IntArray) -> Any:  # noqa: ANN401 - a column of any kind

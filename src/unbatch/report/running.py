@@ -89,7 +89,7 @@ def running(fitted: Fitted) -> Running:
         lines=tuple(_line(name, values) for name, values in trace.items() if len(values) > 1),
         trace=_trace_table(trace, n_rounds),
         timings=_timings(record["timings"], fitted.n_cells),
-        parameters=_parameters(record),
+        parameters=_parameters(record, fitted.relative_to),
         versions=_pairs("Versions", "Software", "Version", record["versions"]),
         memory=f"{peak / _GIGA:.2f} GB" if math.isfinite(peak) else "",
         command=command or python_call(fitted),
@@ -162,13 +162,13 @@ def _timings(timings: Mapping[str, Any], n_cells: int) -> Table:
     return table("Time", [Column("Stage", "name"), Column("Seconds"), Column("Cells per second")], cells)
 
 
-def _parameters(record: Mapping[str, Any]) -> Table:
+def _parameters(record: Mapping[str, Any], relative_to: str) -> Table:
     plain = {str(name): _plain(value) for name, value in record["parameters"].items()}
     design = {
         "method": str(record["method"]),
         "batch key": " and ".join(str(key) for key in record["batch_key"]) or "one batch per file, or labels",
         "counts": str(record["layer"]),
-        "reference": str(record.get("reference", "")) or "mean over batches",
+        "reference": relative_to,
         "matched within": " and ".join(str(key) for key in record.get("match_within", ())) or "everywhere",
         "control genes": number(len(record.get("control_genes", ()))),
     }

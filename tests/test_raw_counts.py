@@ -1,0 +1,78 @@
+"""Raw counts may have moved since the fit: they are where the user says, and adjusted ones are not taken for them."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import unbatch as ub
+
+
+@pytest.fixture
+def fitted():
+    adata = ub.simulate(n_cells=300, n_genes=40, n_batches=2, n_types=2, median_depth=500, seed=1)
+    adata.obs["donor"] = np.where(np.arange(300) % 2, "a", "b")
+    ub.tl.batch_effects(adata, batch_key="batch")
+    return adata
+
+
+def moved(adata):
+    """As after the usual steps of scanpy."""
+    adata.layers["counts"] = adata.X.copy()
+    adata.X = sparse.csr_matrix(np.log1p(adata.X.toarray()).astype(np.float32))
+    return adata
+
+
+def test_every_later_step_takes_raw_counts_from_the_layer_that_is_named(fitted):
+    before = fitted.copy()
+    ub.pp.adjust_counts(before)
+    ub.tl.factors(before, n_factors=3)
+    after = moved(fitted)
+    with pytest.raises(ub.InputError, match="layer='counts'"):
+        ub.pp.adjust_counts(after)
+    ub.pp.adjust_counts(after, layer="counts")
+    ub.tl.factors(after, n_factors=3, layer="counts")
+    ub.tl.diagnose(after, layer="counts")
+    np.testing.assert_array_equal(after.layers["adjusted"].toarray(), before.layers["adjusted"].toarray())
+    np.testing.assert_array_equal(after.obsm["X_factors"], before.obsm["X_factors"])
+    ours, theirs = (
+        ub.get.pseudobulks(adata, groupby="donor", layer=layer) for adata, layer in ((after, "counts"), (before, None))
+    )
+    np.testing.assert_array_equal(ours.X, theirs.X)
+    np.testing.assert_array_equal(ub.get.offsets(after, groupby="donor", layer="counts"), theirs.layers["log_delta"])
+    np.testing.assert_array_equal(ub.get.offsets(after), ub.get.offsets(before))
+    ub.pp.add_offsets(after)
+
+
+def test_thinned_counts_in_x_are_not_adjusted_again(fitted):
+    fitted.layers["counts"] = fitted.X.copy()
+    ub.pp.adjust_counts(fitted, mode="thin")
+    fitted.X = fitted.layers["adjusted"].copy()
+    for use in (
+        lambda adata, **options: ub.pp.adjust_counts(adata, key_added="again", **options),
+        lambda adata, **options: ub.get.pseudobulks(adata, groupby="donor", **options),
+    ):
+        with pytest.raises(ub.InputError, match=r"adjusted counts of layers\['adjusted'\]"):
+            use(fitted)
+        use(fitted, layer="counts")
+    with pytest.raises(ub.InputError, match=r"adjusted counts of layers\['adjusted'\]"):
+        ub.pp.adjust_counts(fitted, layer="adjusted")
+
+
+def test_raw_keeps_genes_that_were_taken_away():
+    adata = ub.simulate(n_cells=300, n_genes=40, n_batches=2, n_types=2, median_depth=500, seed=1)
+    adata.raw = adata.copy()
+    adata.X = sparse.csr_matrix(np.log1p(adata.X.toarray()).astype(np.float32))
+    ub.tl.batch_effects(adata, batch_key="batch", layer="raw")
+    whole = adata.copy()
+    ub.pp.adjust_counts(whole)
+    part = adata[:, 5:25].copy()
+    ub.pp.adjust_counts(part)
+    np.testing.assert_array_equal(part.layers["adjusted"].toarray(), whole.layers["adjusted"].toarray()[:, 5:25])
+    assert ub.get.offsets(part).shape == (300, 20)
+
+
+def test_adjusted_counts_of_a_fit_that_is_replaced_are_named(fitted):
+    ub.pp.adjust_counts(fitted, key_added="clean")
+    with pytest.warns(ub.InputWarning, match=r"layers\['clean'\] was made from the fit that this one replaces"):
+        ub.tl.batch_effects(fitted, batch_key="donor")
+    ub.tl.batch_effects(fitted, batch_key="batch")
