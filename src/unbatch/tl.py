@@ -74,8 +74,8 @@ def batch_effects(
     control_genes
         Names of genes known to carry only technical variation, which is taken out of the space where cells are matched.
     effects_only
-        Read the counts once only: ``obsm["X_unbatch"]`` and the columns of ``obs`` are not set. Of more cells than the
-        sketch holds, the effects are then fitted to the sketch alone and less sharp.
+        Read the counts once only: ``obsm["X_unbatch"]``, sample and overlap of cells are not set. Of more cells than
+        the sketch holds, the effects are then fitted to the sketch alone and less sharp.
     state_specific
         Find by how much effects differ from state to state, too, so that `unbatch.pp.adjust_counts` can take that out.
         It does not change the effects that all states share. It takes sums of genes x states x batches (with 20,000
@@ -106,8 +106,9 @@ def batch_effects(
         ``varm["batch_effects_se"]``
             Its standard error; inf, with log delta 0, where the data say nothing; 0 in the reference. With
             ``method="concept"`` it is that of Poisson sums, which is too small: over-dispersion is not modelled.
-        ``obs["unbatch_sample"]``, ``obs["unbatch_overlap"]``
-            Pseudobulk sample (-1: took no part), and share of the other batches that have cells like this one.
+        ``obs["unbatch_batch"]``, ``obs["unbatch_sample"]``, ``obs["unbatch_overlap"]``
+            Batch as it was fitted, pseudobulk sample (-1: took no part), and share of the other batches that have cells
+            like this one.
         ``uns["unbatch"]``
             Batches, parameters, versions, trace, stop reason, support of each batch by each other, and the rest of
             the model.
