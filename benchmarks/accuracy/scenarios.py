@@ -45,7 +45,7 @@ SIMULATED: dict[str, Callable[[int], anndata.AnnData]] = {
     ),
     "graded-extreme": lambda seed: unbatch.simulation.simulate(confounding=0.9, seed=seed),
     "graded-large": lambda seed: unbatch.simulation.simulate(
-        n_cells=10_000, n_genes=2000, n_batches=4, confounding=0.65, dispersion=0.1, seed=seed
+        n_cells=5000, n_genes=1000, n_batches=4, confounding=0.65, dispersion=0.1, seed=seed
     ),
     "balanced": _types(composition=None),
     "moderate": _types(),
