@@ -23,7 +23,7 @@ from unittest.mock import patch
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from unbatch.core import linking, log_counts, loglinear, matched, states
+from unbatch.core import composition, linking, log_counts, loglinear, matched, states
 
 if TYPE_CHECKING:
     from accuracy.problem import Estimate, Problem
@@ -32,6 +32,7 @@ _SCENARIOS = (
     "moderate",
     "extreme",
     "toy-confounded",
+    "graded-unequal-depth",
     "unequal-depth",
     "null",
     "unshared-batch",
@@ -149,7 +150,7 @@ VARIANTS = {
     ),
     "no-composition": Variant("no correction of graded states", ((matched, "choose_composition", _no_choice),)),
     "composition-anywhere": Variant(
-        "graded states corrected however far batches lie apart", ((matched, "_MOST_GAP", np.inf),)
+        "graded states corrected whatever the direction", ((composition, "_LEAST_ALIGNED", -np.inf),)
     ),
 }
 

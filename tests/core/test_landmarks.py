@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from unbatch.core.landmarks import StateShape, state_means
+from unbatch.core.landmarks import Landmarks, StateShape, state_means
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.states import States
 
@@ -50,3 +50,46 @@ def test_shapes_are_those_of_a_slow_sum():
         np.testing.assert_allclose(shape.spread[s], (scatter[s] + 4 * pooled) / (freedom[s] + 4), rtol=1e-9)
     within = sum(((dense[code == s, :20] - dense[code == s, :20].mean(axis=0)) ** 2).sum() for s in range(3)) / 120
     np.testing.assert_allclose(shape.noise, (within - np.trace(pooled)) / 16, rtol=1e-6)
+
+
+def landmarks(cells, group):
+    n_states, n_batches = cells.shape
+    by_gene, by_state = np.zeros((1, n_batches)), np.zeros((1, n_states))
+    return Landmarks(
+        scale=1.0,
+        noise=0.0,
+        log_delta=by_gene,
+        gene_shift=np.zeros(1),
+        exposure=by_state,
+        dispersion=np.ones(1),
+        expression=np.ones(1),
+        mean_logs=by_state.astype(np.float32),
+        embedding_logs=by_state.astype(np.float32),
+        centres=np.zeros((n_states, 1)),
+        spread=np.zeros((n_states, 1, 1)),
+        level=np.zeros(n_states, np.int32),
+        level_names=(),
+        cells=cells,
+        sizes=cells,
+        support=cells > 0,
+        group=group,
+    )
+
+
+def test_the_rates_of_a_state_are_those_of_the_first_group_with_cells_there():
+    cells = np.array([[9.0, 9, 2, 0, 0], [0, 0, 9, 9, 0], [0, 0, 0, 0, 5], [0, 3, 0, 0, 4]])
+    whole = landmarks(cells, np.array([0, 0, 1, 1, -1]))
+    assert whole.state_group.tolist() == [0, 1, -1, 0]
+    assert whole.usable.tolist() == [True, True, False, True]
+    cells = np.array([[5.0, 0.0, 3.0], [0.0, 4.0, 3.0], [0.0, 0.0, 3.0], [0.0, 0.0, 0.0]])
+    assert landmarks(cells, np.array([1, 0, -1])).state_group.tolist() == [1, 0, -1, -1]
+
+
+def test_of_one_group_only_the_states_with_its_rates_are_left():
+    cells = np.array([[9.0, 9, 2, 0, 0], [0, 0, 9, 9, 0], [0, 0, 0, 0, 5]])
+    whole = landmarks(cells, np.array([0, 0, 1, 1, -1]))
+    first, second = whole.of_group(0), whole.of_group(1)
+    assert first.state_group.tolist() == [0, -1, -1]
+    assert second.state_group.tolist() == [-1, 1, -1]
+    assert second.group.tolist() == [-1, -1, 1, 1, -1]
+    assert second.cells[0].tolist() == [9, 9, 0, 0, 0]

@@ -106,13 +106,6 @@ def test_a_state_beyond_the_caliper_is_not_compared(unshared):
         strict.map(new)
 
 
-def test_states_without_a_batch_whose_effects_are_known_are_of_no_use():
-    cells = np.array([[5.0, 0.0, 3.0], [0.0, 4.0, 3.0], [0.0, 0.0, 3.0], [0.0, 0.0, 0.0]])
-    landmarks = SimpleNamespace(cells=cells, group=np.array([1, 0, -1]))
-    assert mapping._group_of(landmarks).tolist() == [1, 0, -1, -1]
-    assert mapping._usable(landmarks).tolist() == [True, True, False, False]
-
-
 def test_rounds_begin_at_effects_of_pseudobulks_that_are_linked(unshared, monkeypatch):
     adata = unshared[(unshared.obs["batch"] != "batch_4").to_numpy()].copy()
     model, new = held_out(adata, name="batch_3")

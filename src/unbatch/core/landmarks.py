@@ -1,6 +1,6 @@
 """What of a fit is kept so that new cells can be put in their place beside the cells of the fit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -116,6 +116,24 @@ class Landmarks:
     def n_states(self) -> int:
         """Number of states."""
         return len(self.centres)
+
+    @property
+    def state_group(self) -> IntArray:
+        """Group of batches that the rate of each state belongs to, (n_states,): the first with cells; -1 for none."""
+        groups = np.where((self.cells > 0) & (self.group >= 0), self.group, len(self.group))
+        first = groups.min(axis=1, initial=len(self.group))
+        return np.where(first < len(self.group), first, -1)
+
+    @property
+    def usable(self) -> BoolArray:
+        """States with cells of a batch whose effects are known, (n_states,)."""
+        return np.asarray(self.state_group >= 0)
+
+    def of_group(self, number: int) -> Self:
+        """Let nothing be compared but with the batches of one group, and in states whose rates are theirs."""
+        mine = self.group == number
+        others = (self.state_group != number)[:, None] & mine
+        return replace(self, group=np.where(mine, number, -1), cells=np.where(others, 0.0, self.cells))
 
 
 def state_means(logs: LogCounts, states: States, *, basis: FloatArray) -> Float32Array:

@@ -6,10 +6,9 @@ from typing import Literal, Self, TypeAlias
 import numpy as np
 
 from unbatch._threads import one_thread
-from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
+from unbatch._types import BoolArray, CodeArray, Counts, FloatArray
 from unbatch.core.identifiability import judge_batches
 from unbatch.core.keyed import keys_of
-from unbatch.core.landmarks import Landmarks
 from unbatch.core.linking import link_pseudobulks
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.mapped_effects import MappedEffects
@@ -226,7 +225,7 @@ class _Rounds:
         landmarks, rates = self.reference.landmarks, self.reference.rates
         log_delta = np.zeros(self.counts.shape[1])
         used = np.flatnonzero(np.any(self.view.states.basis != 0, axis=1))
-        there = np.flatnonzero(_usable(landmarks))
+        there = np.flatnonzero(landmarks.usable)
         places = self._place(log_delta)
         where, size, cells = places.where, places.size, np.flatnonzero(places.state >= 0)
         if not (used.size and there.size and cells.size):
@@ -261,13 +260,13 @@ class _Rounds:
         length2 = (line**2).sum(axis=1)
         along = np.einsum("sd,sde,se->s", line, landmarks.spread, line) / np.maximum(length2, _TINY)
         near = length2 <= self.settings.caliper**2 * np.maximum(along, _TINY)
-        compared = (cells > 0) & near & _usable(landmarks)
+        compared = (cells > 0) & near & landmarks.usable
         group = self._best_group(cells * compared)
-        return np.asarray(compared & (_group_of(landmarks) == group)), group
+        return np.asarray(compared & (landmarks.state_group == group)), group
 
     def _best_group(self, cells: FloatArray) -> int:
         """Choose the group of batches of the reference with which most cells can be compared."""
-        landmarks, groups = self.reference.landmarks, _group_of(self.reference.landmarks)
+        landmarks, groups = self.reference.landmarks, self.reference.landmarks.state_group
         theirs = landmarks.cells.sum(axis=1)
         shared = cells * theirs / np.maximum(cells + theirs, 1)
         names = np.unique(groups[groups >= 0])
@@ -284,7 +283,7 @@ class _Rounds:
         known = np.flatnonzero(landmarks.group >= 0)
         if not known.size or not table.cells.any():
             return False, 0.0
-        cells = np.hstack([landmarks.cells[:, known] * _usable(landmarks)[:, None], table.cells])
+        cells = np.hstack([landmarks.cells[:, known] * landmarks.usable[:, None], table.cells])
         tied = judge_batches(
             cells,
             (cells > 0) & ((cells > 0).sum(axis=1, keepdims=True) > 1),
@@ -294,15 +293,3 @@ class _Rounds:
             min_support=self.settings.min_support,
         )
         return bool(tied.identifiable[-1]), float(tied.information[-1])
-
-
-def _group_of(landmarks: Landmarks) -> IntArray:
-    """Group of batches that the rate of each state belongs to, (n_states,): the first that has cells; -1 for none."""
-    groups = np.where((landmarks.cells > 0) & (landmarks.group >= 0), landmarks.group, len(landmarks.group))
-    first = groups.min(axis=1, initial=len(landmarks.group))
-    return np.where(first < len(landmarks.group), first, -1)
-
-
-def _usable(landmarks: Landmarks) -> BoolArray:
-    """States with cells of a batch whose effects are known, (n_states,)."""
-    return np.asarray(_group_of(landmarks) >= 0)

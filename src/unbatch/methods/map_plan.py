@@ -76,8 +76,7 @@ def plan_mapping(source: CountSource, fit: BatchFit, batches: Batches) -> MapPla
     if landmarks is None or embedder is None:
         raise ValueError("a fit without states cannot be mapped onto")
     if fit.reference is not None:  # nothing is known relative to it of batches that cannot be compared with it
-        own = landmarks.group[fit.batches.index(fit.reference)]
-        landmarks = replace(landmarks, group=np.where(landmarks.group == own, own, -1))
+        landmarks = landmarks.of_group(int(landmarks.group[fit.batches.index(fit.reference)]))
     rows = fit.var.index.get_indexer(source.var.index)
     rates = Rates(
         rate=fit.mu / landmarks.scale,
