@@ -1,7 +1,6 @@
 """A new batch against a reference: what makes it comparable, what its cells weigh, graded states."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
