@@ -51,6 +51,7 @@ SIMULATED: dict[str, Callable[[int], anndata.AnnData]] = {
     "moderate": _types(),
     "extreme": _types(composition=_EXTREME),
     "20-batches": _types(n_batches=20, n_cells=10_000),
+    "strong-effects": _types(n_cells=2000, n_genes=600, n_batches=2, log_delta_sd=1.5),
     "overdispersed": _types(dispersion=0.3),
     "sparse": _types(median_depth=300),
     "null": _types(log_delta_sd=0.0),

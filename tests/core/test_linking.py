@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import unbatch as ub
 from unbatch.core import linking
 from unbatch.core.linking import link_pseudobulks
 
@@ -162,6 +163,39 @@ def test_genes_without_counts_get_no_effect(data):
     log_delta = link_pseudobulks(sums, data.size, batch=data.batch, basis=data.basis).log_delta
     assert np.isfinite(log_delta).all()
     assert np.abs(log_delta[:7]).max() < 0.1
+
+
+def test_means_of_batches_are_weighted_by_size_and_relative_to_their_mean():
+    rng = np.random.default_rng(0)
+    log_rate, size = rng.normal(size=(7, 3)), rng.uniform(1, 5, 7)
+    batch = np.array([0, 2, 0, 2, 2, 0, 2])
+    found = linking._batch_means(log_rate, size, batch)
+    means = np.stack([np.average(log_rate[batch == k], axis=0, weights=size[batch == k]) for k in (0, 2)])
+    np.testing.assert_allclose(found[[0, 2]], means - means.mean(axis=0))
+
+
+@pytest.mark.parametrize(("plain", "centred", "chosen"), [(10, 15, 0), (10, 16, 1), (0, 1, 0), (0, 2, 1)])
+def test_the_start_from_means_is_taken_if_it_gives_clearly_more_links(monkeypatch, data, plain, centred, chosen):
+    made = iter(linking.Links(np.zeros((0, 2), dtype=np.int64), np.zeros((1, 1)), n) for n in (plain, centred))
+    monkeypatch.setattr(linking, "_narrowed", lambda *_, **__: next(made))
+    assert data.link().n_near == (plain, centred)[chosen]
+
+
+@pytest.mark.parametrize(
+    ("seed", "options"), [(2, {"n_batches": 2}), (1, {"n_types": 6, "variation": 1.0, "n_cells": 3000})]
+)
+def test_effects_that_move_a_batch_beyond_its_states_are_found(seed, options):
+    """All cells of a batch are nearest to the same few of the other, but not once the means are taken out."""
+    adata = ub.simulate(
+        **({"n_types": 8, "n_batches": 3, "composition": 0.5, "n_cells": 2000, "n_genes": 600} | options),
+        median_depth=2000,
+        log_delta_sd=1.0,
+        seed=seed,
+    )
+    ub.tl.batch_effects(adata, batch_key="batch")
+    loud = np.asarray(adata.X.sum(axis=0)).ravel() > 200
+    found, true = (centred(adata.varm[name])[loud] for name in ("batch_effects", "log_delta_true"))
+    assert np.sqrt(np.mean((found - true) ** 2)) < 0.2
 
 
 def test_a_batch_that_the_narrowest_caliper_leaves_alone_keeps_the_pairs_of_the_one_before(monkeypatch, data):

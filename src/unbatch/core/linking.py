@@ -10,6 +10,8 @@ from unbatch._types import CodeArray, FloatArray, IntArray
 _CALIPERS = (np.inf, 1.5, 1.15)
 """How far apart two linked pseudobulks may be, in units of the distance to their `_OWN_RANK`-th own neighbour: first
 anything goes, since the batch effect itself keeps true counterparts apart."""
+_CLEARLY_MORE = 1.5
+"""So many times the links decide for a start from the means of batches."""
 _OWN_RANK = 3
 _RIDGE = 1.0
 _PRIOR_COUNTS = 20.0
@@ -25,10 +27,13 @@ class Links:
         (n_pairs, 2) numbers of the pseudobulks.
     log_delta
         (n_genes, n_batches) first estimate of the effects.
+    n_near
+        Number of the pairs that are within the narrowest caliper.
     """
 
     pairs: IntArray
     log_delta: FloatArray
+    n_near: int
 
 
 def link_pseudobulks(
@@ -46,6 +51,10 @@ def link_pseudobulks(
 
     Then pairs are sought again with these effects removed, and those farther apart than a caliper are dropped. A batch
     that the narrowest caliper leaves without any keeps those within the caliper before.
+
+    Effects so strong that they move a batch farther than its states lie apart leave hardly a mutual neighbour: all of a
+    batch are nearest to the same few. So the search is made once more from the differences between the means of
+    batches, and taken if it gives clearly more links in the end.
 
     Parameters
     ----------
@@ -71,18 +80,45 @@ def link_pseudobulks(
     by_batch = np.zeros((n_batches, sums.shape[1]))
     np.add.at(by_batch, batch, sums)
     trust = by_batch / (by_batch + _PRIOR_COUNTS)
-    effect = np.zeros((n_batches, sums.shape[1]))
-    pairs = np.zeros((0, 2), dtype=np.int64)
-    within = False
+    nothing = np.zeros((n_batches, sums.shape[1]))
+    plain, centred = (
+        _narrowed(log_rate, size, start, trust=trust, batch=batch, level=level, basis=basis)
+        for start in (nothing, _batch_means(log_rate, size, batch) * trust)
+    )
+    return centred if centred.n_near > _CLEARLY_MORE * max(plain.n_near, 1) else plain
+
+
+def _batch_means(log_rate: FloatArray, size: FloatArray, batch: CodeArray) -> FloatArray:
+    """Mean log rate of each batch, less the mean over batches, (n_batches, n_genes)."""
+    total = np.bincount(batch, size)
+    means = np.zeros((len(total), log_rate.shape[1]))
+    np.add.at(means, batch, log_rate * size[:, None])
+    means[total > 0] /= total[total > 0, None]
+    return np.asarray(means - means[total > 0].mean(axis=0))
+
+
+def _narrowed(
+    log_rate: FloatArray,
+    size: FloatArray,
+    effect: FloatArray,
+    *,
+    trust: FloatArray,
+    batch: CodeArray,
+    level: CodeArray,
+    basis: FloatArray,
+) -> Links:
+    """Link pseudobulks with some effects removed, and again with those that follow, by ever narrower calipers."""
+    n_batches = len(effect)
+    pairs, n_near, within = np.zeros((0, 2), dtype=np.int64), 0, False
     for caliper in _CALIPERS:
         where = (log_rate - effect[batch]) @ basis
         found = _mutual(where, batch, level, caliper=caliper)
         alone = ~np.isin(np.arange(n_batches), batch[found]) if within else np.zeros(n_batches, dtype=bool)
-        pairs = np.concatenate([found, pairs[alone[batch[pairs]].any(axis=1)]])
+        pairs, n_near = np.concatenate([found, pairs[alone[batch[pairs]].any(axis=1)]]), len(found)
         within = bool(np.isfinite(caliper))
         effect = _contrasts(log_rate, size, batch, pairs) * trust
         effect = effect - np.median(effect, axis=1, keepdims=True)
-    return Links(pairs, effect.T.copy())
+    return Links(pairs, effect.T.copy(), n_near)
 
 
 def _mutual(where: FloatArray, batch: CodeArray, level: CodeArray, *, caliper: float) -> IntArray:
