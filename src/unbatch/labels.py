@@ -15,8 +15,8 @@ from unbatch.io.source import CountSource
 _SHOWN = 8
 
 
-def batch_labels(source: CountSource, fit: BatchFit) -> list[str]:
-    """Label of the batch of each cell of `source`, found as in the fit, (n_cells,); it may be of a batch that is new.
+def find_batches(source: CountSource, fit: BatchFit) -> tuple[CodeArray, tuple[str, ...]]:
+    """Batch of each cell of `source`, found as in the fit, which may not know it: places, (n_cells,), and what names.
 
     Where files were the batches, cells of the fit itself are of the batch that they were of.
 
@@ -27,8 +27,8 @@ def batch_labels(source: CountSource, fit: BatchFit) -> list[str]:
     """
     if not fit.batch_key:
         if fit.batch is not None and source.obs.index.equals(fit.obs.index):
-            return [fit.batches[code] for code in fit.batch.tolist()]
-        return [source.parts[part] for part in source.part]
+            return fit.batch, fit.batches
+        return np.asarray(source.part, dtype=np.int32), source.parts
     missing = [key for key in fit.batch_key if key not in source.obs]
     if missing:
         columns = ", ".join(repr(str(column)) for column in source.obs.columns[:_SHOWN]) or "none"
@@ -37,8 +37,7 @@ def batch_labels(source: CountSource, fit: BatchFit) -> list[str]:
             f"{columns}): add it"
         )
     found = label_cells(source, fit.batch_key)
-    levels = known_names(found.levels, fit)
-    return [levels[code] for code in found.codes.tolist()]
+    return found.codes, known_names(found.levels, fit)
 
 
 def known_names(levels: Sequence[str], fit: BatchFit) -> tuple[str, ...]:
@@ -68,9 +67,13 @@ def cell_batches(source: CountSource, fit: BatchFit, *, labels: Sequence[Any] | 
     InputError
         If a batch was not part of the fit, or cells of the fit bear other labels than they did.
     """
-    found = batch_labels(source, fit) if labels is None else [str(label) for label in labels]
-    codes = pd.Index(fit.batches).get_indexer(pd.Index(found))
-    strange = sorted({label for label, code in zip(found, codes.tolist(), strict=True) if code < 0})
+    if labels is None:
+        found, names = find_batches(source, fit)
+    else:
+        found, names = pd.factorize(np.array([str(label) for label in labels], dtype=object))
+    place = pd.Index(fit.batches).get_indexer(pd.Index(names))
+    codes = np.asarray(place[found], dtype=np.int32)
+    strange = sorted(str(names[number]) for number in np.unique(found[codes < 0]))
     if strange:
         known = ", ".join(repr(batch) for batch in fit.batches[:_SHOWN]) + (
             ", ..." if len(fit.batches) > _SHOWN else ""
@@ -81,7 +84,7 @@ def cell_batches(source: CountSource, fit: BatchFit, *, labels: Sequence[Any] | 
         )
     if labels is None:
         _check_same(source, fit, codes)
-    return np.asarray(codes, dtype=np.int32)
+    return codes
 
 
 def _check_same(source: CountSource, fit: BatchFit, codes: CodeArray) -> None:

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from unbatch._check import InputError, InputWarning
 from unbatch._memory import peak_bytes
@@ -20,7 +19,7 @@ from unbatch.fitted import BatchFit, MappedOnto
 from unbatch.io.batches import Batches, label_cells, measured_by_batch
 from unbatch.io.reduce import Driver
 from unbatch.io.source import CountSource
-from unbatch.labels import batch_labels, known_names
+from unbatch.labels import find_batches, known_names
 from unbatch.methods import MatchedOptions, options_for
 from unbatch.methods.map_plan import MapPlan, of_genes, plan_mapping
 from unbatch.methods.mapping import MappedCells, map_cells
@@ -188,11 +187,9 @@ def _label(source: CountSource, fit: BatchFit, batch_key: tuple[str, ...] | None
     if batch_key:
         found = label_cells(source, batch_key)
         return replace(found, levels=known_names(found.levels, fit))
-    labels = batch_labels(source, fit)
-    levels = label_cells(source, fit.batch_key).levels if fit.batch_key else tuple(dict.fromkeys(labels))
-    levels = known_names(levels, fit)
-    codes = pd.Index(levels).get_indexer(pd.Index(labels))
-    return Batches(codes.astype(np.int32), levels, 1, fit.batch_key)
+    codes, names = find_batches(source, fit)
+    there, compact = np.unique(codes, return_inverse=True)
+    return Batches(compact.astype(np.int32), tuple(names[code] for code in there), 1, fit.batch_key)
 
 
 def _check_genes(source: CountSource, fit: BatchFit, rows: IntArray, missing: int) -> None:
