@@ -69,10 +69,3 @@ def test_raw_keeps_genes_that_were_taken_away():
     ub.pp.adjust_counts(part)
     np.testing.assert_array_equal(part.layers["adjusted"].toarray(), whole.layers["adjusted"].toarray()[:, 5:25])
     assert ub.get.offsets(part).shape == (300, 20)
-
-
-def test_adjusted_counts_of_a_fit_that_is_replaced_are_named(fitted):
-    ub.pp.adjust_counts(fitted, key_added="clean")
-    with pytest.warns(ub.InputWarning, match=r"layers\['clean'\] was made from the fit that this one replaces"):
-        ub.tl.batch_effects(fitted, batch_key="donor")
-    ub.tl.batch_effects(fitted, batch_key="batch")

@@ -1,6 +1,5 @@
 """Estimate, from an AnnData to slots of the same AnnData; test what was estimated; find gene programmes."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from anndata import AnnData
 
-from unbatch._check import InputError, InputWarning
+from unbatch._check import InputError
 from unbatch._progress import progress_for
 from unbatch.diagnosing import diagnose_source
 from unbatch.io.batches import label_cells, read_batches
@@ -20,7 +19,7 @@ from unbatch.programmes import FactorOptions, fit_factors
 from unbatch.programmes.slots import write_factors
 from unbatch.ranking import rank_genes
 from unbatch.raw_counts import open_raw
-from unbatch.slots import RECORD, read_slots, write_diagnostics, write_slots
+from unbatch.slots import read_slots, write_diagnostics, write_slots
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -123,7 +122,7 @@ def batch_effects(
     -----
     InputWarning
         If batches are too small, batches and condition are confounded, some control genes are unknown, nothing is known
-        of the reference, a batch has no count of many genes, or adjusted counts of an earlier fit are there.
+        of the reference, or a batch has no count of many genes.
 
     See Also
     --------
@@ -159,22 +158,8 @@ def batch_effects(
         progress=progress_for(quiet=not progress),
         driver=None if client is None else DaskDriver(client),
     )
-    _warn_of_stale(adata)
     write_slots(adata, model.result)
     return adata if copy else None
-
-
-def _warn_of_stale(adata: AnnData) -> None:
-    """Warn of what was made from the fit that is about to be replaced, and stays."""
-    before = adata.uns.get(RECORD, {})
-    made = [f"layers[{name!r}]" for name in before.get("adjusted", {}) if name in adata.layers]
-    if made:
-        warnings.warn(
-            f"{', '.join(made)} was made from the fit that this one replaces: make it anew with "
-            "unbatch.pp.adjust_counts",
-            InputWarning,
-            stacklevel=3,
-        )
 
 
 def diagnose(
