@@ -174,11 +174,23 @@ def test_means_of_batches_are_weighted_by_size_and_relative_to_their_mean():
     np.testing.assert_allclose(found[[0, 2]], means - means.mean(axis=0))
 
 
-@pytest.mark.parametrize(("plain", "centred", "chosen"), [(10, 15, 0), (10, 16, 1), (0, 1, 0), (0, 2, 1)])
-def test_the_start_from_means_is_taken_if_it_gives_clearly_more_links(monkeypatch, data, plain, centred, chosen):
-    made = iter(linking.Links(np.zeros((0, 2), dtype=np.int64), np.zeros((1, 1)), n) for n in (plain, centred))
+@pytest.mark.parametrize(
+    ("plain", "centred", "chosen"),
+    [
+        ([10, 10], [15, 15], 0),
+        ([10, 10], [16, 16], 1),
+        ([1, 1], [3, 3], 0),
+        ([0, 0], [3, 3], 1),
+        ([20, 19, 1], [20, 22, 4], 1),
+        ([20, 20, 1], [18, 17, 4], 0),
+    ],
+)
+def test_the_start_from_means_is_taken_if_a_batch_has_clearly_more_links(monkeypatch, data, plain, centred, chosen):
+    made = iter(
+        linking.Links(np.zeros((0, 2), dtype=np.int64), np.zeros((1, 1)), np.array(near)) for near in (plain, centred)
+    )
     monkeypatch.setattr(linking, "_narrowed", lambda *_, **__: next(made))
-    assert data.link().n_near == (plain, centred)[chosen]
+    assert data.link().near.tolist() == (plain, centred)[chosen]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from unbatch._types import CodeArray, FloatArray, IntArray
 _CALIPERS = (np.inf, 1.5, 1.15)
 """How far apart two linked pseudobulks may be, in units of the distance to their `_OWN_RANK`-th own neighbour: first
 anything goes, since the batch effect itself keeps true counterparts apart."""
-_CLEARLY_MORE = 1.5
-"""So many times the links decide for a start from the means of batches."""
+_CLEARLY_MORE, _FEW = 1.5, 3
+"""So many times the links of a batch, and so many more, decide for a start from the means of batches."""
 _OWN_RANK = 3
 _RIDGE = 1.0
 _PRIOR_COUNTS = 20.0
@@ -27,13 +27,13 @@ class Links:
         (n_pairs, 2) numbers of the pseudobulks.
     log_delta
         (n_genes, n_batches) first estimate of the effects.
-    n_near
-        Number of the pairs that are within the narrowest caliper.
+    near
+        (n_batches,) number of pairs of each batch that are within the narrowest caliper.
     """
 
     pairs: IntArray
     log_delta: FloatArray
-    n_near: int
+    near: IntArray
 
 
 def link_pseudobulks(
@@ -54,7 +54,7 @@ def link_pseudobulks(
 
     Effects so strong that they move a batch farther than its states lie apart leave hardly a mutual neighbour: all of a
     batch are nearest to the same few. So the search is made once more from the differences between the means of
-    batches, and taken if it gives clearly more links in the end.
+    batches, and taken if it gives some batch clearly more links.
 
     Parameters
     ----------
@@ -85,7 +85,13 @@ def link_pseudobulks(
         _narrowed(log_rate, size, start, trust=trust, batch=batch, level=level, basis=basis)
         for start in (nothing, _batch_means(log_rate, size, batch) * trust)
     )
-    return centred if centred.n_near > _CLEARLY_MORE * max(plain.n_near, 1) else plain
+    return centred if _rescues(centred.near, plain.near) else plain
+
+
+def _rescues(centred: IntArray, plain: IntArray) -> bool:
+    """Tell whether a batch has clearly more links from one start than from the other, and all together not fewer."""
+    more = (centred > _CLEARLY_MORE * plain) & (centred >= plain + _FEW)
+    return bool(more.any()) and int(centred.sum()) >= int(plain.sum())
 
 
 def _batch_means(log_rate: FloatArray, size: FloatArray, batch: CodeArray) -> FloatArray:
@@ -109,16 +115,16 @@ def _narrowed(
 ) -> Links:
     """Link pseudobulks with some effects removed, and again with those that follow, by ever narrower calipers."""
     n_batches = len(effect)
-    pairs, n_near, within = np.zeros((0, 2), dtype=np.int64), 0, False
+    pairs, found, within = np.zeros((0, 2), dtype=np.int64), np.zeros((0, 2), dtype=np.int64), False
     for caliper in _CALIPERS:
         where = (log_rate - effect[batch]) @ basis
         found = _mutual(where, batch, level, caliper=caliper)
         alone = ~np.isin(np.arange(n_batches), batch[found]) if within else np.zeros(n_batches, dtype=bool)
-        pairs, n_near = np.concatenate([found, pairs[alone[batch[pairs]].any(axis=1)]]), len(found)
+        pairs = np.concatenate([found, pairs[alone[batch[pairs]].any(axis=1)]])
         within = bool(np.isfinite(caliper))
         effect = _contrasts(log_rate, size, batch, pairs) * trust
         effect = effect - np.median(effect, axis=1, keepdims=True)
-    return Links(pairs, effect.T.copy(), n_near)
+    return Links(pairs, effect.T.copy(), np.bincount(batch[found].ravel(), minlength=n_batches))
 
 
 def _mutual(where: FloatArray, batch: CodeArray, level: CodeArray, *, caliper: float) -> IntArray:
