@@ -42,7 +42,7 @@ def test_the_worst_batch_is_named_if_there_are_many_genes():
         warn_of_absent(absent, genes=NAMES, batches=["a", "b", "c"])
 
 
-@pytest.mark.filterwarnings("default::unbatch.InputWarning")
+@pytest.mark.filterwarnings("ignore::unbatch.InputWarning")
 def test_an_outer_join_is_noticed():
     adata = ub.simulate(n_cells=900, n_genes=200, n_batches=3, n_types=3, median_depth=2000, seed=1)
     parts = [adata[adata.obs["batch"] == name].copy() for name in ("batch_1", "batch_2", "batch_3")]
