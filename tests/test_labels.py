@@ -1,11 +1,14 @@
 """Which batch of the fit a cell is of: as it was fitted, whatever the labels look like."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import unbatch as ub
 from unbatch.io.source import open_counts
+from unbatch.labels import known_names
 
 
 @pytest.fixture
@@ -60,6 +63,24 @@ def test_numbers_are_the_same_however_they_are_written(cells):
     mixed.obs["batch"] = pd.Series(["0.0" if place % 2 else "0" for place in range(240)], index=mixed.obs_names)
     ub.tl.map_cells(mixed, model=model, batch_key="batch")
     assert list(mixed.uns["unbatch"]["batches"]) == ["0", "0.0"]
+
+
+@pytest.mark.parametrize(
+    ("known", "level", "name"),
+    [
+        ("0", "0.0", "0"),
+        ("0.0", "0", "0.0"),
+        ("-3", "-3.00", "-3"),
+        ("10", "1_0", "1_0"),
+        ("1", "01", "01"),
+        ("1000", "1e3", "1e3"),
+        ("inf", "Infinity", "Infinity"),
+        ("0.5", "0.50", "0.50"),
+        ("a", "a.0", "a.0"),
+    ],
+)
+def test_only_the_point_of_a_whole_number_makes_no_difference(known, level, name):
+    assert known_names([level, "x"], SimpleNamespace(batches=(known, "y"))) == (name, "x")
 
 
 def ub_batches(cells):

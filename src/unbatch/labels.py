@@ -1,5 +1,6 @@
 """Which batch of a fit each cell of a source is of: by the columns of the fit, or the files that were its batches."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from unbatch.io.batches import label_cells
 from unbatch.io.source import CountSource
 
 _SHOWN = 8
+_WHOLE = re.compile(r"-?[0-9]+\.0+")
 
 
 def find_batches(source: CountSource, fit: BatchFit) -> tuple[CodeArray, tuple[str, ...]]:
@@ -41,12 +43,12 @@ def find_batches(source: CountSource, fit: BatchFit) -> tuple[CodeArray, tuple[s
 
 
 def known_names(levels: Sequence[str], fit: BatchFit) -> tuple[str, ...]:
-    """Give batches of the fit the names that they have there, if only a number is written in another way (0.0, 0)."""
-    numbers = {number: name for name in fit.batches if (number := _as_number(name)) is not None}
-    names = tuple(
-        level if level in fit.batches or (number := _as_number(level)) is None else numbers.get(number, level)
-        for level in levels
-    )
+    """Give batches of the fit the names that they have there, if a whole number is written in another way (0.0, 0).
+
+    Nothing else that reads as the same number is taken for it: 1_0 and 10, or 01 and 1, may be different donors.
+    """
+    known = {_plain(name): name for name in fit.batches}
+    names = tuple(level if level in fit.batches else known.get(_plain(level), level) for level in levels)
     return names if len(set(names)) == len(names) else tuple(levels)
 
 
@@ -105,8 +107,6 @@ def _check_same(source: CountSource, fit: BatchFit, codes: CodeArray) -> None:
         )
 
 
-def _as_number(name: str) -> float | None:
-    try:
-        return float(name)
-    except ValueError:
-        return None
+def _plain(name: str) -> str:
+    """Write a whole number without a point."""
+    return name.partition(".")[0] if _WHOLE.fullmatch(name) else name

@@ -123,6 +123,19 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(path, adata):
             read_fitted(source, most_cells=5, columns=["nonsense"])
 
 
+def test_of_a_file_whose_cells_are_in_their_places_only_the_sampled_names_are_read(path, tmp_path, monkeypatch):
+    adata = ad.read_h5ad(path)
+    cells = adata.uns["unbatch"]["diagnostics"]["cells"].iloc[::10].reset_index(drop=True)
+    cells["name"] = adata.obs_names[cells["row"].to_numpy()].to_numpy(dtype=object)
+    adata.uns["unbatch"]["diagnostics"]["cells"] = cells
+    adata.write_h5ad(tmp_path / "named.h5ad")
+    whole = []
+    monkeypatch.setattr("unbatch.report.reading.find_sampled", lambda *_, **__: whole.append(True))
+    read_fitted(tmp_path / "named.h5ad", most_cells=50)
+    assert len(cells) < 200
+    assert not whole
+
+
 @pytest.mark.parametrize("stored", [False, True])
 def test_cells_in_another_order_are_found_by_name(path, tmp_path, stored):
     adata = ad.read_h5ad(path)

@@ -29,9 +29,9 @@ def alignment(
     continuum evenly, and near 0 for effects on single states. Splitting a batch at random, its depth and its size
     change nothing that is expected.
 
-    Noise has no part in the products: those of counts are taken between two halves of the counts, and pairs of a gene
-    with itself, and in :math:`\langle D, D \rangle` of two differences in the same state, are left out, in which
-    the excess variance of each gene by itself would be found again.
+    Noise has no part in the products: those of counts are taken between the two parts of the counts. Pairs of a gene
+    with itself, and in :math:`\langle D, D \rangle` of two differences in the same state, are left out, in which the
+    excess variance of each gene by itself would be found again.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ Of a file only the effects, the record of the fit and the cells that are drawn a
 of cells takes no more memory than one of a thousand.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from unbatch._check import InputError
 from unbatch._types import BoolArray, FloatArray, IntArray
 from unbatch.io.failures import reading
 from unbatch.io.limits import check_links
-from unbatch.sampled_cells import ROW, find_sampled
+from unbatch.sampled_cells import NAME, ROW, find_sampled
 from unbatch.slots import BATCH, EFFECTS, EMBEDDING, ERRORS, OVERLAP, RECORD, SAMPLE, gene_rows, read_record
 
 _DIAGNOSTICS = "diagnostics"
@@ -126,14 +126,21 @@ def read_fitted(source: AnnData | Path | str, *, most_cells: int, columns: Seque
     )
 
 
-def _found(record: Any, names: pd.Index) -> Any:  # noqa: ANN401 - whatever stands in uns
-    """Record whose sampled cells are at the rows where they are now, -1 for those that are gone."""
+def _found(record: Any, n_cells: int, names: Callable[[IntArray | None], pd.Index]) -> Any:  # noqa: ANN401
+    """Record whose sampled cells are at the rows where they are now, -1 for those that are gone.
+
+    `names` gives the names of cells at some rows, in rising order, or of all: which are read only if cells have moved.
+    """
     tables: Any = record.get(_DIAGNOSTICS) if isinstance(record, Mapping) else None
     sampled = tables.get("cells") if isinstance(tables, Mapping) else None
     if not isinstance(sampled, pd.DataFrame) or ROW not in sampled:
         return record
+    rows = np.asarray(sampled[ROW], dtype=np.int64)
+    inside = rows.size and rows.min() >= 0 and rows.max() < n_cells and (np.diff(rows) > 0).all()
+    if NAME in sampled and inside and (names(rows).astype(str) == sampled[NAME].astype(str)).all():
+        return record
     n_fitted = int(np.sum(record.get("batch_sizes", 0)))
-    cells = sampled.assign(**{ROW: find_sampled(sampled, names, n_fitted=n_fitted)})
+    cells = sampled.assign(**{ROW: find_sampled(sampled, names(None), n_fitted=n_fitted)})
     return {**record, _DIAGNOSTICS: {**tables, "cells": cells}}
 
 
@@ -154,7 +161,8 @@ def evenly(n_all: int, most: int) -> IntArray:
 
 
 def _of_memory(adata: AnnData, *, most_cells: int, columns: Sequence[str], where: str) -> AnnData:
-    record = _found(adata.uns.get(RECORD), adata.obs_names)
+    names = adata.obs_names
+    record = _found(adata.uns.get(RECORD), adata.n_obs, lambda rows: names if rows is None else names[rows])
     rows = _kept(record, adata.n_obs, most_cells)
     wanted = _wanted(record, columns, list(adata.obs.columns), where)
     return AnnData(
@@ -172,9 +180,9 @@ def _of_file(file: h5py.File, *, most_cells: int, columns: Sequence[str], where:
             raise InputError(f"{where} has no table {key!r}: it was not written by `unbatch fit`")
     record = read_elem(file[f"uns/{RECORD}"]) if f"uns/{RECORD}" in file else None
     obs, var = file["obs"], file["var"]
-    names = pd.Index(read_elem(obs[obs.attrs["_index"]]))
-    n_cells = len(names)
-    record = _found(record, names)
+    index = obs[obs.attrs["_index"]]
+    n_cells = len(index)
+    record = _found(record, n_cells, lambda rows: pd.Index(read_elem(index) if rows is None else index.asstr()[rows]))
     rows = _kept(record, n_cells, most_cells)
     wanted = _wanted(record, columns, [str(name) for name in obs.attrs["column-order"]], where)
     table = pd.DataFrame({name: _rows_of(obs[name], rows) for name in wanted}, index=[str(row) for row in rows])
