@@ -100,3 +100,14 @@ def test_a_model_that_has_lost_genes_is_not_mapped_onto(tmp_path):
     adata[:, :100].copy().write_h5ad(tmp_path / "less.h5ad")
     with pytest.raises(ub.InputError, match="50 of the 150 genes of this model have been taken away"):
         ub.tl.map_cells(adata.copy(), model=tmp_path / "less.h5ad")
+
+
+def test_a_reference_that_is_no_batch_of_the_model_is_no_sound_fit(tmp_path):
+    adata = cells(2)
+    ub.tl.batch_effects(adata, batch_key="batch", reference="batch_1")
+    adata.write_h5ad(tmp_path / "model.h5ad")
+    ub.tl.map_cells(adata, model=tmp_path / "model.h5ad")
+    assert adata.uns["unbatch"]["mapped_onto"]["reference"] == "batch_1"
+    adata.uns["unbatch"]["mapped_onto"]["reference"] = "nobody"
+    with pytest.raises(ub.InputError, match="'nobody' is taken for one of its batches, and is none"):
+        ub.pl.recovery(adata)

@@ -165,6 +165,9 @@ class SlotChecks:
         batches = set(self._record["batches"])
         strange = [name for name in (*self._record["too_small"], self._record.get("reference") or "") if name]
         strange = [name for name in strange if name not in batches]
+        onto = self._record.get("mapped_onto", {})
+        if onto.get("reference"):
+            strange += [name for name in [onto["reference"]] if name not in set(onto["batches"])]
         if strange:
             raise self._wrong(f"{str(strange[0])!r} is taken for one of its batches, and is none")
         numbers = self._record["parameters"]
