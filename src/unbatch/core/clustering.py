@@ -6,7 +6,7 @@ import numpy as np
 
 from unbatch._threads import one_thread
 from unbatch._types import CodeArray, FloatArray, IntArray, KeyArray
-from unbatch.core.kernels.clustering import assign, squares
+from unbatch.core.kernels.clustering import add_points, assign, squares
 from unbatch.core.keyed import gumbel, keys_by_place
 from unbatch.core.parallel import in_ranges
 
@@ -108,10 +108,8 @@ class _Data:
         return float(np.square(self.points - means[code]).sum(axis=1) @ self.weight)
 
     def _means(self, code: CodeArray, centres: FloatArray) -> FloatArray:
-        n, total = len(centres), np.empty(centres.shape)
-        for d, column in enumerate(np.ascontiguousarray(self.points.T)):
-            total[:, d] = np.bincount(code, column * self.weight, n)
-        weight = np.bincount(code, self.weight, n)[:, None]
+        total, weight = np.zeros(centres.shape), np.zeros((len(centres), 1))
+        add_points(self.points, self.weight, code, total, weight[:, 0])
         return np.asarray(np.where(weight > 0, total / np.where(weight > 0, weight, 1.0), centres))
 
     def _assigned(self, centres: FloatArray) -> CodeArray:

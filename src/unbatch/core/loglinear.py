@@ -19,6 +19,8 @@ _GENES = 256
 _MAX_STEP = 1.0
 _NEWTON_STEPS = 50
 _NEWTON_TOL = 1e-6
+_SAME, _ALIKE = 1e-9, 3e-2
+"""By how much a log effect may move for the curvature to be the same, and for variances to be alike (to some percent)."""
 _PRIOR_ROUNDS = 12
 _PRIOR_TOL = 1e-3
 _START_SD = 0.5
@@ -84,11 +86,12 @@ def fit_log_delta(table: StateTable, like: Effects, *, composition: FloatArray |
     scales, from which it is done once more. The composition is as in `fit_effects`.
     """
     model = _Model(table, np.ones((1, 1, table.counts.shape[2])) if composition is None else composition)
-    log_delta, _ = model.modes(like.log_delta, like.dispersion, like.prior_sd, like.scale)
+    log_delta, _ = model.modes(like.log_delta, like.dispersion, like.prior_sd, like.scale, same=np.inf)
     level = _weighted_medians(log_delta - like.log_delta, model.weights)
     if np.abs(level).max() < _SAME_LEVEL:
         return log_delta
-    return model.modes(log_delta - level, like.dispersion, like.prior_sd, like.scale * np.exp(level))[0]
+    scale = like.scale * np.exp(level)
+    return model.modes(log_delta - level, like.dispersion, like.prior_sd, scale, same=np.inf)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +116,7 @@ def _settle(model: "_Model", start: Effects | None) -> _Settled:
     dispersion = np.ones(n_genes) if start is None else start.dispersion
     shift = np.zeros(n_batches)
     for _ in range(_PRIOR_ROUNDS):
-        log_delta, variance = model.modes(log_delta, dispersion, prior_sd, np.exp(shift))
+        log_delta, variance = model.modes(log_delta, dispersion, prior_sd, np.exp(shift), same=_ALIKE)
         dispersion = model.dispersion(log_delta, np.exp(shift))
         centre = _weighted_medians(log_delta, model.weights)
         log_delta, shift = np.where(model.known, log_delta - centre, 0.0), shift + centre
@@ -195,9 +198,18 @@ class _Model:
         return self.composition if len(self.composition) == 1 else self.composition[genes]
 
     def modes(
-        self, log_delta: FloatArray, dispersion: FloatArray, prior_sd: FloatArray, scale: FloatArray
+        self,
+        log_delta: FloatArray,
+        dispersion: FloatArray,
+        prior_sd: FloatArray,
+        scale: FloatArray,
+        *,
+        same: float = _SAME,
     ) -> tuple[FloatArray, FloatArray]:
-        """Find the posterior mode of log delta and its variance, by Newton's method from a start."""
+        """Find the posterior mode of log delta and its variance, by Newton's method from a start.
+
+        The variance is that at a place from which the mode is no farther than `same`.
+        """
         modes, variance = log_delta.copy(), np.zeros_like(log_delta)
         exposure, precision, n = self.table.exposure * scale, 1 / prior_sd**2, len(scale)
 
@@ -210,7 +222,7 @@ class _Model:
                 self._factor(genes),
                 dispersion[genes],
                 precision,
-                (_NEWTON_STEPS, _MAX_STEP, _NEWTON_TOL),
+                (_NEWTON_STEPS, _MAX_STEP, _NEWTON_TOL, same),
                 np.empty((5, n)),
                 np.empty((n, n)),
                 np.empty((n, n)),

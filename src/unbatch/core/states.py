@@ -4,12 +4,13 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 from scipy.spatial.distance import cdist
 
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray, KeyArray
 from unbatch.core.clustering import k_means
 from unbatch.core.keyed import evenly, keys_of
+from unbatch.core.leading_axes import leading_axes
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.parallel import in_ranges
 from unbatch.core.projection import batch_design, regress_out
@@ -56,11 +57,8 @@ def state_basis(logs: LogCounts, *, batch: CodeArray, genes: BoolArray, n_dims: 
     n_dims = max(1, min(n_dims, len(chosen) // 4, len(batch) - 1))
     if not chosen.size:
         return np.zeros((logs.n_genes, n_dims))
-    scatter = _scatter_within(logs, batch, genes=chosen)
-    top = [len(chosen) - n_dims, len(chosen) - 1]
-    _, axes = linalg.eigh(scatter, subset_by_index=top, lower=True, overwrite_a=True)
     basis = np.zeros((logs.n_genes, n_dims))
-    basis[chosen] = axes[:, ::-1]
+    basis[chosen] = leading_axes(_scatter_within(logs, batch, genes=chosen), n_dims, n_points=len(batch))
     return basis
 
 

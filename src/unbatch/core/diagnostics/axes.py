@@ -1,11 +1,11 @@
 """Coordinates of cells without any correction: what most analyses begin with."""
 
 import numpy as np
-from scipy import linalg
 
 from unbatch._threads import one_thread
 from unbatch._types import Counts, Float32Array, IntArray
 from unbatch.core.diagnostics.sample import squared
+from unbatch.core.leading_axes import leading_axes
 
 _GENES = 1000
 _MOST_CELLS = 2500
@@ -39,9 +39,8 @@ def principal_coordinates(values: Counts, *, genes: IntArray, n_dims: int) -> Fl
         return found
     with one_thread():
         dense = values[:, chosen].toarray() - mean[chosen]
-        some, last = dense[:: -(-n_cells // _MOST_CELLS)], len(chosen) - 1
-        _, axes = linalg.eigh(some.T @ some, subset_by_index=[last - n_axes + 1, last])
-        axes = axes[:, ::-1]
+        some = dense[:: -(-n_cells // _MOST_CELLS)]
+        axes = leading_axes(some.T @ some, n_axes, n_points=len(some))
         axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(n_axes)])
         found[:, :n_axes] = dense @ axes
     return found

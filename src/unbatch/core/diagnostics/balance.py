@@ -5,13 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.diagnostics.sample import squared, sums_by
 
 MOST_PAIRS = 45
 """Of more pairs of batches, each batch is compared with all others together."""
-_VALUES = 4_000_000
+_VALUES = 8_000_000
 """Sums held at a time."""
 _EXTREME = 2.0
 _TINY = 1e-12
@@ -120,23 +119,20 @@ class Spread:
 
 def spread_of(values: Counts, *, batch: CodeArray, state: CodeArray, shape: tuple[int, int]) -> Spread:
     """Measure how the cells of each batch scatter, before anything is corrected."""
-    n_batches = shape[1]
+    n_states, n_batches = shape
     genes = np.arange(values.shape[1])
-    squares = squared(values)
     cells = np.bincount(batch, minlength=n_batches)
-    sums = sums_by(values, batch, n_codes=n_batches, genes=genes)
-    variance = sums_by(squares, batch, n_codes=n_batches, genes=genes)
-    variance -= sums**2 / np.maximum(cells, 1)[:, None]
-    variance = np.maximum(variance, 0.0) / np.maximum(cells - 1, 1)[:, None]
-    names, group = np.unique(np.where(state >= 0, state.astype(np.int64) * n_batches + batch, -1), return_inverse=True)
-    within, freedom = np.zeros(len(genes)), 0.0
-    size = np.bincount(group, minlength=len(names))
+    squares = sums_by(squared(values), batch + n_batches * (state < 0), n_codes=2 * n_batches, genes=genes)
+    names, group = np.unique(np.where(state >= 0, state, n_states) * np.int64(n_batches) + batch, return_inverse=True)
+    size, inside = np.bincount(group, minlength=len(names)), names < n_states * n_batches
+    sums, within = np.zeros((n_batches, len(genes))), squares[:n_batches].sum(axis=0)
     for part in _chunks(len(genes), len(names)):
         by_group = sums_by(values, group, n_codes=len(names), genes=genes[part])
-        used = names >= 0
-        total = sums_by(squares, np.where(state >= 0, 0, -1), n_codes=1, genes=genes[part])[0]
-        within[part] = total - (by_group[used] ** 2 / size[used, None]).sum(axis=0)
-    freedom = float((size[names >= 0] - 1).sum())
+        sums[:, part] = _indicator(names % n_batches, n_batches) @ by_group
+        within[part] -= (inside / size) @ np.square(by_group, out=by_group)
+    variance = squares[:n_batches] + squares[n_batches:] - sums**2 / np.maximum(cells, 1)[:, None]
+    variance = np.maximum(variance, 0.0) / np.maximum(cells - 1, 1)[:, None]
+    freedom = float((size[inside] - 1).sum())
     return Spread(variance, cells, np.maximum(within, 0.0) / max(freedom, 1.0))
 
 
@@ -171,25 +167,31 @@ def standardised_differences(
     out = np.zeros((len(pairs.batch), values.shape[1]))
     if not len(pairs.batch):
         return out
-    names, group = np.unique(np.where(state >= 0, state.astype(np.int64) * n_batches + batch, -1), return_inverse=True)
-    contrast = _contrasts(pairs, names)
+    inside = np.flatnonzero(state >= 0)
+    names, group = np.unique(state[inside] * np.int64(n_batches) + batch[inside], return_inverse=True)
+    code = np.full(len(state), -1)
+    code[inside] = group
+    of_groups, of_states = _contrasts(pairs, names)
     genes = np.arange(values.shape[1])
-    for part in _chunks(len(genes), len(names) + n_states):
-        by_group = sums_by(values, group, n_codes=len(names), genes=genes[part])
-        by_state = sums_by(values, state, n_codes=n_states, genes=genes[part])
-        with one_thread():
-            out[:, part] = contrast @ np.vstack([by_group, by_state])
+    for part in _chunks(len(genes), len(names)):
+        by_group = sums_by(values, code, n_codes=len(names), genes=genes[part])
+        out[:, part] = of_groups @ by_group + of_states @ (_indicator(names // n_batches, n_states) @ by_group)
     unit = np.sqrt(variance)
     flat = variance <= _TINY
     out[np.abs(out) < _TINY] = 0.0
     return np.where(flat, _EXTREME * np.sign(out), out / np.where(flat, 1.0, unit))
 
 
-def _contrasts(pairs: Pairs, names: IntArray) -> sparse.csr_array:
-    """Weights of the sums of groups (state x batch, by name) and of states that give each difference."""
+def _indicator(code: IntArray, n_codes: int) -> sparse.csr_array:
+    """Sum rows by code, as a matrix, (n_codes, n_rows)."""
+    return sparse.csr_array((np.ones(len(code)), (code, np.arange(len(code)))), shape=(n_codes, len(code)))
+
+
+def _contrasts(pairs: Pairs, names: IntArray) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """Weights of the sums of groups (state x batch, by name), and of states, that give each difference."""
     n_states, n_batches = pairs.cells.shape
     column = np.full(n_states * n_batches, -1)
-    column[names[names >= 0]] = np.flatnonzero(names >= 0)
+    column[names] = np.arange(len(names))
     rows, columns, weights = list[int](), list[int](), list[float]()
     total = pairs.cells.sum(axis=1)
     for place, (a, b) in enumerate(zip(pairs.batch, pairs.other, strict=True)):
@@ -205,7 +207,8 @@ def _contrasts(pairs: Pairs, names: IntArray) -> sparse.csr_array:
                 rows.append(place)
                 columns.append(int(at))
                 weights.append(float(weight))
-    return sparse.csr_array((weights, (rows, columns)), shape=(len(pairs.batch), len(names) + n_states))
+    both = sparse.csr_array((weights, (rows, columns)), shape=(len(pairs.batch), len(names) + n_states))
+    return both[:, : len(names)], both[:, len(names) :]
 
 
 def measured_by_pair(pairs: Pairs, measured: BoolArray) -> BoolArray:

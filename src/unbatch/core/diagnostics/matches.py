@@ -7,6 +7,7 @@ import numpy as np
 from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, Float32Array, FloatArray
 from unbatch.core.matching import ExactSearch
+from unbatch.core.kernels.nearest import kth_least
 from unbatch.core.parallel import in_ranges
 
 _ROWS = 256
@@ -86,7 +87,9 @@ def find_matches(
         distance2[np.arange(stop - start), np.arange(start, stop)] = np.inf
         nearest[np.ix_(order[start:stop], here)] = np.sqrt(np.minimum.reduceat(distance2, starts, axis=1))
         if k > 0:
-            near = distance2 <= np.partition(distance2, k - 1, axis=1)[:, [k - 1]]
+            farthest = np.empty(stop - start)
+            kth_least(distance2, np.empty(k), farthest)
+            near = distance2 <= farthest[:, None]
             by_batch = np.add.reduceat(near, starts, axis=1, dtype=np.int64)
             own = by_batch[np.arange(stop - start), place[start:stop]]
             same[order[start:stop]] = own / by_batch.sum(axis=1)

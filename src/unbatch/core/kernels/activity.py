@@ -84,7 +84,8 @@ def _newton_target(
 ) -> None:
     # Where the quadratic model of sum(share) - sum(Y log mean) / total is least among shares of 0 or more, by
     # coordinate descent; those that are not active stay. active: (n,). hessian: (n, n). target: (n_factors,), written.
-    target[:] = share
+    for t in range(share.size):
+        target[t] = share[t]
     for _ in range(_SWEEPS):
         moved = 0.0
         for a in range(active.size):
@@ -145,7 +146,8 @@ def _climb(
     for _ in range(_HALVINGS):
         reached = _likelihood_between(values, rows, share, target, length, total, mixed)
         if reached >= likelihood + _ARMIJO * length * rise:
-            share[:] = mixed
+            for t in range(share.size):
+                share[t] = mixed[t]
             return True
         length *= 0.5
     return False

@@ -1,5 +1,7 @@
 """Exact nearest neighbours."""
 
+import math
+
 from unbatch._types import FloatArray, IntArray
 from unbatch.core.kernels._compile import compiled
 
@@ -42,3 +44,27 @@ def _nearest(
 
 nearest = compiled(_nearest)
 """Exact k nearest references of each query by squared Euclidean distance, nearest first, ties by index."""
+
+
+def _kth_least(values: FloatArray, least: FloatArray, out: FloatArray) -> None:
+    # values: (n_rows, n_columns). least: (k,), scratch, k <= n_columns. out: (n_rows,), written. Of many values few are
+    # among the k least so far, so that this takes about as long as to read them.
+    for i in range(values.shape[0]):
+        row = values[i]
+        for place in range(least.size):
+            least[place] = math.inf
+        most = math.inf
+        for j in range(row.size):
+            value = row[j]
+            if value < most:
+                place = least.size - 1
+                while place > 0 and least[place - 1] > value:
+                    least[place] = least[place - 1]
+                    place -= 1
+                least[place] = value
+                most = least[least.size - 1]
+        out[i] = most
+
+
+kth_least = compiled(_kth_least)
+"""Find the k-th least value of each row."""

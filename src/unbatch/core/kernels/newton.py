@@ -6,8 +6,6 @@ from unbatch._types import FloatArray
 from unbatch.core.kernels._compile import compiled
 
 _TINY = 1e-300
-_SAME = 1e-9
-"""After steps that add up to less, the curvature is that of before."""
 _NEAR = 0.1
 """After a step below this the curvature is used again, for as long as each step is this small a part of the last."""
 
@@ -170,14 +168,15 @@ def _newton(
     factor: FloatArray,
     dispersion: float,
     precision: FloatArray,
-    steps: tuple[int, float, float],
+    steps: tuple[int, float, float, float],
     work: FloatArray,
     hessian: FloatArray,
     log_delta: FloatArray,
 ) -> None:
     # One gene; leaves the factor of the curvature at the end. A curvature takes n_batches times as long as what is
-    # expected, so near the mode that of an earlier step serves, until the last one, which is by that of the end.
-    n_steps, longest, short = steps
+    # expected, so near the mode that of an earlier step serves, until the last one, which is by that of the end
+    # unless it is near enough.
+    n_steps, longest, short, same = steps
     by_batch, step, moved, since, fresh = work[3], work[4], math.inf, math.inf, True
     for _ in range(n_steps):
         if fresh:
@@ -191,7 +190,7 @@ def _newton(
         if moved < short:
             break
         fresh = moved > _NEAR * min(before, 1.0)
-    if since > _SAME:
+    if since > same:
         _curvature(total, exposure, factor, log_delta, dispersion, precision, work, by_batch, hessian)
         _factorise(hessian)
         _step(observed, by_batch, dispersion, precision, longest, hessian, step, log_delta)
@@ -207,7 +206,7 @@ def _find_modes(
     factor: FloatArray,
     dispersion: FloatArray,
     precision: FloatArray,
-    steps: tuple[int, float, float],
+    steps: tuple[int, float, float, float],
     work: FloatArray,
     hessian: FloatArray,
     inverse: FloatArray,
@@ -215,18 +214,23 @@ def _find_modes(
     variance: FloatArray,
 ) -> None:
     # total: (n_genes, n_states). observed: (n_genes, n_batches). exposure: (n_states, n_batches).
-    # factor: (n_genes or 1, n_states or 1, n_batches). steps: how many, the longest, and how short is short enough.
+    # factor: (n_genes or 1, n_states or 1, n_batches). steps: how many, the longest, how short is short enough, and
+    # by how much all since the curvature was found may add up to for it to be that of the end.
     # log_delta: (n_genes, n_batches), moved. variance: (n_genes, n_batches), written.
     n_genes, n_batches = log_delta.shape
     for g in range(n_genes):
-        if total[g].max() <= 0:
-            log_delta[g] = 0.0
-            variance[g] = 1.0 / precision
+        seen = 0.0
+        for s in range(total.shape[1]):
+            seen = max(seen, total[g, s])
+        if seen <= 0.0:
+            for k in range(n_batches):
+                log_delta[g, k], variance[g, k] = 0.0, 1.0 / precision[k]
             continue
         along = factor[g if factor.shape[0] > 1 else 0]
         _newton(total[g], observed[g], exposure, along, dispersion[g], precision, steps, work, hessian, log_delta[g])
         _invert(hessian, inverse)
-        variance[g] = 0.0
+        for k in range(n_batches):
+            variance[g, k] = 0.0
         for i in range(n_batches):
             for k in range(i + 1):
                 variance[g, k] += inverse[i, k] * inverse[i, k]
