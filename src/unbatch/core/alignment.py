@@ -70,7 +70,7 @@ def alignment(
     alone = first * second  # the products of a gene with itself
     d_r = float(((first @ pooled.T) * (second @ pooled.T) @ weight).sum())
     d_r -= float(alone.sum(axis=0) @ (weight @ pooled**2))
-    d_d = _between_states(first, second, places) - _between_states(alone, None, places)
+    d_d = _between_states(first, second, places) - _between_states_alone(alone, places)
     d_d *= len(np.unique(places)) / (len(np.unique(places)) - 1)
     if d_d <= 0:
         return float(d_r > 0)
@@ -90,6 +90,8 @@ def _differences(
     weight.
     """
     parts = []
+    sums = [part.sum(axis=2) for part in counts]
+    expected = [by @ delta.T for by in exposure]
     for k in range(delta.shape[1]):
         rest = np.arange(delta.shape[1]) != k
         enough = (cells[:, k] >= _FEWEST_CELLS) & (cells[:, rest].sum(axis=1) >= _FEWEST_CELLS)
@@ -100,11 +102,10 @@ def _differences(
         own, other = whole[:, k], whole[:, rest].sum(axis=1)
         weight = own * other / (own + other)
         found = []
-        for part, by in zip(counts, exposure, strict=True):
-            here = part[:, states]
-            mine = here[:, :, k].T / (by[states, k][:, None] * delta[:, k])
-            theirs = here[:, :, rest].sum(axis=2).T / (by[states][:, rest] @ delta[:, rest].T)
-            line = (mine - theirs) * unit
+        for part, by, of_all, by_all in zip(counts, exposure, sums, expected, strict=True):
+            mine, by_mine = part[:, states, k].T, by[states, k][:, None] * delta[:, k]
+            theirs, by_theirs = of_all[:, states].T - mine, by_all[states] - by_mine
+            line = (mine / by_mine - theirs / by_theirs) * unit
             found.append((line - np.average(line, axis=0, weights=weight)) * np.sqrt(weight)[:, None])
         parts.append((states, *found))
     if not parts:
@@ -114,13 +115,17 @@ def _differences(
     return places, first, second
 
 
-def _between_states(first: FloatArray, second: FloatArray | None, places: IntArray) -> float:
-    """Sum products of any two differences of different states: of both parts, or of one array with itself."""
+def _between_states(first: FloatArray, second: FloatArray, places: IntArray) -> float:
+    """Sum the products of any two differences of different states, in one part of the counts times in the other."""
     total = 0.0
     for state in np.unique(places):
-        mine, others = places == state, places != state
-        if second is None:
-            total += float(first[mine].sum(axis=0) @ first[others].sum(axis=0))
-        else:
-            total += float(((first[mine] @ second[others].T) * (second[mine] @ first[others].T)).sum())
+        mine, later = places == state, places > state
+        total += 2 * float(((first[mine] @ second[later].T) * (second[mine] @ first[later].T)).sum())
     return total
+
+
+def _between_states_alone(alone: FloatArray, places: IntArray) -> float:
+    """Sum the products of what any two differences of different states have of a gene with itself."""
+    of_states = np.zeros((int(places.max()) + 1, alone.shape[1]))
+    np.add.at(of_states, places, alone)
+    return float(np.square(of_states.sum(axis=0)).sum() - np.square(of_states).sum())

@@ -1,6 +1,7 @@
 """What is left of the difference in composition inside a state: a factor model of the state-by-batch rates."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -174,21 +175,24 @@ class _Trial:
     held: FloatArray
     exposure: FloatArray
     delta: FloatArray
-    plain: FloatArray
-    """(n_genes,) log-likelihood without a correction."""
 
     @classmethod
     def of(cls, table: StateTable, effects: Effects, *, genes: IntArray, seed: int) -> Self:
         """Split the counts of some genes at random."""
         counts, delta = table.counts[genes], np.exp(effects.log_delta[genes])
         seen = _thinned(counts, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7,))))
-        plain = _held_out(seen, counts - seen, table.exposure, delta, factor=np.ones((1, 1, len(delta.T))))
-        return cls(seen, counts - seen, table.exposure, delta, plain)
+        return cls(seen, counts - seen, table.exposure, delta)
+
+    @cached_property
+    def plain(self) -> FloatArray:
+        """Log-likelihood without a correction, (n_genes,)."""
+        nothing = np.ones((1, 1, self.delta.shape[1]))
+        return _held_out(self.seen, self.held, self.exposure, self.delta, factor=nothing)
 
     def gains(self, model: "_FactorModel", *, strength: float) -> FloatArray:
         """Log-likelihood of the counts that judge, over that without a correction, (n_genes,)."""
-        ratio = _ratio(model.beta, model.theta, self.exposure, self.delta, strength=strength)
-        return _held_out(self.seen, self.held, self.exposure, self.delta, factor=ratio) - self.plain
+        plain, ratio = self.plain, _ratio(model.beta, model.theta, self.exposure, self.delta, strength=strength)
+        return _held_out(self.seen, self.held, self.exposure, self.delta, factor=ratio) - plain
 
 
 def _thinned(counts: FloatArray, rng: np.random.Generator) -> FloatArray:
