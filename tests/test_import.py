@@ -36,6 +36,15 @@ def test_a_fit_loads_no_library_that_it_has_no_need_of():
     assert python(code) == "[]\n"
 
 
+def test_the_command_line_tells_how_it_is_used_without_loading_what_computes():
+    code = (
+        "import sys; from typer.testing import CliRunner; from unbatch.cli import app; "
+        "assert CliRunner().invoke(app, ['fit', '--help']).exit_code == 0; "
+        "print([name for name in ('anndata', 'pandas', 'scipy', 'numba', 'h5py') if name in sys.modules])"
+    )
+    assert python(code) == "[]\n"
+
+
 def test_importing_adds_no_log_handler_and_no_warning_filter():
     code = (
         "import logging, warnings; before = list(warnings.filters); import unbatch; "

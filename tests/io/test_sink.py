@@ -224,6 +224,18 @@ def test_write_h5ad_gives_the_same_back_and_changes_nothing(tmp_path, adata):
     assert adata.obs["name"].dtype == kind
 
 
+def test_write_h5ad_compresses_what_gets_smaller(tmp_path, adata):
+    random = np.random.default_rng(0).normal(size=(N_GENES, 2))
+    adata.varm["random"], adata.varm["sparse"] = random, np.eye(N_GENES, 2)
+    adata.uns["counts"], adata.uns["one"] = np.arange(10), np.float64(0.5)
+    path = tmp_path / "out.h5ad"
+    write_h5ad(path, adata)
+    with h5py.File(path) as file:
+        assert file["varm/random"].compression is None
+        assert file["varm/sparse"].compression == file["uns/counts"].compression == "gzip"
+    np.testing.assert_array_equal(anndata.read_h5ad(path).varm["random"], random)
+
+
 def test_write_h5ad_refuses_its_input_and_what_cannot_be_stored(tmp_path, adata):
     path = tmp_path / "in.h5ad"
     adata.write_h5ad(path)

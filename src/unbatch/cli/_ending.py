@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unbatch.cli._console import paths, say, thousands
-from unbatch.fitted import BatchFit
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from unbatch.fitted import BatchFit
 
 _GIGA = 1e9
 _UNSURE = 0.5
@@ -39,7 +40,7 @@ class Written:
     about: str = ""
 
 
-def end_fit(result: BatchFit, *, inputs: Sequence[Path], written: Sequence[Written], as_json: bool) -> None:
+def end_fit(result: "BatchFit", *, inputs: Sequence[Path], written: Sequence[Written], as_json: bool) -> None:
     """Say what a fit came to, for people on standard output, or as JSON that is all there is on it.
 
     Parameters
@@ -93,7 +94,7 @@ def verdict_rows(verdicts: "pd.DataFrame") -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in verdicts.to_dict(orient="records")]
 
 
-def _say_fitted(result: BatchFit) -> None:
+def _say_fitted(result: "BatchFit") -> None:
     n_cells, n_genes = len(result.obs), len(result.var)
     memory = f" and {result.peak_bytes / _GIGA:.2f} GB of memory" if np.isfinite(result.peak_bytes) else ""
     say(
@@ -112,7 +113,7 @@ def _say_fitted(result: BatchFit) -> None:
         say(f"  {thousands(unknown)} of {thousands(result.se.size)} effects are unknown: log effect 0, error inf")
 
 
-def _as_plain(result: BatchFit, written: Sequence[Written]) -> dict[str, Any]:
+def _as_plain(result: "BatchFit", written: Sequence[Written]) -> dict[str, Any]:
     size = np.abs(result.log_delta[(result.se > 0) & (result.se < _UNSURE)])
     judged = result.diagnostics
     return {

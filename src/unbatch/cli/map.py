@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -20,7 +20,9 @@ from unbatch.cli._console import (
     say,
     thousands,
 )
-from unbatch.fitted import BatchFit
+
+if TYPE_CHECKING:
+    from unbatch.fitted import BatchFit
 
 _UNSURE = 0.5
 _SHOWN = 5
@@ -103,7 +105,7 @@ def map_cells(
     _report(mapped, inputs, model, output)
 
 
-def _report(mapped: BatchFit, inputs: list[Path], model: Path, output: Path) -> None:
+def _report(mapped: "BatchFit", inputs: list[Path], model: Path, output: Path) -> None:
     onto = mapped.mapped_onto
     assert onto is not None
     say(f"Mapped {thousands(len(mapped.obs))} cells onto the {thousands(onto.n_cells)} cells of {model}")

@@ -165,13 +165,10 @@ def _contrasts(log_rate: FloatArray, size: FloatArray, batch: CodeArray, pairs: 
     p, q = pairs.T
     weight = 1 / (1 / size[p] + 1 / size[q])
     weight = weight / max(float(weight.mean()), 1e-300) if len(weight) else weight
-    normal, right = _RIDGE * np.eye(n_batches), np.zeros((n_batches, log_rate.shape[1]))
-    np.add.at(normal, (batch[p], batch[p]), weight)
-    np.add.at(normal, (batch[q], batch[q]), weight)
-    np.add.at(normal, (batch[p], batch[q]), -weight)
-    np.add.at(normal, (batch[q], batch[p]), -weight)
-    for a in range(n_batches):
-        for ours, theirs in ((p, q), (q, p)):
-            mine = batch[ours] == a
-            right[a] += weight[mine] @ (log_rate[ours[mine]] - log_rate[theirs[mine]])
-    return np.asarray(np.linalg.solve(normal, right), dtype=np.float64)
+    normal, of_rates = _RIDGE * np.eye(n_batches), np.zeros((n_batches, len(batch)))
+    for ours, theirs in ((p, q), (q, p)):
+        np.add.at(normal, (batch[ours], batch[ours]), weight)
+        np.add.at(normal, (batch[ours], batch[theirs]), -weight)
+        np.add.at(of_rates, (batch[ours], ours), weight)
+        np.add.at(of_rates, (batch[ours], theirs), -weight)
+    return np.asarray(np.linalg.solve(normal, of_rates @ log_rate), dtype=np.float64)
