@@ -23,7 +23,7 @@ from unittest.mock import patch
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from unbatch.core import composition, linking, log_counts, loglinear, matched, states
+from unbatch.core import composition, linking, log_counts, loglinear, matched, prior, states
 
 if TYPE_CHECKING:
     from accuracy.problem import Estimate, Problem
@@ -37,6 +37,8 @@ _SCENARIOS = (
     "null",
     "unshared-batch",
     "thinned:cell_lines:10x",
+    "few-affected",
+    "few-affected:cell_lines:10x",
 )
 _BOUNDS = ("none", "naive", "oracle", "concept")
 _CLASSES = (">200", "50-200")
@@ -124,6 +126,7 @@ def _total_basis(basis: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
     return of_all
 
 
+_ONE_WIDTH = ((prior, "_LADDER", np.ones(1)),)
 _MEDIAN_SCALE = ((log_counts, "common_scale", _median_depth),)
 
 VARIANTS = {
@@ -146,8 +149,9 @@ VARIANTS = {
     "one-partition": Variant("one partition into states at the end", ((matched, "_PARTITIONS", 1),)),
     "flat-prior": Variant(
         f"prior not learned: sd {_FLAT_SD:g}",
-        ((loglinear, "_prior_sd", _flat), (loglinear, "_START_SD", _FLAT_SD)),
+        ((loglinear, "_prior_sd", _flat), (loglinear, "_START_SD", _FLAT_SD), *_ONE_WIDTH),
     ),
+    "one-width": Variant("one width for all effects of a batch", _ONE_WIDTH),
     "no-composition": Variant("no correction of graded states", ((matched, "choose_composition", _no_choice),)),
     "composition-anywhere": Variant(
         "graded states corrected whatever the direction", ((composition, "_LEAST_ALIGNED", -np.inf),)

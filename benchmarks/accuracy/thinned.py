@@ -2,7 +2,8 @@
 
 The cells of one real batch are split into pseudo-batches of different composition, and their counts are thinned
 binomially: what is left of a count is what a batch with that capture rate would have seen. Only the effect is made;
-expression, noise and cell states are real.
+expression, noise and cell states are real. All genes are affected alike, or one in ten and these more, as real batches
+differ: few genes by much, most by little.
 """
 
 import filecmp
@@ -18,10 +19,10 @@ from scipy import sparse
 from accuracy.problem import Problem, largest_component, make_problem
 from unbatch._types import CodeArray, Counts, FloatArray
 
-PREFIX = "thinned:"
+PREFIXES = {"thinned:": (1.0, 0.5), "few-affected:": (0.1, 1.5)}
+"""Share of the genes that a batch affects, and the standard deviation of their log effects."""
 _SHIPPED = Path(__file__).parents[2] / "src/unbatch/data/cell_lines.h5ad"
 
-_LOG_DELTA_SD = 0.5
 _CONCENTRATION = 0.5
 _MIN_TYPES = 3
 _CELLS_PER_TYPE = 20
@@ -43,13 +44,14 @@ def list_sources(data: Path | None) -> list[str]:
     names = []
     for path in _files(data):
         batches = _usable_batches(path)
-        names += [f"{PREFIX}{path.stem}:{batch}" for batch in batches]
-    return names
+        names += [f"{path.stem}:{batch}" for batch in batches]
+    return [f"{prefix}{name}" for prefix in PREFIXES for name in names]
 
 
 def load(name: str, seed: int, data: Path | None) -> Problem:
     """Split and thin the cells that `name` stands for."""
-    stem, _, batch = name.removeprefix(PREFIX).rpartition(":")
+    prefix, _, source_name = name.partition(":")
+    stem, _, batch = source_name.rpartition(":")
     paths = {path.stem: path for path in _files(data)}
     source = _read(paths[stem], batch)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
@@ -58,11 +60,11 @@ def load(name: str, seed: int, data: Path | None) -> Problem:
     if n_cells >= 2000 and source.cell_type.max() >= 5:
         n_batches = 4
     codes = _split(source.cell_type, n_batches, rng)
-    log_delta = _LOG_DELTA_SD * rng.standard_normal((n_genes, n_batches))
+    log_delta = draw_effects((n_genes, n_batches), *PREFIXES[f"{prefix}:"], rng=rng)
     return make_problem(
         name,
         seed,
-        counts=_thin(source.counts, codes, log_delta, rng),
+        counts=thin(source.counts, codes, log_delta, rng),
         batch=codes,
         cell_type=source.cell_type,
         log_delta_true=log_delta,
@@ -127,7 +129,13 @@ def _tied(codes: CodeArray, cell_type: CodeArray, n_batches: int) -> bool:
     return bool(worth.min() >= _CELLS_PER_CONTRAST and largest_component(codes, cell_type, n_batches).all())
 
 
-def _thin(counts: Counts, batch: CodeArray, log_delta: FloatArray, rng: np.random.Generator) -> Counts:
+def draw_effects(shape: tuple[int, int], share: float, sd: float, *, rng: np.random.Generator) -> FloatArray:
+    """Draw log effects, (n_genes, n_batches): normal for a share of the genes of each batch, 0 for the others."""
+    effects = sd * rng.standard_normal(shape)
+    return effects if share == 1 else effects * (rng.random(shape) < share)
+
+
+def thin(counts: Counts, batch: CodeArray, log_delta: FloatArray, rng: np.random.Generator) -> Counts:
     """Keep each molecule with probability delta, scaled so that each gene's largest is 1."""
     probability = np.exp(log_delta - log_delta.max(axis=1, keepdims=True))
     rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))

@@ -8,7 +8,16 @@ import ablation
 from accuracy.problem import Problem, make_problem
 from unbatch.simulation import simulate
 
-ANYWHERE = ("total-axes", "median-scale", "one-round", "flat-prior", "links-only", "no-first-links", "single-cells")
+ANYWHERE = (
+    "total-axes",
+    "median-scale",
+    "one-round",
+    "flat-prior",
+    "one-width",
+    "links-only",
+    "no-first-links",
+    "single-cells",
+)
 
 
 @pytest.fixture(scope="module")

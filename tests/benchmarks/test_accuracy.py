@@ -122,6 +122,13 @@ def test_thinning_leaves_the_planted_share_of_the_real_counts() -> None:
     np.testing.assert_array_equal(again.batch, problem.batch)
 
 
+@pytest.mark.parametrize("name", ["few-affected", "few-affected:cell_lines:10x"])
+def test_few_affected_genes_are_one_in_ten_and_affected_more(name: str) -> None:
+    truth = load_scenario(name, 1).log_delta_true
+    assert (truth != 0).mean() == pytest.approx(0.1, abs=0.03)
+    assert truth[truth != 0].std() == pytest.approx(1.5, rel=0.1)
+
+
 def test_a_folder_of_labelled_files_adds_scenarios(tmp_path: Path) -> None:
     adata = simulate(n_genes=20, n_cells=300, n_types=3, n_batches=2, batch_proportions=(3, 1), seed=2)
     adata.write_h5ad(tmp_path / "mine.h5ad")
@@ -129,7 +136,7 @@ def test_a_folder_of_labelled_files_adds_scenarios(tmp_path: Path) -> None:
     adata.write_h5ad(tmp_path / "unlabelled.h5ad")
     shutil.copy(thinned._SHIPPED, tmp_path / "the_shipped_file_again.h5ad")
     found = [name for name in list_scenarios(tmp_path) if "cell_lines" not in name and name not in SIMULATED]
-    assert found == ["thinned:mine:batch_1"]
+    assert found == ["thinned:mine:batch_1", "few-affected:mine:batch_1"]
     assert load_scenario(found[0], 0, data=tmp_path).counts.shape[1] == 20
 
 

@@ -16,6 +16,7 @@ def effects(n_batches, states):
         log_delta=RNG.normal(size=(N_GENES, n_batches)),
         se=RNG.uniform(0.1, 0.2, (N_GENES, n_batches)),
         prior_sd=np.full(n_batches, 0.5),
+        width=np.full((N_GENES, n_batches), 0.5),
         scale=np.ones(n_batches),
         dispersion=np.ones(N_GENES),
         rate=there * RNG.uniform(1, 2, (N_GENES, N_STATES)) * (RNG.random((N_GENES, N_STATES)) < 0.7),

@@ -21,9 +21,7 @@ def test_axes_are_eigenvectors_largest_first(n):
     axes = leading_axes(np.tril(scatter), n_axes, n_points=900)
     values, vectors = np.linalg.eigh(scatter)
     np.testing.assert_allclose(axes.T @ axes, np.eye(n_axes), atol=1e-12)
-    np.testing.assert_allclose(
-        np.abs((axes * vectors[:, ::-1][:, :n_axes]).sum(axis=0)), np.ones(n_axes), atol=1e-10
-    )
+    np.testing.assert_allclose(np.abs((axes * vectors[:, ::-1][:, :n_axes]).sum(axis=0)), np.ones(n_axes), atol=1e-10)
     np.testing.assert_allclose(np.diag(axes.T @ scatter @ axes), values[::-1][:n_axes], rtol=1e-12)
 
 

@@ -24,6 +24,8 @@ class Effects:
         gene.
     prior_sd
         (n_batches,) learned standard deviation tau of log delta over genes.
+    width
+        (n_genes, n_batches) standard deviation of the prior of each effect, near tau where all are alike.
     scale
         (n_batches,) factor of each batch common to all genes, which size factors do not hold and log_delta does not
         either.
@@ -45,6 +47,7 @@ class Effects:
     log_delta: FloatArray
     se: FloatArray
     prior_sd: FloatArray
+    width: FloatArray
     scale: FloatArray
     dispersion: FloatArray
     rate: FloatArray
@@ -62,22 +65,25 @@ class Effects:
             log_delta=self.log_delta[:, chosen],
             se=self.se[:, chosen],
             prior_sd=self.prior_sd[chosen],
+            width=self.width[:, chosen],
             scale=self.scale[chosen],
             state_residual=self.state_residual[:, chosen],
         )
 
     def among(self, chosen: BoolArray) -> Self:
-        """Give these effects their places among all batches; others get log delta 0, se inf, prior_sd 0, scale 1."""
+        """Give these effects their places among all batches; others get log delta 0, se inf, prior 0, scale 1."""
         if chosen.all():
             return self
         shape = (len(self.log_delta), len(chosen))
         log_delta, se = np.zeros(shape), np.full(shape, np.inf)
-        prior_sd, scale = np.zeros(len(chosen)), np.ones(len(chosen))
+        prior_sd, width, scale = np.zeros(len(chosen)), np.zeros(shape), np.ones(len(chosen))
         residual = np.zeros((len(self.state_residual), len(chosen)))
         if chosen.any():
             log_delta[:, chosen], se[:, chosen], residual[:, chosen] = self.log_delta, self.se, self.state_residual
-            prior_sd[chosen], scale[chosen] = self.prior_sd, self.scale
-        return replace(self, log_delta=log_delta, se=se, prior_sd=prior_sd, scale=scale, state_residual=residual)
+            prior_sd[chosen], width[:, chosen], scale[chosen] = self.prior_sd, self.width, self.scale
+        return replace(
+            self, log_delta=log_delta, se=se, prior_sd=prior_sd, width=width, scale=scale, state_residual=residual
+        )
 
     def centred(self, known: BoolArray) -> Self:
         """Give each gene's log effects mean 0 over the batches that measured it, (n_genes, n_batches).
@@ -104,6 +110,7 @@ class Effects:
             log_delta=np.where(batches, placed.log_delta, self.log_delta),
             se=np.where(batches, placed.se, self.se),
             prior_sd=np.where(batches, placed.prior_sd, self.prior_sd),
+            width=np.where(batches, placed.width, self.width),
             scale=np.where(batches, placed.scale, self.scale),
             state_residual=np.where(batches, placed.state_residual, self.state_residual),
             rate=placed.rate if first else np.where(taken, self.rate, placed.rate),

@@ -11,7 +11,7 @@ from unbatch.core.effects import Effects
 from unbatch.core.kernels.newton import find_errors, find_modes
 from unbatch.core.kernels.residuals import chi_squares, likelihoods, state_chi_squares
 from unbatch.core.parallel import in_ranges
-from unbatch.core.prior import unknown_width
+from unbatch.core.prior import find_widths, unknown_width
 from unbatch.core.state_table import StateTable
 
 _GENES = 256
@@ -20,7 +20,7 @@ _MAX_STEP = 1.0
 _NEWTON_STEPS = 50
 _NEWTON_TOL = 1e-6
 _SAME, _ALIKE = 1e-9, 3e-2
-"""By how much a log effect may move for the curvature to be the same, and for variances to be alike (to some percent)."""
+"""By how much a log effect may move for the curvature to be the same, and for variances to be alike (some percent)."""
 _PRIOR_ROUNDS = 12
 _PRIOR_TOL = 1e-3
 _START_SD = 0.5
@@ -35,13 +35,14 @@ def fit_effects(table: StateTable, *, composition: FloatArray | None = None, sta
     r"""Fit batch effects shared by all states, and learn how large they are.
 
     .. math:: Y_{gsk} \sim \mathrm{quasiPoisson}(\mu_{gs} E_{sk} c_{gsk} \delta_{gk}, \phi_g), \qquad
-              \log \delta_{gk} \sim \mathcal N(0, \tau_k^2).
+              \log \delta_{gk} \sim \mathcal N(0, w_{gk}^2).
 
     Given delta, the best rate is :math:`\mu_{gs} = Y_{gs\cdot} / \sum_k E_{sk} c_{gsk} \delta_{gk}`; with it the model
     is one of shares, :math:`Y_{gsk} \mid Y_{gs\cdot}` multinomial, in which a state that only one batch has says
-    nothing. Newton's method runs over the few log delta of each gene. The prior's width tau is learned from all genes
-    (MacKay's fixed point, so that data without batch effects shrink to nothing), the dispersion phi from the
-    Pearson residuals of the cells.
+    nothing. Newton's method runs over the few log delta of each gene. The prior's width w is learned from all genes:
+    first one for each batch, tau (MacKay's fixed point, so that data without batch effects shrink to nothing), and then
+    one for each effect, since a batch may affect few genes much and most hardly: see `find_widths`. The dispersion phi
+    follows from the Pearson residuals of the cells.
 
     Parameters
     ----------
@@ -59,22 +60,25 @@ def fit_effects(table: StateTable, *, composition: FloatArray | None = None, sta
     """
     model = _Model(table, np.ones((1, 1, table.counts.shape[2])) if composition is None else composition)
     found = _settle(model, start)
-    log_delta, variance, prior_sd, dispersion = found.log_delta, found.variance, found.prior_sd, found.dispersion
-    scale = np.exp(found.shift)
+    variance, prior_sd, dispersion, scale = found.variance, found.prior_sd, found.dispersion, np.exp(found.shift)
     residuals = model.residuals(found.centred, dispersion, scale)
-    widest = np.hypot(prior_sd, unknown_width(variance, prior_sd))
+    excess = residuals.of_states / dispersion
+    widths = find_widths(found.log_delta, variance, prior_sd, excess=excess, known=model.known)
+    log_delta, _ = model.modes(found.log_delta, dispersion, widths.of_mode, scale)
+    widest = np.hypot(widths.of_error, unknown_width(variance, prior_sd))
     rate, likelihood = model.rates(log_delta, scale)
     return Effects(
         log_delta=log_delta,
         se=model.standard_errors(log_delta, residuals.of_states, widest, scale),
         prior_sd=prior_sd,
+        width=widths.of_mode,
         scale=scale,
         dispersion=dispersion,
         rate=rate,
         exposure=model.exposures(log_delta, scale),
         state_residual=residuals.by_state,
         gene_residual=residuals.by_gene,
-        objective=float((likelihood / dispersion).sum() - (log_delta**2 / (2 * prior_sd**2)).sum()),
+        objective=float((likelihood / dispersion).sum() - (log_delta**2 / (2 * widths.of_mode**2)).sum()),
     )
 
 
@@ -86,12 +90,12 @@ def fit_log_delta(table: StateTable, like: Effects, *, composition: FloatArray |
     scales, from which it is done once more. The composition is as in `fit_effects`.
     """
     model = _Model(table, np.ones((1, 1, table.counts.shape[2])) if composition is None else composition)
-    log_delta, _ = model.modes(like.log_delta, like.dispersion, like.prior_sd, like.scale, same=np.inf)
+    log_delta, _ = model.modes(like.log_delta, like.dispersion, like.width, like.scale, same=np.inf)
     level = _weighted_medians(log_delta - like.log_delta, model.weights)
     if np.abs(level).max() < _SAME_LEVEL:
         return log_delta
     scale = like.scale * np.exp(level)
-    return model.modes(log_delta - level, like.dispersion, like.prior_sd, scale, same=np.inf)[0]
+    return model.modes(log_delta - level, like.dispersion, like.width, scale, same=np.inf)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +127,7 @@ def _settle(model: "_Model", start: Effects | None) -> _Settled:
         previous, prior_sd = prior_sd, _prior_sd(log_delta, variance, prior_sd)
         if np.abs(np.log(prior_sd / previous)).max() < _PRIOR_TOL:
             break
-    modes, variance = model.modes(log_delta, dispersion, prior_sd, np.exp(shift))
+    modes, variance = model.modes(log_delta, dispersion, prior_sd, np.exp(shift), same=_ALIKE)
     return _Settled(modes, variance, log_delta, prior_sd, dispersion, shift)
 
 
@@ -147,6 +151,11 @@ def _weighted_medians(values: FloatArray, weights: FloatArray) -> FloatArray:
     return medians
 
 
+def _precision(prior_sd: FloatArray, n_genes: int) -> FloatArray:
+    """Give the precision of each effect, (n_genes, n_batches), from widths of batches or of each effect."""
+    return np.ascontiguousarray(np.broadcast_to(1 / prior_sd**2, (n_genes, prior_sd.shape[-1])))
+
+
 def _prior_sd(log_delta: FloatArray, variance: FloatArray, prior_sd: FloatArray) -> FloatArray:
     """One step of MacKay's fixed point: squares over the number of effects that the data determine."""
     determined = np.maximum(1 - variance / prior_sd**2, 0).sum(axis=0)
@@ -159,8 +168,8 @@ def _prior_sd(log_delta: FloatArray, variance: FloatArray, prior_sd: FloatArray)
 class _Model:
     """The data of the model, and what follows from them for given effects.
 
-    In all methods ``dispersion`` is (n_genes,), ``prior_sd`` and ``scale``, which is common to the genes of a batch,
-    are (n_batches,). Genes are treated one by one, in threads.
+    In all methods ``dispersion`` is (n_genes,), ``scale``, which is common to the genes of a batch, is (n_batches,),
+    and ``prior_sd`` is (n_batches,) or (n_genes, n_batches). Genes are treated one by one, in threads.
     """
 
     table: StateTable
@@ -211,7 +220,7 @@ class _Model:
         The variance is that at a place from which the mode is no farther than `same`.
         """
         modes, variance = log_delta.copy(), np.zeros_like(log_delta)
-        exposure, precision, n = self.table.exposure * scale, 1 / prior_sd**2, len(scale)
+        exposure, precision, n = self.table.exposure * scale, _precision(prior_sd, len(log_delta)), len(scale)
 
         def some(first: int, stop: int) -> None:
             genes = slice(first, stop)
@@ -221,7 +230,7 @@ class _Model:
                 exposure,
                 self._factor(genes),
                 dispersion[genes],
-                precision,
+                precision[genes],
                 (_NEWTON_STEPS, _MAX_STEP, _NEWTON_TOL, same),
                 np.empty((5, n)),
                 np.empty((n, n)),
@@ -237,7 +246,8 @@ class _Model:
         self, log_delta: FloatArray, dispersion: FloatArray, prior_sd: FloatArray, scale: FloatArray
     ) -> FloatArray:
         """Posterior standard deviation of log delta less its mean over the batches that measured the gene."""
-        se, exposure, precision, n = np.zeros_like(log_delta), self.table.exposure * scale, 1 / prior_sd**2, len(scale)
+        se, exposure, n = np.zeros_like(log_delta), self.table.exposure * scale, len(scale)
+        precision = _precision(prior_sd, len(log_delta))
         share = self.known / np.maximum(self.known.sum(axis=1, keepdims=True), 1)
 
         def some(first: int, stop: int) -> None:
@@ -247,7 +257,7 @@ class _Model:
                 exposure,
                 self._factor(genes),
                 dispersion[genes],
-                precision,
+                precision[genes],
                 share if len(share) == 1 else share[genes],
                 log_delta[genes],
                 np.empty((5, n)),

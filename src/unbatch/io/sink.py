@@ -1,7 +1,7 @@
 """Where results go: whole AnnData, or counts block by block, as .h5ad or .zarr that AnnData reads."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -48,8 +48,9 @@ def write_h5ad(path: Path | str, adata: "AnnData", *, inputs: Sequence[Path | st
     """
     from anndata.experimental import write_dispatched
 
-    def one(element_writer: Any, group: Any, name: str, element: Any, *, dataset_kwargs: Any, **_: Any) -> None:
-        element_writer(group, name, element, dataset_kwargs=dataset_kwargs if _gets_smaller(element) else {})
+    def one(element_writer: Callable[..., None], group: object, name: str, element: object, **options: object) -> None:
+        compression = options["dataset_kwargs"] if _gets_smaller(element) else {}
+        element_writer(group, name, element, dataset_kwargs=compression)
 
     def write(temporary: Path) -> None:
         with writing_hdf5(temporary) as (file, _), _naming(path):

@@ -17,7 +17,7 @@ def problem(request):
     mean = exposure * factor * np.exp(0.5 * rng.standard_normal((N_GENES, 1, N_BATCHES)))
     counts = rng.poisson(mean * np.exp(rng.standard_normal((N_GENES, N_STATES, 1)))).astype(float)
     counts[3] = 0
-    return counts, exposure, factor, rng.uniform(1, 3, N_GENES), rng.uniform(1, 9, N_BATCHES)
+    return counts, exposure, factor, rng.uniform(1, 3, N_GENES), rng.uniform(1, 9, (N_GENES, N_BATCHES))
 
 
 def derivatives(problem, log_delta):
@@ -31,7 +31,7 @@ def derivatives(problem, log_delta):
         "gs,gsk,gsm->gkm", total, share, share
     )
     gradient = (counts.sum(axis=1) - expected) / dispersion[:, None] - precision * log_delta
-    return gradient, information / dispersion[:, None, None] + np.diag(precision)
+    return gradient, information / dispersion[:, None, None] + precision[:, :, None] * np.eye(N_BATCHES)
 
 
 def scratch():
@@ -107,7 +107,7 @@ def test_a_few_genes_by_themselves_give_what_they_give_among_all(problem, n):
     work, hessian, inverse = scratch()
     (mine, spread), se = np.full((2, n, N_BATCHES), 0.1), np.zeros((2, N_GENES, N_BATCHES))
     sums, steps = (counts.sum(axis=2), counts.sum(axis=1)), (50, 1.0, 1e-6, 1e-9)
-    model = (exposure, of_some, dispersion[some], precision)
+    model = (exposure, of_some, dispersion[some], precision[some])
     find_modes(sums[0][some], sums[1][some], *model, steps, work, hessian, inverse, mine, spread)
     np.testing.assert_array_equal(mine, found[some])
     np.testing.assert_array_equal(spread, variance[some])

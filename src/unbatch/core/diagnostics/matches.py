@@ -6,8 +6,8 @@ import numpy as np
 
 from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, Float32Array, FloatArray
-from unbatch.core.matching import ExactSearch
 from unbatch.core.kernels.nearest import kth_least
+from unbatch.core.matching import ExactSearch
 from unbatch.core.parallel import in_ranges
 
 _ROWS = 256

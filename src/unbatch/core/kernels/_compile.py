@@ -12,9 +12,9 @@ def compiled(leaf: Callable[..., Any]) -> Callable[..., Any]:
     Division is that of numpy, which gives inf or NaN where Python would raise: a loop with a way out in it cannot work
     on several values at once. A leaf sees to it that it never divides by 0.
 
-    A leaf calls no function of another file: what is kept on disk is only renewed when its own file changes. Nor does it
-    copy an array into a slice of another, or call a method of one where a loop does: to compile those, with the messages of
-    all that could be wrong with their shapes, takes seconds of the first run.
+    A leaf calls no function of another file: what is kept on disk is only renewed when its own file changes. Nor does
+    it copy an array into a slice of another, or call a method of one where a loop does: to compile those, with the
+    messages of all that could be wrong with their shapes, takes seconds of the first run.
     """
     return _compiled(leaf)
 

@@ -216,7 +216,7 @@ def _find_modes(
     # total: (n_genes, n_states). observed: (n_genes, n_batches). exposure: (n_states, n_batches).
     # factor: (n_genes or 1, n_states or 1, n_batches). steps: how many, the longest, how short is short enough, and
     # by how much all since the curvature was found may add up to for it to be that of the end.
-    # log_delta: (n_genes, n_batches), moved. variance: (n_genes, n_batches), written.
+    # precision: (n_genes, n_batches). log_delta: (n_genes, n_batches), moved. variance: (n_genes, n_batches), written.
     n_genes, n_batches = log_delta.shape
     for g in range(n_genes):
         seen = 0.0
@@ -224,10 +224,10 @@ def _find_modes(
             seen = max(seen, total[g, s])
         if seen <= 0.0:
             for k in range(n_batches):
-                log_delta[g, k], variance[g, k] = 0.0, 1.0 / precision[k]
+                log_delta[g, k], variance[g, k] = 0.0, 1.0 / precision[g, k]
             continue
         along = factor[g if factor.shape[0] > 1 else 0]
-        _newton(total[g], observed[g], exposure, along, dispersion[g], precision, steps, work, hessian, log_delta[g])
+        _newton(total[g], observed[g], exposure, along, dispersion[g], precision[g], steps, work, hessian, log_delta[g])
         _invert(hessian, inverse)
         for k in range(n_batches):
             variance[g, k] = 0.0
@@ -258,7 +258,7 @@ def _find_errors(
     by_batch = work[3]
     for g in range(n_genes):
         along, weights = factor[g if factor.shape[0] > 1 else 0], share[g if share.shape[0] > 1 else 0]
-        _curvature(total[g], exposure, along, log_delta[g], dispersion[g], precision, work, by_batch, hessian)
+        _curvature(total[g], exposure, along, log_delta[g], dispersion[g], precision[g], work, by_batch, hessian)
         _factorise(hessian)
         _invert(hessian, inverse)
         for k in range(n_batches):
