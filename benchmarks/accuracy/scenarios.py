@@ -77,7 +77,7 @@ SIMULATED: dict[str, Callable[[int], anndata.AnnData]] = {
 
 
 def list_scenarios(data: Path | None = None) -> list[str]:
-    """List the names of all scenarios; of real counts, they look like ``thinned:FILE:BATCH``, ``few-affected:FILE:BATCH``."""
+    """List the names of all scenarios; of real counts, ``thinned:FILE:BATCH`` and ``few-affected:FILE:BATCH``."""
     return [*SIMULATED, *thinned.list_sources(data)]
 
 

@@ -20,7 +20,7 @@ _TINY = 1e-300
 
 @dataclass(frozen=True, eq=False)
 class Widths:
-    """Standard deviations, (n_genes, n_batches), of a normal prior that does for one effect what all widths do together.
+    """Standard deviations, (n_genes, n_batches), of a normal prior that does for one effect what all widths do.
 
     Attributes
     ----------
