@@ -168,7 +168,7 @@ def _slow_modes(table, factor, fitted, scale):
     exposure = table.exposure * factor * scale
     return np.array(
         [
-            _slow_mode(counts, exposure[gene], fitted.dispersion[gene], fitted.prior_sd)
+            _slow_mode(counts, exposure[gene], fitted.dispersion[gene], fitted.width[gene])
             for gene, counts in enumerate(table.counts)
         ]
     )
