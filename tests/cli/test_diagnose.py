@@ -63,7 +63,7 @@ def test_names_are_shown_as_they_are(run, toy, tmp_path):
     odd.obs["batch"] = odd.obs["batch"].map({"batch_1": "[red]a[/red]", "batch_2": ":boom: é"}).astype(str)
     odd.obs.iloc[:30, odd.obs.columns.get_loc("batch")] = "[/x"
     counts = odd.X.toarray()
-    counts[:30] = np.random.default_rng(0).permuted(counts[:30], axis=1)  # like nothing elsewhere, which is told by name
+    counts[:30] = np.random.default_rng(0).permuted(counts[:30], axis=1)  # like nothing elsewhere
     odd.X = type(odd.X)(counts)
     odd.write_h5ad(tmp_path / "odd.h5ad")
     for extra in ([], ["--json"]):
