@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numba import get_num_threads, set_num_threads
+from scipy.sparse.linalg import ArpackNoConvergence
 
 from unbatch.core import leading_axes as module
 from unbatch.core.leading_axes import leading_axes
@@ -31,6 +32,11 @@ def test_few_points_have_axes_too():
     np.testing.assert_allclose(np.trace(axes.T @ scatter @ axes), np.trace(scatter), rtol=1e-10)
 
 
+def test_points_that_do_not_differ_have_axes_all_the_same():
+    axes = leading_axes(np.zeros((700, 700)), 5, n_points=900)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(5), atol=1e-12)
+
+
 def test_threads_change_no_bit():
     scatter, before = scatter_of(900, 700), get_num_threads()
     try:
@@ -45,7 +51,7 @@ def test_threads_change_no_bit():
 
 def test_what_lanczos_cannot_settle_is_found_directly(monkeypatch):
     def gives_up(*_: object, **__: object) -> None:
-        raise module.ArpackNoConvergence("no convergence", np.zeros(0), np.zeros((0, 0)))
+        raise ArpackNoConvergence("no convergence", np.zeros(0), np.zeros((0, 0)))
 
     scatter = scatter_of(900, 700)
     usual = leading_axes(scatter.copy(), 10, n_points=900)

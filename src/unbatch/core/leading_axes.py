@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy import linalg
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from unbatch._types import FloatArray
 from unbatch.core.parallel import in_ranges
@@ -62,6 +62,6 @@ def _lanczos(scatter: FloatArray, n_axes: int) -> FloatArray | None:
     start = np.sqrt(np.maximum(scatter.diagonal(), 0.0))
     try:
         values, axes = eigsh(LinearOperator((n, n), matvec=product, dtype=np.float64), k=n_axes, which="LA", v0=start)
-    except ArpackNoConvergence:
+    except ArpackError:  # it did not converge, or there is nothing to start from
         return None
     return np.asarray(axes[:, np.argsort(-values, kind="stable")])

@@ -29,7 +29,7 @@ def write_h5ad(path: Path | str, adata: "AnnData", *, inputs: Sequence[Path | st
     """Write an AnnData to .h5ad so that the file appears whole or not at all.
 
     Unlike ``adata.write_h5ad``, it does not turn the text columns of `adata` into categories, and it compresses what
-    that makes smaller: not floating-point numbers of which most are not 0, in which every bit is random.
+    that makes smaller: not floating-point numbers of which most are fractions, in which nearly every bit is random.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def _gets_smaller(element: object) -> bool:
     """Tell whether compression is worth its time."""
     if not isinstance(element, np.ndarray) or element.dtype.kind != "f":
         return True
-    return bool(np.count_nonzero(element) <= element.size / 2)
+    return bool(np.count_nonzero(element != np.trunc(element)) <= element.size / 2)
 
 
 class CountSink:

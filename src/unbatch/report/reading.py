@@ -126,7 +126,7 @@ def read_fitted(source: AnnData | Path | str, *, most_cells: int, columns: Seque
     )
 
 
-def _found(record: Any, n_cells: int, names: Callable[[IntArray | None], pd.Index]) -> Any:  # noqa: ANN401
+def _found(record: Any, n_cells: int, names: Callable[[IntArray | None], pd.Index]) -> Any:  # noqa: ANN401 - uns
     """Record whose sampled cells are at the rows where they are now, -1 for those that are gone.
 
     `names` gives the names of cells at some rows, in rising order, or of all: which are read only if cells have moved.

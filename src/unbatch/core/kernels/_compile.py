@@ -13,8 +13,8 @@ def compiled(leaf: Callable[..., Any]) -> Callable[..., Any]:
     on several values at once. A leaf sees to it that it never divides by 0.
 
     A leaf calls no function of another file: what is kept on disk is only renewed when its own file changes. Nor does
-    it copy an array into a slice of another, or call a method of one where a loop does: to compile those, with the
-    messages of all that could be wrong with their shapes, takes seconds of the first run.
+    it copy an array into a slice of another where a loop does: to compile that, with the messages of all that could be
+    wrong with the shapes, takes seconds of the first run.
     """
     return _compiled(leaf)
 
