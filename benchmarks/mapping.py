@@ -29,9 +29,11 @@ from unbatch.io.batches import read_batches
 from unbatch.io.source import open_counts
 from unbatch.simulation import simulate
 
-SIMULATED = ("moderate", "extreme", "sparse", "overdispersed", "unequal-depth", "null", "graded")
+SIMULATED = ("moderate", "extreme", "few-affected", "sparse", "overdispersed", "unequal-depth", "null", "graded")
 GRADED: dict[str, Any] = {"n_cells": 3000, "n_batches": 3, "confounding": 0.65}
 """Options of the scenario "graded": cells without types, whose programmes go with the batch."""
+REAL = ("thinned:", "few-affected:")
+"""How names of problems begin that are made of real counts."""
 N_NEIGHBORS = 15
 _LOUD = 200
 _FEWEST_BATCHES = 3
@@ -87,7 +89,7 @@ def main() -> int:
     warnings.simplefilter("ignore", InputWarning)
     names = [
         *options.scenarios,
-        *(n for n in list_scenarios(options.data) if options.data and n.startswith("thinned:")),
+        *(n for n in list_scenarios(options.data) if options.data and n.startswith(REAL)),
     ]
     effects: list[EffectRow] = []
     cells: list[CellRow] = []
@@ -316,8 +318,8 @@ _TEXT = """\
 
 The last batch of each data set is held out, the others are fitted, and the batch is mapped onto that fit. Beside it,
 all cells are fitted together. The simulated scenarios are those of [accuracy](accuracy.md), and *graded*: cells without
-types, whose programmes go with the batch. `thinned:` are real counts with made effects, explained there. Both are means
-over {seeds} seeds. The other names are files of real counts with their own batches, where no truth is known.
+types, whose programmes go with the batch. `thinned:` and `few-affected:` are real counts with made effects, explained
+there. All these are means over {seeds} seeds. The other names are files of real counts with their own batches, where no truth is known.
 
 ## Effects of the held-out batch
 

@@ -13,11 +13,11 @@ from unbatch.core.state_table import StateTable
 N_GENES, N_STATES = 600, 6
 
 
-def problem(seed, *, exposure=400.0, size=60.0, sd=0.5, n_batches=3):
-    """Counts of a reference and of a new batch whose effects are known."""
+def problem(seed, *, exposure=400.0, size=60.0, sd=0.5, affected=1.0, n_batches=3):
+    """Counts of a reference and of a new batch whose effects are known, those of a share of the genes."""
     rng = np.random.default_rng(seed)
     mu = rng.lognormal(-1.5, 1.2, size=(N_GENES, 1)) * rng.lognormal(0, 0.7, size=(N_GENES, N_STATES))
-    effect = rng.normal(0, sd, N_GENES)
+    effect = rng.normal(0, sd, N_GENES) * (np.random.default_rng(seed + 50).random(N_GENES) < affected)
     theirs = rng.poisson(mu * exposure).astype(float)
     sizes = size * rng.uniform(0.2, 1.8, N_STATES)
     cells = np.maximum(np.rint(sizes), 1)
@@ -64,10 +64,20 @@ def test_the_mode_is_that_of_a_slow_search():
             expected = table.exposure[:, 0] * np.exp(b + found.shift)
             share = expected / (rates.exposure[gene] + expected)
             likelihood = (own * np.log(share) + theirs * np.log1p(-share)).sum() / found.dispersion[gene]
-            return b**2 / (2 * found.prior_sd**2) - likelihood
+            return b**2 / (2 * found.width[gene] ** 2) - likelihood
 
         best = minimize_scalar(loss, bounds=(-4, 4), method="bounded", options={"xatol": 1e-8})
         assert found.log_delta[gene] == pytest.approx(best.x, abs=1e-4)
+
+
+def test_large_effects_of_few_genes_are_kept_and_the_others_shrunk():
+    table, rates, effect = problem(6, sd=1.0, affected=0.1)
+    found = fit_against(table, rates, measured=everything(rates))
+    large, none = np.abs(effect) > 0.5, effect == 0
+    assert (found.log_delta[large] @ effect[large]) / (effect[large] @ effect[large]) > 0.9
+    assert np.median(found.width[none]) < found.prior_sd / 2
+    assert np.median(found.width[large]) > found.prior_sd
+    assert np.mean(np.abs(found.log_delta - effect) < 1.96 * found.se) > 0.93
 
 
 def test_no_effect_is_found_where_there_is_none():

@@ -10,7 +10,7 @@ from unbatch._types import BoolArray, FloatArray, IntArray
 from unbatch.core.contrasts import quasi_variances
 from unbatch.core.convention import weighted_median
 from unbatch.core.dispersion import squeeze
-from unbatch.core.prior import unknown_width
+from unbatch.core.prior import find_widths, unknown_width
 from unbatch.core.state_table import StateTable
 
 _MAX_STEP, _NEWTON_STEPS, _NEWTON_TOL = 1.0, 50, 1e-6
@@ -107,6 +107,8 @@ class MappedEffects:
         (n_genes,) posterior standard deviation, with the errors of the reference's rates in it; inf where unknown.
     prior_sd
         Learned standard deviation tau of log delta over genes.
+    width
+        (n_genes,) standard deviation of the prior of each effect, near tau where all are alike.
     dispersion
         (n_genes,) factor phi by which the variance exceeds that of Poisson counts, at least 1.
     shift
@@ -118,6 +120,7 @@ class MappedEffects:
     log_delta: FloatArray
     se: FloatArray
     prior_sd: float
+    width: FloatArray
     dispersion: FloatArray
     shift: float
     state_residual: FloatArray
@@ -151,18 +154,18 @@ def fit_against(
 
     .. math:: Y_{gs} \sim \mathrm{quasiPoisson}(\mu_{gs} E_s e^{a} \delta_g, \phi_g), \qquad
               R_{gs} \sim \mathrm{quasiPoisson}(\mu_{gs} Q_{gs}, \phi_g), \\
-              \log \delta_g \sim \mathcal N(0, \tau^2)
+              \log \delta_g \sim \mathcal N(0, w_g^2)
 
     with the counts Y and size factors E of the new cells of a state, and the counts R of the reference, whose effects
     are divided out in the exposure Q: the rate that the reference keeps is :math:`R / Q`. That rate is a measurement
     too. Given delta, the total T of Y and R is shared out at random, so that Newton's method solves
 
-    .. math:: \sum_s (Y_{gs} - T_{gs} p_{gs}) / \phi_g = \log\delta_g / \tau^2, \qquad
+    .. math:: \sum_s (Y_{gs} - T_{gs} p_{gs}) / \phi_g = \log\delta_g / w_g^2, \qquad
               p_{gs} = \frac{E_s e^a \delta_g}{Q_{gs} + E_s e^a \delta_g}.
 
     Where the reference has many more cells than the batch, this is the Poisson model with its rate fixed; where it has
-    few, the state counts by what both say. The reference itself is not changed. Prior and dispersion are learned as in
-    `unbatch.core.loglinear.fit_effects`; the dispersion is that of the reference times a factor by gene, drawn towards
+    few, the state counts by what both say. The reference itself is not changed. The prior is learned as in
+    `unbatch.core.loglinear.fit_effects`, first one width tau for all effects and then one for each; the dispersion is that of the reference times a factor by gene, drawn towards
     what the genes have in common.
 
     Parameters
@@ -209,17 +212,29 @@ def fit_against(
         if abs(np.log(prior_sd / previous)) < _PRIOR_TOL:
             break
     log_delta, variance = model.modes(log_delta, dispersion, prior_sd, shift)
-    widest = np.hypot(prior_sd, unknown_width(variance[usable], np.array(prior_sd)))
     scatter, state_residual = model.scatter(log_delta, dispersion, shift)
     information = model.information(log_delta, shift)
+    of_reference, precision = rates.variances(information), information.sum(axis=1) / dispersion
+    widths = find_widths(
+        log_delta[:, None],
+        variance[:, None],
+        np.array([prior_sd]),
+        excess=scatter + of_reference * precision,
+        known=usable[:, None],
+    )
+    width = widths.of_mode[:, 0]
+    log_delta, _ = model.modes(log_delta, dispersion, width, shift)
+    information = model.information(log_delta, shift)
+    widest = np.hypot(widths.of_error[:, 0], unknown_width(variance[usable], np.array(prior_sd)))
     sharp = information.sum(axis=1) / (dispersion * scatter)
-    kept = (1 - 1 / (sharp * prior_sd**2 + 1)) ** 2  # an effect held at 0 by the prior hardly moves with the reference
-    se = np.sqrt(1 / (sharp + 1 / widest**2) + kept * rates.variances(information))
+    kept = (1 - 1 / (sharp * width**2 + 1)) ** 2  # an effect held at 0 by the prior hardly moves with the reference
+    se = np.sqrt(1 / (sharp + 1 / widest**2) + kept * of_reference)
     known = usable & (information.sum(axis=1) > 0)
     return MappedEffects(
         log_delta=np.where(known, log_delta, 0.0),
         se=np.where(known, se, np.inf),
         prior_sd=prior_sd,
+        width=width,
         dispersion=dispersion,
         shift=shift,
         state_residual=state_residual,
@@ -265,23 +280,27 @@ class _Model:
         return self.total * share * (1 - share)
 
     def modes(
-        self, log_delta: FloatArray, dispersion: FloatArray, prior_sd: float, shift: float
+        self, log_delta: FloatArray, dispersion: FloatArray, prior_sd: float | FloatArray, shift: float
     ) -> tuple[FloatArray, FloatArray]:
-        """Find the posterior mode of log delta and its variance, by Newton's method from a start."""
+        """Find the posterior mode of log delta and its variance, by Newton's method from a start.
+
+        The prior has one standard deviation, or one for each gene, (n_genes,).
+        """
         log_delta, observed = log_delta.copy(), self.own.sum(axis=1)
+        precision = np.broadcast_to(1 / np.square(prior_sd), log_delta.shape)
         moving = np.arange(len(log_delta))
         for _ in range(_NEWTON_STEPS):
             part = self._only(moving)
             share = part.share(log_delta[moving], shift)
             gradient = (observed[moving] - (part.total * share).sum(axis=1)) / dispersion[moving]
-            gradient -= log_delta[moving] / prior_sd**2
-            curvature = (part.total * share * (1 - share)).sum(axis=1) / dispersion[moving] + 1 / prior_sd**2
+            gradient -= log_delta[moving] * precision[moving]
+            curvature = (part.total * share * (1 - share)).sum(axis=1) / dispersion[moving] + precision[moving]
             step = np.clip(gradient / curvature, -_MAX_STEP, _MAX_STEP)
             log_delta[moving] += step
             moving = moving[np.abs(step) > _NEWTON_TOL]
             if not moving.size:
                 break
-        curvature = self.information(log_delta, shift).sum(axis=1) / dispersion + 1 / prior_sd**2
+        curvature = self.information(log_delta, shift).sum(axis=1) / dispersion + precision
         return log_delta, 1 / curvature
 
     def _only(self, genes: IntArray) -> Self:

@@ -60,7 +60,7 @@ def fit_new(
             log_delta=np.column_stack([np.zeros(len(measured)), start.log_delta]),
             se=np.zeros((len(measured), 2)),
             prior_sd=np.full(2, start.prior_sd),
-            width=np.full((len(measured), 2), start.prior_sd),
+            width=np.column_stack([start.width, start.width]),
             scale=np.ones(2),
             dispersion=start.dispersion,
             rate=rates.rate,
