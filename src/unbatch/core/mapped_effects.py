@@ -165,8 +165,8 @@ def fit_against(
 
     Where the reference has many more cells than the batch, this is the Poisson model with its rate fixed; where it has
     few, the state counts by what both say. The reference itself is not changed. The prior is learned as in
-    `unbatch.core.loglinear.fit_effects`, first one width tau for all effects and then one for each; the dispersion is that of the reference times a factor by gene, drawn towards
-    what the genes have in common.
+    `unbatch.core.loglinear.fit_effects`, first one width tau for all effects and then one for each; the dispersion is
+    that of the reference times a factor by gene, drawn towards what the genes have in common.
 
     Parameters
     ----------
