@@ -33,18 +33,26 @@ def _unshared(seed: int) -> anndata.AnnData:
     return unbatch.simulation.simulate(**_TYPES, composition=composition, seed=seed)
 
 
-def _few_affected(seed: int) -> anndata.AnnData:
-    """Each batch changes one gene in ten, and these by much: batches without effects, thinned."""
-    adata = unbatch.simulation.simulate(
-        **(_TYPES | {"composition": _MODERATE, "log_delta_sd": 0.0, "median_depth": 3000}), seed=seed
-    )
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
-    batch = np.array(adata.obs["batch"].cat.codes, dtype=np.int32)
-    shape = (adata.n_vars, int(batch.max()) + 1)
-    log_delta = thinned.draw_effects(shape, *thinned.PREFIXES["few-affected:"], rng=rng)
-    adata.X = thinned.thin(sparse.csr_array(adata.X), batch, log_delta, rng)
-    adata.varm["log_delta_true"] = log_delta
-    return adata
+def _thinned(prefix: str) -> Callable[[int], anndata.AnnData]:
+    """Batches without effects, thinned: each changes few genes, or each type of cells in its own way."""
+
+    def make(seed: int) -> anndata.AnnData:
+        adata = unbatch.simulation.simulate(
+            **(_TYPES | {"composition": _MODERATE, "log_delta_sd": 0.0, "median_depth": 3000}), seed=seed
+        )
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
+        batch, cell_type = (np.array(adata.obs[key].cat.codes, dtype=np.int32) for key in ("batch", "cell_type"))
+        adata.varm["log_delta_true"], adata.X = thinned.affect(
+            sparse.csr_array(adata.X),
+            batch,
+            cell_type,
+            len(adata.obs["batch"].cat.categories),
+            thinned.PREFIXES[prefix],
+            rng=rng,
+        )
+        return adata
+
+    return make
 
 
 def _types(**changes: Any) -> Callable[[int], anndata.AnnData]:  # noqa: ANN401 - any option of the simulation
@@ -65,7 +73,8 @@ SIMULATED: dict[str, Callable[[int], anndata.AnnData]] = {
     "moderate": _types(),
     "extreme": _types(composition=_EXTREME),
     "20-batches": _types(n_batches=20, n_cells=10_000),
-    "few-affected": _few_affected,
+    "few-affected": _thinned("few-affected:"),
+    "state-specific": _thinned("state-specific:"),
     "strong-effects": _types(n_cells=2000, n_genes=600, n_batches=2, log_delta_sd=1.5),
     "overdispersed": _types(dispersion=0.3),
     "sparse": _types(median_depth=300),
@@ -77,7 +86,7 @@ SIMULATED: dict[str, Callable[[int], anndata.AnnData]] = {
 
 
 def list_scenarios(data: Path | None = None) -> list[str]:
-    """List the names of all scenarios; of real counts, ``thinned:FILE:BATCH`` and ``few-affected:FILE:BATCH``."""
+    """List the names of all scenarios; of real counts, ``thinned:FILE:BATCH`` and the like (`thinned.PREFIXES`)."""
     return [*SIMULATED, *thinned.list_sources(data)]
 
 

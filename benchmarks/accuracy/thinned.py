@@ -3,7 +3,7 @@
 The cells of one real batch are split into pseudo-batches of different composition, and their counts are thinned
 binomially: what is left of a count is what a batch with that capture rate would have seen. Only the effect is made;
 expression, noise and cell states are real. All genes are affected alike, or one in ten and these more, as real batches
-differ: few genes by much, most by little.
+differ: few genes by much, most by little; or all, and each type of cells besides in its own way.
 """
 
 import filecmp
@@ -19,8 +19,6 @@ from scipy import sparse
 from accuracy.problem import Problem, largest_component, make_problem
 from unbatch._types import CodeArray, Counts, FloatArray
 
-PREFIXES = {"thinned:": (1.0, 0.5), "few-affected:": (0.1, 1.5)}
-"""Share of the genes that a batch affects, and the standard deviation of their log effects."""
 _SHIPPED = Path(__file__).parents[2] / "src/unbatch/data/cell_lines.h5ad"
 
 _CONCENTRATION = 0.5
@@ -31,6 +29,22 @@ _CELLS_PER_CONTRAST = 20
 _LARGE = 500
 """A further batch of a file is used if it has this many cells; batches that are all smaller and many are pooled."""
 _MANY_BATCHES = 10
+
+
+@dataclass(frozen=True)
+class Effects:
+    """How effects are drawn: for a share of the genes, normal; and how far each type of cells differs from them."""
+
+    share: float = 1.0
+    sd: float = 0.5
+    by_type: float = 0.0
+
+
+PREFIXES = {
+    "thinned:": Effects(),
+    "few-affected:": Effects(share=0.1, sd=1.5),
+    "state-specific:": Effects(by_type=0.25),
+}
 
 
 @dataclass(frozen=True)
@@ -55,16 +69,16 @@ def load(name: str, seed: int, data: Path | None) -> Problem:
     paths = {path.stem: path for path in _files(data)}
     source = _read(paths[stem], batch)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
-    n_cells, n_genes = source.counts.shape
+    n_cells = source.counts.shape[0]
     n_batches = 2 if n_cells < 300 else 3
     if n_cells >= 2000 and source.cell_type.max() >= 5:
         n_batches = 4
     codes = _split(source.cell_type, n_batches, rng)
-    log_delta = draw_effects((n_genes, n_batches), *PREFIXES[f"{prefix}:"], rng=rng)
+    log_delta, counts = affect(source.counts, codes, source.cell_type, n_batches, PREFIXES[f"{prefix}:"], rng=rng)
     return make_problem(
         name,
         seed,
-        counts=thin(source.counts, codes, log_delta, rng),
+        counts=counts,
         batch=codes,
         cell_type=source.cell_type,
         log_delta_true=log_delta,
@@ -129,17 +143,30 @@ def _tied(codes: CodeArray, cell_type: CodeArray, n_batches: int) -> bool:
     return bool(worth.min() >= _CELLS_PER_CONTRAST and largest_component(codes, cell_type, n_batches).all())
 
 
-def draw_effects(shape: tuple[int, int], share: float, sd: float, *, rng: np.random.Generator) -> FloatArray:
-    """Draw log effects, (n_genes, n_batches): normal for a share of the genes of each batch, 0 for the others."""
-    effects = sd * rng.standard_normal(shape)
-    return effects if share == 1 else effects * (rng.random(shape) < share)
+def affect(
+    counts: Counts, batch: CodeArray, cell_type: CodeArray, n_batches: int, how: Effects, *, rng: np.random.Generator
+) -> tuple[FloatArray, Counts]:
+    """Draw log effects, (n_genes, n_batches), and thin the counts by them.
+
+    What types differ by from the effect of their batch is 0 on average over all cells.
+    """
+    shape, n_types = (counts.shape[1], n_batches), int(cell_type.max()) + 1
+    log_delta = how.sd * rng.standard_normal(shape)
+    if how.share < 1:
+        log_delta *= rng.random(shape) < how.share
+    if not how.by_type:
+        return log_delta, _thin(counts, batch, log_delta, rng)
+    further = how.by_type * rng.standard_normal((*shape, n_types))
+    further -= np.average(further, axis=2, weights=np.bincount(cell_type))[:, :, None]
+    whole = (log_delta[:, :, None] + further).reshape(shape[0], -1)
+    return log_delta, _thin(counts, batch * n_types + cell_type, whole, rng)
 
 
-def thin(counts: Counts, batch: CodeArray, log_delta: FloatArray, rng: np.random.Generator) -> Counts:
-    """Keep each molecule with probability delta, scaled so that each gene's largest is 1."""
+def _thin(counts: Counts, group: CodeArray, log_delta: FloatArray, rng: np.random.Generator) -> Counts:
+    """Keep each molecule with probability delta of its group of cells, scaled so that each gene's largest is 1."""
     probability = np.exp(log_delta - log_delta.max(axis=1, keepdims=True))
     rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-    kept = rng.binomial(counts.data.astype(np.int64), probability[counts.indices, batch[rows]])
+    kept = rng.binomial(counts.data.astype(np.int64), probability[counts.indices, group[rows]])
     thinned = sparse.csr_array(
         (kept.astype(np.float32), counts.indices.copy(), counts.indptr.copy()), shape=counts.shape
     )

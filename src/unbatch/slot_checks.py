@@ -69,15 +69,21 @@ _RECORD = {
     "mapped_onto/missing_genes": _Due((), 0, _AMOUNTS, whole=True),
     "mapped_onto/unknown_genes": _Due((), 0, _AMOUNTS, whole=True),
 }
-_ROUND = {
-    "centres": _Due(("here", "embedding")),
-    "level": _Due(("here",), 0, _AMOUNTS, whole=True),
-    "width": _Due((), _TINY, _AMOUNTS),
-    "spread": _Due((), _TINY, _AMOUNTS),
-    "target": _Due(("here", "embedding")),
-    "share": _Due(("here",), 0, _ROUNDED),
-    "shift": _Due(("here", "batches", "embedding")),
-}
+
+
+def _round(dims: str) -> dict[str, _Due]:
+    """One round of shifts along axes of that name."""
+    return {
+        "centres": _Due(("here", dims)),
+        "level": _Due(("here",), 0, _AMOUNTS, whole=True),
+        "width": _Due((), _TINY, _AMOUNTS),
+        "spread": _Due((), _TINY, _AMOUNTS),
+        "target": _Due(("here", dims)),
+        "share": _Due(("here",), 0, _ROUNDED),
+        "shift": _Due(("here", "batches", dims)),
+    }
+
+
 _CHOICE = {
     "composition_factors": _Due(("one",), 0, _AMOUNTS, whole=True),
     "composition_strength": _Due(("one",), 0, 1),
@@ -177,23 +183,26 @@ class SlotChecks:
                 raise self._wrong(f"{_named(f'parameters/{name}')} is {value!r}")
 
     def _check_embedder(self) -> None:
-        embedder = self._record["embedder"]
         self._must_have("embedder", ("basis", "centre"))
-        rounds = embedder.get("rounds", {})
-        names = [str(number) for number in range(min(len(rounds), _MOST_ROUNDS))]
-        if set(names) != set(rounds):
-            raise self._wrong(f"{_named('embedder/rounds')} are not numbered from 0 on")
+        self._check_rounds("embedder/rounds", dims="embedding")
+
+    def _check_rounds(self, path: str, *, dims: str) -> None:
+        rounds = _found(self._record, path) if _is_there(self._record, path) else {}
+        names = [str(number) for number in range(_MOST_ROUNDS) if isinstance(rounds, Mapping) and str(number) in rounds]
+        if not isinstance(rounds, Mapping) or names != [str(number) for number in range(len(rounds))]:
+            raise self._wrong(f"{_named(path)} are not numbered from 0 on")
         for name in names:
-            path = f"embedder/rounds/{name}"
-            self._must_have(path, _ROUND)
+            one, dues = f"{path}/{name}", _round(dims)
+            self._must_have(one, dues)
             axes = dict(self._axes)
-            for part, due in _ROUND.items():
-                self._check(_named(f"{path}/{part}"), rounds[name][part], due, axes)
-            self._check_levels(f"{path}/level")
+            for part, due in dues.items():
+                self._check(_named(f"{one}/{part}"), rounds[name][part], due, axes)
+            self._check_levels(f"{one}/level")
 
     def _check_landmarks(self) -> None:
         landmarks = self._record["landmarks"]
         self._check_levels("landmarks/level")
+        self._check_rounds("landmarks/shifts", dims="dims")
         self._must_have("evidence", _CHOICE)
         for name, due in _CHOICE.items():
             self._check(_named(f"evidence/{name}"), self._record["evidence"][name], due, self._axes)

@@ -30,6 +30,7 @@ from unbatch._types import CodeArray, IntArray
 from unbatch.core.diagnostics.record import Diagnostics
 from unbatch.core.embedding import Embedding
 from unbatch.core.landmarks import Landmarks
+from unbatch.core.shift_rounds import ShiftRounds
 from unbatch.core.shifts import Shifts
 from unbatch.core.state_effects import StateEffects
 from unbatch.fitted import BatchFit, MappedOnto
@@ -54,7 +55,7 @@ _PLACED = "placed"
 _STATE_EFFECTS = "state_effects"
 _EMBEDDER = "embedder"
 _DIAGNOSTICS = "diagnostics"
-_LANDMARKS, _MAPPED_ONTO = "landmarks", "mapped_onto"
+_LANDMARKS, _MAPPED_ONTO, _SHIFTS = "landmarks", "mapped_onto", "shifts"
 _LANDMARKS_BY_GENE = frozenset(
     {"log_delta", "gene_shift", "exposure", "dispersion", "expression", "mean_logs", "embedding_logs"}
 )
@@ -120,36 +121,48 @@ def write_slots(adata: AnnData, fit: BatchFit) -> None:
 
 
 def _as_record(values: Landmarks | MappedOnto) -> dict[str, Any]:
-    plain = {field.name: getattr(values, field.name) for field in fields(values)}
-    return {name: _names(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+    plain = {field.name: getattr(values, field.name) for field in fields(values) if field.name != _SHIFTS}
+    record = {name: _names(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+    return {**record, _SHIFTS: _rounds_record(values.shifts)} if isinstance(values, Landmarks) else record
+
+
+def _rounds_record(rounds: ShiftRounds) -> dict[str, Any]:
+    return {
+        str(number): {field.name: getattr(shifts, field.name) for field in fields(shifts)}
+        for number, shifts in enumerate(rounds)
+    }
+
+
+def _read_rounds(record: Mapping[str, Any]) -> ShiftRounds:
+    return tuple(
+        Shifts(
+            centres=np.asarray(one["centres"], dtype=np.float64),
+            level=np.asarray(one["level"], dtype=np.int32),
+            width=float(one["width"]),
+            spread=float(one["spread"]),
+            target=np.asarray(one["target"], dtype=np.float64),
+            share=np.asarray(one["share"], dtype=np.float64),
+            shift=np.asarray(one["shift"], dtype=np.float64),
+        )
+        for one in (record[str(number)] for number in range(len(record)))
+    )
 
 
 def _embedder_record(embedder: Embedding) -> dict[str, Any]:
-    rounds = {
-        str(number): {field.name: getattr(shifts, field.name) for field in fields(shifts)}
-        for number, shifts in enumerate(embedder.rounds)
+    return {
+        "basis": embedder.basis,
+        "centre": embedder.centre,
+        "rounds": _rounds_record(embedder.rounds),
+        "origin": embedder.origin,
     }
-    return {"basis": embedder.basis, "centre": embedder.centre, "rounds": rounds, "origin": embedder.origin}
 
 
 def _read_embedder(record: Mapping[str, Any], rows: IntArray) -> Embedding:
-    rounds = record.get("rounds", {})  # a record without rounds is not stored
     basis = np.asarray(record["basis"], dtype=np.float64)[rows]
     return Embedding(
         basis,
         np.asarray(record["centre"], dtype=np.float64)[rows],
-        tuple(
-            Shifts(
-                centres=np.asarray(one["centres"], dtype=np.float64),
-                level=np.asarray(one["level"], dtype=np.int32),
-                width=float(one["width"]),
-                spread=float(one["spread"]),
-                target=np.asarray(one["target"], dtype=np.float64),
-                share=np.asarray(one["share"], dtype=np.float64),
-                shift=np.asarray(one["shift"], dtype=np.float64),
-            )
-            for one in (rounds[str(number)] for number in range(len(rounds)))
-        ),
+        _read_rounds(record.get("rounds", {})),  # a record without rounds is not stored
         np.asarray(record.get("origin", np.zeros(basis.shape[1])), dtype=np.float64),  # older ones did not centre
     )
 
@@ -172,13 +185,15 @@ def _check_parts(record: Mapping[str, Any], name: str, kind: type[Landmarks | Ma
 
 
 def _read_landmarks(record: Mapping[str, Any], rows: IntArray) -> Landmarks:
-    arrays = {name: np.asarray(record[name]) for name in record if name not in ("scale", "noise", "level_names")}
+    others = ("scale", "noise", "level_names", _SHIFTS)
+    arrays = {name: np.asarray(record[name]) for name in record if name not in others}
     by_gene = {name: array[rows] if name in _LANDMARKS_BY_GENE else array for name, array in arrays.items()}
     return Landmarks(
         **by_gene,
         scale=float(record["scale"]),
         noise=float(record["noise"]),
         level_names=_strings(record["level_names"]),
+        shifts=_read_rounds(record.get(_SHIFTS, {})),
     )
 
 

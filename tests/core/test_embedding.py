@@ -1,5 +1,7 @@
 """The embedding: shifts of states against sums written out, and what must and must not move."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -7,6 +9,7 @@ from scipy import sparse
 from unbatch.core import shifts as shifts_module
 from unbatch.core.embedding import find_embedding, mean_effect
 from unbatch.core.log_counts import LogCounts
+from unbatch.core.shift_rounds import with_shifts
 
 N_GENES, N_TYPES, PER_TYPE = 60, 4, 60
 CENTRES = 2 + 2 * np.random.default_rng(1).random((N_TYPES, N_GENES))
@@ -174,9 +177,8 @@ def test_a_new_batch_is_drawn_to_the_others_which_stay(rng):
     found, _, after = embed(values[old], batch[old])
     along, level = log_counts(values, batch).project(found.basis), np.zeros_like(batch)
     new = found.of_new_batch(along[~old], level[~old])
-    wide = found.with_shifts(
-        [[one.shift[:, 0], one.shift[:, 1], own] for one, own in zip(found.rounds, new, strict=True)]
-    )
+    shifts = [[one.shift[:, 0], one.shift[:, 1], own] for one, own in zip(found.rounds, new, strict=True)]
+    wide = replace(found, rounds=with_shifts(found.rounds, shifts))
     placed = wide.apply(along, batch, level)
     np.testing.assert_array_equal(placed[old], after)
     assert distance(along, batch, kind, of=0, batches=(1, 2)) > 0.3

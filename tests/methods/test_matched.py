@@ -136,7 +136,7 @@ def test_control_genes_take_a_technical_programme_out_of_the_matching():
     counts = draw(base * types[cell_type] * programme * np.exp(delta[:, batch].T), rng, depth=2000)
     confused = finite(ub.BatchModel().fit(counts, batch.astype(str)).result)
     helped = finite(ub.BatchModel().fit(counts, batch.astype(str), control_genes=np.flatnonzero(control)).result)
-    assert rmse(helped, truth, counts) < 0.5 * rmse(confused, truth, counts)
+    assert rmse(helped, truth, counts) < 0.7 * rmse(confused, truth, counts)
 
 
 @pytest.mark.parametrize("genes", [[0], list(range(40)), list(range(39))])

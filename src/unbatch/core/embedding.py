@@ -5,7 +5,6 @@ several batches show it: in rounds of grouping all cells into states, and shifti
 towards those of the other batches that optimal transport finds to be their counterparts.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -15,10 +14,9 @@ from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
 from unbatch.core.keyed import keys_of
 from unbatch.core.log_counts import LogCounts
-from unbatch.core.shifts import Shifts, find_shifts
+from unbatch.core.shift_rounds import ShiftRounds, among_batches, apply_rounds, find_rounds
 from unbatch.core.states import clear_of_control, state_basis
 
-_ROUNDS = 5
 _N_GENES = 2000
 
 
@@ -46,7 +44,7 @@ class Embedding:
 
     basis: FloatArray
     centre: FloatArray
-    rounds: tuple[Shifts, ...]
+    rounds: ShiftRounds
     origin: FloatArray
 
     def apply(self, where: FloatArray, batch: CodeArray, level: CodeArray) -> FloatArray:
@@ -65,9 +63,7 @@ class Embedding:
         -------
         (n_cells, n_dims)
         """
-        for one in self.rounds:
-            where = one.apply(where, batch, level)
-        return np.asarray(where - self.origin)
+        return np.asarray(apply_rounds(self.rounds, where, batch, level) - self.origin)
 
     def of_new_batch(self, where: FloatArray, level: CodeArray) -> tuple[FloatArray, ...]:
         """Find the shifts of a batch that was not there when the embedding was found, which does not change.
@@ -93,19 +89,9 @@ class Embedding:
                 where = replace(one, shift=shift[:, None]).apply(where, batch, level)
         return tuple(shifts)
 
-    def with_shifts(self, shifts: Sequence[Sequence[FloatArray]]) -> Self:
-        """Put other batches in the place of these, given the shifts of each by round, (n_states, n_dims)."""
-        rounds = (replace(one, shift=np.stack(own, axis=1)) for one, own in zip(self.rounds, shifts, strict=True))
-        return replace(self, rounds=tuple(rounds))
-
     def among_batches(self, used: IntArray, n_batches: int) -> Self:
         """Give the batches their numbers `used` among all; the others stay where they are."""
-        rounds = []
-        for one in self.rounds:
-            shift = np.zeros((len(one.centres), n_batches, one.centres.shape[1]))
-            shift[:, used] = one.shift
-            rounds.append(replace(one, shift=shift))
-        return replace(self, rounds=tuple(rounds))
+        return replace(self, rounds=among_batches(self.rounds, used, n_batches))
 
 
 def mean_effect(log_delta: FloatArray, *, sizes: IntArray, known: BoolArray) -> FloatArray:
@@ -183,9 +169,7 @@ def find_embedding(
             return Embedding(basis, centre, (), np.zeros(basis.shape[1]))
         if control_genes is not None:
             basis = clear_of_control(basis, logs, batch=logs.batch, control_genes=control_genes & genes)
-        where, keys, rounds = logs.project(basis), keys_of(logs.counts), []
-        for number in range(_ROUNDS):
-            found = find_shifts(where, batch=logs.batch, level=level, group=group, keys=keys, seed=seed + number)
-            rounds.append(found)
-            where = found.apply(where, logs.batch, level)
-    return Embedding(basis, centre, tuple(rounds), where.mean(axis=0))
+        rounds, where = find_rounds(
+            logs.project(basis), batch=logs.batch, level=level, group=group, keys=keys_of(logs.counts), seed=seed
+        )
+    return Embedding(basis, centre, rounds, where.mean(axis=0))

@@ -7,6 +7,7 @@ import numpy as np
 
 from unbatch._types import BoolArray, CodeArray, Float32Array, FloatArray, IntArray
 from unbatch.core.log_counts import LogCounts
+from unbatch.core.shift_rounds import ShiftRounds
 from unbatch.core.states import States
 
 
@@ -111,6 +112,8 @@ class Landmarks:
     """(n_states, n_batches) whether the state's cells of the batch are compared with those of others."""
     group: IntArray
     """(n_batches,) group of batches that can be compared; -1 for batches that cannot, or took no part."""
+    shifts: ShiftRounds = ()
+    """What is done to the coordinates of cells of the fit's batches before their states are found."""
 
     @property
     def n_states(self) -> int:

@@ -16,6 +16,7 @@ from unbatch.core.keyed import keys_of
 from unbatch.core.landmarks import StateShape
 from unbatch.core.linking import link_pseudobulks
 from unbatch.core.log_counts import LogCounts
+from unbatch.core.shift_rounds import ShiftRounds, find_rounds
 from unbatch.core.state_table import StateTable, group_sums
 from unbatch.core.states import States, batch_pseudobulks, clear_of_control, find_states, state_basis
 
@@ -25,6 +26,8 @@ _FEWEST_STATES = 4
 _WELL_MEASURED = 200
 _COMPOSITION_GENES = 2000
 _PARTITIONS = 4
+_GAINED = 0.1
+"""Share of the cells of a batch that must find counterparts by it for cells to be drawn together."""
 _COUNTS = 4_000_000
 """Counts added up at a time."""
 
@@ -55,6 +58,8 @@ class MatchedFit:
         The same fit for sums over more cells.
     states
         The states of the cells.
+    shifts
+        What is done to the coordinates of cells before their states are found; nothing where that is not needed.
     basis
         (n_genes, n_dims) axes in which cells are compared.
     scale
@@ -81,6 +86,7 @@ class MatchedFit:
     effects: Effects
     refit: Refit
     states: States
+    shifts: ShiftRounds
     basis: FloatArray
     scale: float
     tied: Identifiability
@@ -144,6 +150,25 @@ def fit_matched(
         ).run()
 
 
+@dataclass(eq=False)
+class _Settled:
+    """What the rounds ended with: effects and states, and what these were found from."""
+
+    effects: Effects
+    states: States
+    shifts: ShiftRounds
+    table: StateTable | None
+    """Sums of the last round; None once they are let go."""
+    logs: LogCounts
+    where: FloatArray
+    """Coordinates of the cells, (n_cells, n_dims), after the shifts."""
+    choice: CompositionChoice
+    fitted_with: CompositionChoice
+    """The correction by which the effects were fitted, which may have been chosen afterwards."""
+    trace: dict[str, list[float]]
+    stop: StopReason
+
+
 @dataclass(frozen=True, eq=False)
 class _Rounds:
     """The data of a fit, and the rounds over it."""
@@ -198,16 +223,23 @@ class _Rounds:
         )
         if self.control_genes is not None:
             basis = clear_of_control(basis, logs, batch=self.batch, control_genes=self.control_genes & self.shared)
-        log_delta = self._first_effects(logs.project(basis), logs.size, basis)
+        settled = self._settle(basis, self._first_effects(logs.project(basis), logs.size, basis))
+        return self._finished(settled, basis)
+
+    def _settle(self, basis: FloatArray, log_delta: FloatArray) -> "_Settled":
+        """Find states and fit effects in turn, from these effects on, until they stay."""
         effects: Effects | None = None
         states: States | None = None
         table: StateTable | None = None
-        choice, composed = NO_COMPOSITION, False
+        choice, composed, together = NO_COMPOSITION, False, None
+        shifts: ShiftRounds = ()
         trace: dict[str, list[float]] = {"change": [], "matched": [], "states": [], "objective": []}
         stop: StopReason = "max_rounds"
         for _ in range(self.settings.max_rounds):
             logs = LogCounts.of(self.counts, log_delta, batch=self.batch, genes=self.shared)
             where = logs.project(basis)
+            if together:
+                shifts, where = self._drawn(where)
             states = self._states(where, states)
             table = None  # tables are the largest things here: one at a time
             table, fitted_with = self._table(states, logs.size), choice
@@ -217,24 +249,35 @@ class _Rounds:
             takes_part = _support(table)[states.code, self.batch].mean()
             for name, value in zip(trace, (change, takes_part, states.n_states, effects.objective), strict=True):
                 trace[name].append(float(value))
-            if change < self.settings.tol:
-                if composed:
-                    stop = "converged"
-                    break
-                choice, composed = choose_composition(table, effects, genes=self.loud, seed=self.seed), True
-                if choice.strength == 0:
-                    stop = "converged"
-                    break
+            if change >= self.settings.tol:
+                continue
+            if together is None:
+                together = self._better_together(where, states)
+                if together:
+                    continue
+            if not composed:
+                choice = choose_composition(table, effects, genes=self.loud, seed=self.seed)
+            if composed or choice.strength == 0:
+                stop = "converged"
+                break
+            composed = True
         assert effects is not None
         assert states is not None
+        return _Settled(effects, states, shifts, table, logs, where, choice, fitted_with, trace, stop)
+
+    def _finished(self, settled: "_Settled", basis: FloatArray) -> MatchedFit:
+        """Tell which batches can be compared, and average their effects over partitions into states."""
+        table, settled.table = settled.table, None  # the largest thing here
         assert table is not None
+        effects, states, shifts, choice = settled.effects, settled.states, settled.shifts, settled.choice
+        logs, where = settled.logs, settled.where
         cells, sizes, support = table.cells, table.exposure, _support(table)
         tied = judge_batches(
             cells,
             support,
             batch_sizes=np.bincount(self.batch, minlength=self.n_batches),
             centres=states.centres,
-            log_delta=log_delta[self.well_measured],
+            log_delta=effects.log_delta[self.well_measured],
             min_support=self.settings.min_support,
         )
         identifiable = tied.identifiable
@@ -246,7 +289,7 @@ class _Rounds:
             genes=self.well_measured,
             seed=self.seed,
         )
-        as_fitted = not tied.group.any() and fitted_with.strength == choice.strength
+        as_fitted = not tied.group.any() and settled.fitted_with.strength == choice.strength
         first = [effects] if as_fitted else how.fit(table, effects)
         others: list[list[FloatArray]] = []
         for partition in range(1, _PARTITIONS):
@@ -259,11 +302,14 @@ class _Rounds:
                 LogCounts.of(self.counts, final.log_delta, batch=self.batch, genes=self.shared), scale=logs.scale
             )
             where = logs.project(basis)
+            if shifts:
+                shifts, where = self._drawn(where, group=tied.group)
             states = states.moved(where)
         return MatchedFit(
             effects=final,
             refit=Refit(how, effects, [found.log_delta for found in first], others),
             states=states,
+            shifts=shifts,
             basis=basis,
             scale=logs.scale,
             tied=tied,
@@ -272,8 +318,8 @@ class _Rounds:
             sizes=sizes,
             shape=StateShape.of(logs, where, states, basis=basis),
             composition=choice,
-            trace={name: np.array(values) for name, values in trace.items()},
-            stop_reason=stop if identifiable.any() else "nothing shared",
+            trace={name: np.array(values) for name, values in settled.trace.items()},
+            stop_reason=settled.stop if identifiable.any() else "nothing shared",
         )
 
     def _first_effects(self, where: FloatArray, size: FloatArray, basis: FloatArray) -> FloatArray:
@@ -287,6 +333,36 @@ class _Rounds:
         links = link_pseudobulks(sums, sizes, batch=self.batch[first], basis=basis[used], level=self.level[first])
         log_delta[used, : links.log_delta.shape[1]] = links.log_delta
         return log_delta
+
+    def _drawn(self, where: FloatArray, *, group: IntArray | None = None) -> tuple[ShiftRounds, FloatArray]:
+        """Draw cells to their counterparts: shifts, and where they take the cells."""
+        return find_rounds(
+            where,
+            batch=self.batch,
+            level=self.level,
+            group=np.zeros(self.n_batches, dtype=np.int64) if group is None else group,
+            keys=self.keys,
+            seed=self.seed,
+        )
+
+    def _better_together(self, where: FloatArray, states: States) -> bool:
+        """Tell whether cells of some batch lack counterparts that they have once cells are drawn together.
+
+        What a batch does to single states is not divided out: where it moves them farther than their cells lie apart,
+        they become states of that batch alone.
+        """
+        shared = self._shared(states)
+        if shared.min() > 1 - _GAINED:
+            return False
+        drawn = self._states(self._drawn(where)[1], states)
+        return bool((self._shared(drawn) >= shared + _GAINED).any())
+
+    def _shared(self, states: States) -> FloatArray:
+        """Share of the cells of each batch whose state others have too, (n_batches,)."""
+        cells = np.zeros((states.n_states, self.n_batches))
+        np.add.at(cells, (states.code, self.batch), 1)
+        shared = (cells * _comparable((cells > 0) & ~states.apart)).sum(axis=0)
+        return np.asarray(shared / np.maximum(cells.sum(axis=0), 1))
 
     def _states(self, where: FloatArray, before: States | None, *, partition: int = 0) -> States:
         """Find states; within each level separately, numbered on."""
@@ -332,5 +408,9 @@ class _Rounds:
 
 def _support(table: StateTable) -> BoolArray:
     """Tell which batches can be compared in which state, (n_states, n_batches)."""
-    here = table.cells > 0
+    return _comparable(table.cells > 0)
+
+
+def _comparable(here: BoolArray) -> BoolArray:
+    """Leave out states that a single batch has, (n_states, n_batches)."""
     return np.asarray(here & (here.sum(axis=1, keepdims=True) > 1))

@@ -10,6 +10,7 @@ from unbatch.core.embedding import Embedding
 from unbatch.core.landmarks import Landmarks
 from unbatch.core.partial import Frame
 from unbatch.core.projection import LogAxes
+from unbatch.core.shift_rounds import ShiftRounds, apply_rounds
 
 _TINY = 1e-300
 
@@ -87,13 +88,25 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Axes:
-    """Both kinds of axes of a `View`, ready to be used; None for the embedding if it is not wanted."""
+    """Both kinds of axes of a `View`, ready to be used; None for the embedding if it is not wanted.
+
+    Coordinates in which cells are compared are shifted before states are found, if the view has all genes of the fit.
+    """
 
     states: LogAxes
     embedding: LogAxes | None
+    shifts: ShiftRounds
 
     @classmethod
-    def of(cls, view: View, *, log_delta: FloatArray, genes: BoolArray, centre: FloatArray | None = None) -> Self:
+    def of(
+        cls,
+        view: View,
+        *,
+        log_delta: FloatArray,
+        genes: BoolArray,
+        centre: FloatArray | None = None,
+        shifts: ShiftRounds = (),
+    ) -> Self:
         """Prepare axes.
 
         Parameters
@@ -106,11 +119,14 @@ class Axes:
             Genes that make up the size factor, (n_genes,).
         centre
             What effects are relative to in the embedding, (n_genes,); None if it is not wanted.
+        shifts
+            Of the batches in `log_delta`; none by default.
         """
         embedding: LogAxes | None = None
         if centre is not None:
             embedding = LogAxes.of(view.embedding.basis, log_delta=log_delta - centre[:, None], genes=genes)
-        return cls(LogAxes.of(view.states.basis, log_delta=log_delta, genes=genes), embedding)
+        states = LogAxes.of(view.states.basis, log_delta=log_delta, genes=genes)
+        return cls(states, embedding, shifts if view.states.whole else ())
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +182,7 @@ def place(
         where = axes.states.project(counts, batch, scale=scale, size=counted / usual)
         state = frame.nearest(where, level, landmarks.level)
         size = counted / np.append(frame.share, usual)[state]
-    where = axes.states.project(counts, batch, scale=scale, size=size)
+    where = apply_rounds(axes.shifts, axes.states.project(counts, batch, scale=scale, size=size), batch, level)
     state = frame.nearest(where, level, landmarks.level)
     along = np.zeros((len(where), 0))
     if axes.embedding is not None:

@@ -11,6 +11,7 @@ from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArra
 from unbatch.core.diagnostics.remainder import Remainder, measure_remainder
 from unbatch.core.diagnostics.sample import Sample
 from unbatch.core.projection import LogAxes
+from unbatch.core.shift_rounds import apply_rounds
 from unbatch.fitted import BatchFit
 from unbatch.methods.checked import CheckedCells
 from unbatch.methods.placing import nearest_state
@@ -111,6 +112,7 @@ def _placed(fit: BatchFit, counts: Counts, batch: CodeArray, *, genes: BoolArray
     axes = LogAxes.of(fit.basis, log_delta=fit.landmarks.log_delta, genes=genes)
     where = axes.project(counts, batch, scale=fit.landmarks.scale)
     own = np.zeros(len(batch), dtype=np.int32) if level is None else level.astype(np.int32)
+    where = apply_rounds(fit.landmarks.shifts, where, batch, own)
     return nearest_state(where, own, fit.landmarks.centres, fit.landmarks.level)
 
 

@@ -1,7 +1,7 @@
 """New cells beside those of a finished fit: new batches fitted to its states, then one pass that places every cell."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from unbatch.core.mapped_fit import average, fit_new
 from unbatch.core.mapping import MappedBatch, MapSettings, map_batch
 from unbatch.core.placement import Axes, place
 from unbatch.core.projection import LogAxes
+from unbatch.core.shift_rounds import ShiftRounds, with_shifts
 from unbatch.io.batches import Batches
 from unbatch.io.door import DoorCheck, are_counts
 from unbatch.io.known import PerCell, Shared
@@ -176,7 +177,10 @@ class MapPlacing:
         self._compared, self._stateful = compared_states(plan, found)
         log_delta = footing(plan, found)
         genes, centre = plan.reference.genes, plan.reference.embedding.centre
-        self._axes = [Shared(Axes.of(view, log_delta=log_delta, genes=genes, centre=centre)) for view in plan.views]
+        shifts = shifts_of(plan.landmarks.shifts, plan, {})
+        self._axes = [
+            Shared(Axes.of(view, log_delta=log_delta, genes=genes, centre=centre, shifts=shifts)) for view in plan.views
+        ]
         self._plan = Shared((tuple(plan.views), plan.view_of, plan.landmarks))
         self._embedding = Shared(embedding_of(plan, found))
         self._scale = plan.landmarks.scale
@@ -259,12 +263,17 @@ def footing(plan: MapPlan, found: dict[int, MappedBatch]) -> FloatArray:
 def embedding_of(plan: MapPlan, found: dict[int, MappedBatch]) -> Embedding:
     """Give the embedding of the fit with the mapped batches in the place of its own."""
     embedding = plan.reference.embedding
+    new = {b: batch.shifts for b, batch in found.items() if batch.identifiable}
+    return replace(embedding, rounds=shifts_of(embedding.rounds, plan, new))
+
+
+def shifts_of(rounds: ShiftRounds, plan: MapPlan, new: Mapping[int, Sequence[FloatArray]]) -> ShiftRounds:
+    """Give the mapped batches their shifts: those of the fit, those of new ones, by round, or none."""
     shifts: list[list[FloatArray]] = []
-    for number, one in enumerate(embedding.rounds):
-        nothing = np.zeros_like(one.centres)
-        new = {b: batch.shifts[number] for b, batch in found.items() if batch.identifiable}
-        shifts.append([one.shift[:, k] if k >= 0 else new.get(b, nothing) for b, k in enumerate(plan.known.tolist())])
-    return embedding.with_shifts(shifts)
+    for number, one in enumerate(rounds):
+        nothing, own = np.zeros_like(one.centres), {b: by_round[number] for b, by_round in new.items()}
+        shifts.append([one.shift[:, k] if k >= 0 else own.get(b, nothing) for b, k in enumerate(plan.known.tolist())])
+    return with_shifts(rounds, shifts)
 
 
 def compared_states(plan: MapPlan, found: dict[int, MappedBatch]) -> tuple[BoolArray, BoolArray]:

@@ -10,6 +10,7 @@ from unbatch.core.diagnostics import Overlap
 from unbatch.core.embedding import Embedding
 from unbatch.core.landmarks import Landmarks
 from unbatch.core.matched import MatchedFit
+from unbatch.core.shift_rounds import among_batches
 from unbatch.methods.placing import Placed
 from unbatch.methods.result import MethodResult
 
@@ -171,4 +172,5 @@ def _landmarks(
         sizes=sizes,
         support=support,
         group=group,
+        shifts=among_batches(fitted.shifts, used, n_batches),
     )

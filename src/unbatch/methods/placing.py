@@ -12,6 +12,7 @@ from unbatch.core.kernels.centres import nearest_centre
 from unbatch.core.matched import MatchedFit
 from unbatch.core.parallel import in_ranges
 from unbatch.core.projection import LogAxes
+from unbatch.core.shift_rounds import apply_rounds
 from unbatch.core.state_table import StateTable
 from unbatch.io.known import PerCell, Shared
 from unbatch.io.source import Block
@@ -74,7 +75,7 @@ class Placing:
         with_sums: bool = False,
     ) -> None:
         self._codes, self._level = PerCell(codes), None if level is None else PerCell(level)
-        self._centres = Shared((fitted.states.centres, fitted.states.level))
+        self._centres, self._shifts = Shared((fitted.states.centres, fitted.states.level)), Shared(fitted.shifts)
         self._support, self._scale = fitted.support, fitted.scale
         self._compact = np.full(int(max(codes.max(initial=0), used.max())) + 2, len(used), dtype=np.int32)
         self._compact[used] = np.arange(len(used), dtype=np.int32)  # code -1 finds the last place, as do other batches
@@ -96,6 +97,7 @@ class Placing:
         size, size_along = self._axes.value.sizes_of_both(axes, block.counts, batch)
         where = self._axes.value.project(block.counts, batch, scale=self._scale, size=size)
         level = np.zeros(len(batch), dtype=np.int32) if self._level is None else self._level.of(*cells)
+        where = apply_rounds(self._shifts.value, where, batch, level)
         state = nearest_state(where, level, *self._centres.value)
         state[batch == self._support.shape[1]] = -1
         along = axes.project(block.counts, batch, scale=self._scale, size=size_along)
