@@ -235,7 +235,7 @@ class _Rounds:
         shifts: ShiftRounds = ()
         trace: dict[str, list[float]] = {"change": [], "matched": [], "states": [], "objective": []}
         stop: StopReason = "max_rounds"
-        for _ in range(self.settings.max_rounds):
+        for number in range(1, self.settings.max_rounds + 1):
             logs = LogCounts.of(self.counts, log_delta, batch=self.batch, genes=self.shared)
             where = logs.project(basis)
             if together:
@@ -249,12 +249,12 @@ class _Rounds:
             takes_part = _support(table)[states.code, self.batch].mean()
             for name, value in zip(trace, (change, takes_part, states.n_states, effects.objective), strict=True):
                 trace[name].append(float(value))
-            if change >= self.settings.tol:
-                continue
-            if together is None:
+            settled = change < self.settings.tol
+            if together is None and (settled or 2 * number >= self.settings.max_rounds):
                 together = self._better_together(where, states)
-                if together:
-                    continue
+                settled &= not together
+            if not settled:
+                continue
             if not composed:
                 choice = choose_composition(table, effects, genes=self.loud, seed=self.seed)
             if composed or choice.strength == 0:
