@@ -8,6 +8,7 @@ import pytest
 
 import unbatch as ub
 from unbatch._check import InputError
+from unbatch.core import matched
 from unbatch.slots import as_anndata, read_slots
 
 
@@ -21,7 +22,9 @@ def cells():
 @pytest.fixture(scope="module")
 def whole(cells):
     fitted = cells.copy()
-    ub.tl.batch_effects(fitted, batch_key="batch", match_within="condition", state_specific=True)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(matched._Rounds, "_better_together", lambda *_: True)  # so that all parts are there
+        ub.tl.batch_effects(fitted, batch_key="batch", match_within="condition", state_specific=True)
     return as_anndata(read_slots(fitted))
 
 
@@ -72,6 +75,13 @@ BY_RANGE = {
     "embedder/rounds/0/target": -np.inf,
     "embedder/rounds/0/share": 1.5,
     "embedder/rounds/0/shift": np.nan,
+    "landmarks/shifts/0/centres": np.inf,
+    "landmarks/shifts/0/level": -1,
+    "landmarks/shifts/0/width": 0.0,
+    "landmarks/shifts/0/spread": np.nan,
+    "landmarks/shifts/0/target": -np.inf,
+    "landmarks/shifts/0/share": 1.5,
+    "landmarks/shifts/0/shift": np.nan,
     "landmarks/scale": 0.0,
     "landmarks/noise": -1.0,
     "landmarks/log_delta": 800.0,
@@ -119,7 +129,7 @@ def test_what_is_no_number_is_refused(stored, path, value):
     refused(stored, f"['{name}'] is no array of numbers")
 
 
-@pytest.mark.parametrize("path", ["basis", "landmarks/centres", "landmarks/mean_logs", "embedder/rounds/0/shift"])
+@pytest.mark.parametrize("path", ["basis", "landmarks/centres", "landmarks/shifts/0/shift", "embedder/rounds/0/shift"])
 def test_parts_that_do_not_fit_together_are_refused(stored, path):
     record, name = at(stored, path)
     record[name] = record[name][..., :-1]

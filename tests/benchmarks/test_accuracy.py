@@ -129,6 +129,30 @@ def test_few_affected_genes_are_one_in_ten_and_affected_more(name: str) -> None:
     assert truth[truth != 0].std() == pytest.approx(1.5, rel=0.1)
 
 
+@pytest.mark.parametrize("name", ["state-specific", "state-specific:cell_lines:10x"])
+def test_types_differ_from_the_effect_of_their_batch_by_nothing_on_average(name: str) -> None:
+    problem, plain = (
+        load_scenario(name, 1),
+        load_scenario(name.replace("state-specific", "thinned"), 1) if ":" in name else None,
+    )
+    assert problem.log_delta_true.std() == pytest.approx(0.5, rel=0.1)
+    if plain is not None:
+        np.testing.assert_array_equal(problem.log_delta_true, plain.log_delta_true)
+        assert (problem.counts != plain.counts).nnz > 0
+
+
+def test_effects_of_types_are_what_is_said() -> None:
+    rng = np.random.default_rng(0)
+    counts = sparse.csr_array(rng.poisson(4e4, (4, 300)))
+    batch, cell_type = np.array([0, 0, 1, 1], dtype=np.int32), np.array([0, 1, 0, 1], dtype=np.int32)
+    how = thinned.Effects(by_type=0.25)
+    truth, thin = thinned.affect(counts, batch, cell_type, 2, how, rng=rng)
+    found = np.log(thin.toarray() / counts.toarray())
+    own = found[:2] - found[2:] - (truth[:, 0] - truth[:, 1])  # of two types in two batches, one the other's opposite
+    np.testing.assert_allclose(own[0], -own[1], atol=0.2)
+    assert own.std() == pytest.approx(0.25, rel=0.15)
+
+
 def test_a_folder_of_labelled_files_adds_scenarios(tmp_path: Path) -> None:
     adata = simulate(n_genes=20, n_cells=300, n_types=3, n_batches=2, batch_proportions=(3, 1), seed=2)
     adata.write_h5ad(tmp_path / "mine.h5ad")
@@ -136,7 +160,7 @@ def test_a_folder_of_labelled_files_adds_scenarios(tmp_path: Path) -> None:
     adata.write_h5ad(tmp_path / "unlabelled.h5ad")
     shutil.copy(thinned._SHIPPED, tmp_path / "the_shipped_file_again.h5ad")
     found = [name for name in list_scenarios(tmp_path) if "cell_lines" not in name and name not in SIMULATED]
-    assert found == ["thinned:mine:batch_1", "few-affected:mine:batch_1"]
+    assert found == ["thinned:mine:batch_1", "few-affected:mine:batch_1", "state-specific:mine:batch_1"]
     assert load_scenario(found[0], 0, data=tmp_path).counts.shape[1] == 20
 
 

@@ -303,6 +303,54 @@ def test_effects_of_states_are_not_taken_for_composition():
     assert sum(graded(shift=0.3, seed=seed).fit().composition.strength > 0 for seed in range(1, 8)) <= 3
 
 
+# batches that change each state in their own way
+
+
+def own_way(*, sd=0.25, seed=0):
+    """Separate states that each of two batches changes by factors of its own besides, whose mean log is 0."""
+    plain = simulated(n_batches=2, composition=2.0, median_depth=4000, variation=0.1, log_delta_sd=0.4, seed=seed)
+    rng = np.random.default_rng(seed)
+    own = rng.normal(0, sd, size=(2, 5, len(plain.truth)))
+    own -= own.mean(axis=1, keepdims=True)
+    factor = np.exp(own[plain.batch, plain.cell_type] - 1)
+    return plain._replace(counts=sparse.csr_array(rng.poisson(plain.counts.toarray() * factor).astype(np.float64)))
+
+
+def test_batches_that_change_states_in_their_own_way_are_compared_all_the_same(monkeypatch):
+    problem = own_way()
+    drawn = problem.fit()
+    monkeypatch.setattr("unbatch.core.matched._Rounds._better_together", lambda *_: False)
+    plain = problem.fit()
+    assert drawn.shifts
+    assert not plain.shifts
+    assert plain.support[plain.states.code, problem.batch].mean() < 0.7
+    assert drawn.support[drawn.states.code, problem.batch].mean() > 0.9
+    assert rmse(drawn.effects.log_delta, problem) < 0.6 * rmse(plain.effects.log_delta, problem)
+
+
+def test_states_of_cells_that_were_drawn_together_hold_one_type_each():
+    problem = own_way(seed=1)
+    fitted = problem.fit()
+    assert fitted.shifts
+    table = np.zeros((fitted.states.n_states, 5))
+    np.add.at(table, (fitted.states.code, problem.cell_type), 1)
+    assert table.max(axis=1).sum() > 0.97 * len(problem.batch)
+
+
+@pytest.mark.parametrize("problem", [graded(), simulated(seed=1), simulated(seed=1, log_delta_sd=0)])
+def test_cells_that_have_counterparts_are_not_drawn(problem):
+    assert problem.fit().shifts == ()
+
+
+def test_rounds_that_do_not_settle_are_drawn_together_half_way(monkeypatch):
+    asked = []
+    monkeypatch.setattr("unbatch.core.matched._Rounds._better_together", lambda *_: asked.append(1) or True)
+    fitted = own_way().fit(settings=Settings(tol=1e-12, max_rounds=4))
+    assert len(asked) == 1
+    assert fitted.shifts
+    assert len(fitted.trace["change"]) == 4
+
+
 def test_the_trace_has_one_value_per_round(fitted):
     assert set(fitted.trace) == {"change", "matched", "states", "objective"}
     n_rounds = {len(values) for values in fitted.trace.values()}
