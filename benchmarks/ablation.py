@@ -1,6 +1,6 @@
 """What does each part of the default method contribute? The method with one part taken out, on known effects.
 
-    python benchmarks/ablation.py                                         # seven scenarios, 3 seeds
+    python benchmarks/ablation.py                                         # eleven scenarios, 3 seeds
     python benchmarks/ablation.py --scenarios moderate null --seeds 1-5 --variants full flat-prior
 
 Parts are taken out by putting something else in the place of a function or constant of the package while one fit runs;
@@ -39,6 +39,7 @@ _SCENARIOS = (
     "thinned:cell_lines:10x",
     "few-affected",
     "few-affected:cell_lines:10x",
+    "state-specific",
 )
 _BOUNDS = ("none", "naive", "oracle", "concept")
 _CLASSES = (">200", "50-200")
@@ -118,6 +119,16 @@ def _no_choice(*_args: object, **_options: object) -> object:
     return matched.NO_COMPOSITION
 
 
+def _never(*_args: object) -> bool:
+    """Draw nothing together."""
+    return False
+
+
+def _always(*_args: object) -> bool:
+    """Draw cells together whether they have counterparts or not."""
+    return True
+
+
 def _total_basis(basis: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
     def of_all(logs: Any, *, batch: np.ndarray, **options: Any) -> np.ndarray:
         """Take the principal axes of all cells together, the differences between batches included."""
@@ -146,6 +157,8 @@ VARIANTS = {
     "one-round": Variant("one round", settings={"max_rounds": 1}),
     "no-state-caliper": Variant("no caliper within states", settings={"caliper": np.inf}),
     "state-caliper-3": Variant("caliper 3 within states", settings={"caliper": 3.0}),
+    "never-drawn": Variant("cells never drawn together", ((matched._Rounds, "_better_together", _never),)),
+    "always-drawn": Variant("cells always drawn together", ((matched._Rounds, "_better_together", _always),)),
     "one-partition": Variant("one partition into states at the end", ((matched, "_PARTITIONS", 1),)),
     "flat-prior": Variant(
         f"prior not learned: sd {_FLAT_SD:g}",

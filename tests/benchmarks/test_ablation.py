@@ -17,6 +17,7 @@ ANYWHERE = (
     "links-only",
     "no-first-links",
     "single-cells",
+    "always-drawn",
 )
 
 
