@@ -11,6 +11,7 @@ from scipy import sparse, stats
 
 import unbatch as ub
 from unbatch._progress import Silent
+from unbatch.core.composition import NO_COMPOSITION
 from unbatch.core.matched import MatchedFit, Settings, fit_matched
 from unbatch.io.batches import read_batches
 from unbatch.io.source import open_counts
@@ -340,6 +341,20 @@ def test_states_of_cells_that_were_drawn_together_hold_one_type_each():
 @pytest.mark.parametrize("problem", [graded(), simulated(seed=1), simulated(seed=1, log_delta_sd=0)])
 def test_cells_that_have_counterparts_are_not_drawn(problem):
     assert problem.fit().shifts == ()
+
+
+def test_graded_states_of_which_batches_hold_other_parts_are_corrected_instead(monkeypatch):
+    adata = ub.simulate(confounding=0.9, seed=5)
+    batch = np.array(adata.obs["batch"].cat.codes, dtype=np.int32)
+    counts, truth = sparse.csr_array(adata.X).astype(np.float64), np.array(adata.varm["log_delta_true"])
+    problem = Problem(counts, batch, np.zeros_like(batch), truth)
+    corrected = problem.fit()
+    monkeypatch.setattr("unbatch.core.matched.choose_composition", lambda *_, **__: NO_COMPOSITION)
+    drawn = problem.fit()
+    assert drawn.shifts
+    assert corrected.shifts == ()
+    assert corrected.composition.strength == 1
+    assert rmse(corrected.effects.log_delta, problem) < 0.7 * rmse(drawn.effects.log_delta, problem)
 
 
 def test_rounds_that_do_not_settle_are_drawn_together_half_way(monkeypatch):

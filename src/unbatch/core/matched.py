@@ -251,7 +251,7 @@ class _Rounds:
                 trace[name].append(float(value))
             settled = change < self.settings.tol
             if together is None and (settled or 2 * number >= self.settings.max_rounds):
-                together = self._better_together(where, states)
+                together = self._better_together(where, states, table, effects)
                 settled &= not together
             if not settled:
                 continue
@@ -345,14 +345,16 @@ class _Rounds:
             seed=self.seed,
         )
 
-    def _better_together(self, where: FloatArray, states: States) -> bool:
+    def _better_together(self, where: FloatArray, states: States, table: StateTable, effects: Effects) -> bool:
         """Tell whether cells of some batch lack counterparts that they have once cells are drawn together.
 
         What a batch does to single states is not divided out: where it moves them farther than their cells lie apart,
-        they become states of that batch alone.
+        they become states of that batch alone. Batches that hold other parts of graded states stay as they are.
         """
         shared = self._shared(states)
         if shared.min() > 1 - _GAINED:
+            return False
+        if choose_composition(table, effects, genes=self.loud, seed=self.seed).strength > 0:
             return False
         drawn = self._states(self._drawn(where)[1], states)
         return bool((self._shared(drawn) >= shared + _GAINED).any())
