@@ -23,6 +23,8 @@ class GroupFit:
         (n_genes, n_batches) genes that each batch measured.
     group
         (n_batches,) group of batches that can be compared; -1 for batches that cannot.
+    kind
+        (n_states,) which states are alike.
     choice
         The correction for graded states.
     loud
@@ -35,6 +37,7 @@ class GroupFit:
 
     measured: BoolArray
     group: IntArray
+    kind: IntArray
     choice: CompositionChoice
     loud: IntArray
     genes: BoolArray
@@ -43,7 +46,8 @@ class GroupFit:
     def fit(self, table: StateTable, effects: Effects) -> list[Effects]:
         """Fit each group, beginning from these effects of all batches."""
         return [
-            fit_effects(part.table, composition=part.ratio, start=part.start) for part in self._parts(table, effects)
+            fit_effects(part.table, kind=self.kind, composition=part.ratio, start=part.start)
+            for part in self._parts(table, effects)
         ]
 
     def fit_log_delta(self, table: StateTable, effects: Effects, found: list[Effects]) -> list[FloatArray]:
@@ -146,6 +150,7 @@ def fit_table(
     table: StateTable,
     effects: Effects | None,
     *,
+    kind: IntArray,
     choice: CompositionChoice,
     measured: BoolArray,
     loud: IntArray,
@@ -159,7 +164,7 @@ def fit_table(
         The sums.
     effects
         Effects to begin from.
-    choice, measured, loud, seed
+    kind, choice, measured, loud, seed
         See `GroupFit`.
 
     Returns
@@ -167,7 +172,7 @@ def fit_table(
     Effects
     """
     ratio = _ratio(table, effects, choice=choice, measured=measured, loud=loud, seed=seed)
-    return fit_effects(table, composition=ratio, start=effects)
+    return fit_effects(table, kind=kind, composition=ratio, start=effects)
 
 
 def _ratio(

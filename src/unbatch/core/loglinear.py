@@ -5,11 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
-from unbatch._types import BoolArray, FloatArray
+from unbatch._types import BoolArray, FloatArray, IntArray
 from unbatch.core.dispersion import squeeze
 from unbatch.core.effects import Effects
 from unbatch.core.kernels.newton import find_errors, find_modes
-from unbatch.core.kernels.residuals import chi_squares, likelihoods, state_chi_squares
+from unbatch.core.kernels.residuals import chi_squares, kind_chi_squares, likelihoods, state_chi_squares
 from unbatch.core.parallel import in_ranges
 from unbatch.core.prior import find_widths, unknown_width
 from unbatch.core.state_table import StateTable
@@ -31,7 +31,13 @@ _SAME_LEVEL = 1e-3
 """What all genes of a batch may differ by between fits to the same cells: less than any error of an effect."""
 
 
-def fit_effects(table: StateTable, *, composition: FloatArray | None = None, start: Effects | None = None) -> Effects:
+def fit_effects(
+    table: StateTable,
+    *,
+    kind: IntArray | None = None,
+    composition: FloatArray | None = None,
+    start: Effects | None = None,
+) -> Effects:
     r"""Fit batch effects shared by all states, and learn how large they are.
 
     .. math:: Y_{gsk} \sim \mathrm{quasiPoisson}(\mu_{gs} E_{sk} c_{gsk} \delta_{gk}, \phi_g), \qquad
@@ -48,6 +54,9 @@ def fit_effects(table: StateTable, *, composition: FloatArray | None = None, sta
     ----------
     table
         Sums by state and batch.
+    kind
+        Which states are alike, (n_states,), 0 to n_kinds - 1: they may be affected alike, and then scatter together.
+        By default all states scatter by themselves.
     composition
         Gene-specific factor c on the exposure, (n_genes or 1, n_states or 1, n_batches); 0 where a batch did not
         measure a gene. All ones by default.
@@ -58,7 +67,7 @@ def fit_effects(table: StateTable, *, composition: FloatArray | None = None, sta
     -------
     Effects
     """
-    model = _Model(table, np.ones((1, 1, table.counts.shape[2])) if composition is None else composition)
+    model = _Model(table, np.ones((1, 1, table.counts.shape[2])) if composition is None else composition, kind)
     found = _settle(model, start)
     variance, prior_sd, dispersion, scale = found.variance, found.prior_sd, found.dispersion, np.exp(found.shift)
     residuals = model.residuals(found.centred, dispersion, scale)
@@ -174,6 +183,7 @@ class _Model:
 
     table: StateTable
     composition: FloatArray
+    kind: IntArray | None = None
 
     @property
     def n_genes(self) -> int:
@@ -316,11 +326,42 @@ class _Model:
         free = np.maximum(free - (self.known.sum(axis=1) - 1), 0.0)
         by_gene: FloatArray = chi2 / np.maximum(free, 1.0)
         squares, freedom = by_state.sum(axis=0)
+        scatter = np.maximum(squeeze(by_gene, free), self._scatter_of_kinds(delta, dispersion, exposure))
         return _Residuals(
-            of_states=dispersion * np.maximum(squeeze(by_gene, free), 1.0),
+            of_states=dispersion * np.maximum(scatter, 1.0),
             by_state=squares / np.maximum(freedom, 1.0),
             by_gene=by_gene,
         )
+
+    def _scatter_of_kinds(self, delta: FloatArray, dispersion: FloatArray, exposure: FloatArray) -> FloatArray:
+        """Find how far kinds of states scatter around the model, (n_genes,): 1 if states scatter by themselves.
+
+        States that are affected alike are no independent witnesses: each of them may be little off, and all together
+        much.
+        """
+        if self.kind is None or self.kind.max(initial=0) == 0:
+            return np.ones(self.n_genes)
+        kind, chi2, due = self.kind, np.zeros(self.n_genes), np.zeros(self.n_genes)
+
+        def some(first: int, stop: int) -> None:
+            genes = slice(first, stop)
+            kind_chi_squares(
+                self.table.counts[genes],
+                self.by_state[genes],
+                exposure,
+                self._factor(genes),
+                delta[genes],
+                dispersion[genes],
+                kind,
+                _ENOUGH_EXPECTED,
+                np.empty((2, int(kind.max()) + 1, exposure.shape[1])),
+                chi2[genes],
+                due[genes],
+            )
+
+        in_ranges(some, self.n_genes, step=_GENES)
+        n_known = np.broadcast_to(self.known, delta.shape).sum(axis=1)
+        return squeeze(chi2 / np.maximum(due, _LEAST_SHARE), due * (1 - 1 / np.maximum(n_known, 1)))
 
     def exposures(self, log_delta: FloatArray, scale: FloatArray) -> FloatArray:
         """Sum the size factors of each state, each times the effects of its batch, (n_genes, n_states)."""

@@ -243,7 +243,15 @@ class _Rounds:
             states = self._states(where, states)
             table = None  # tables are the largest things here: one at a time
             table, fitted_with = self._table(states, logs.size), choice
-            effects = fit_table(table, effects, choice=choice, measured=self.measured, loud=self.loud, seed=self.seed)
+            effects = fit_table(
+                table,
+                effects,
+                kind=states.kinds(),
+                choice=choice,
+                measured=self.measured,
+                loud=self.loud,
+                seed=self.seed,
+            )
             change = float(np.sqrt(np.mean((effects.log_delta - log_delta)[self.well_measured] ** 2)))
             log_delta = effects.log_delta
             takes_part = _support(table)[states.code, self.batch].mean()
@@ -284,6 +292,7 @@ class _Rounds:
         how = GroupFit(
             measured=self.measured,
             group=tied.group,
+            kind=states.kinds(),
             choice=choice,
             loud=self.loud,
             genes=self.well_measured,

@@ -5,6 +5,7 @@ from typing import Self
 
 import numpy as np
 from scipy import sparse
+from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import cdist
 
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray, KeyArray
@@ -23,6 +24,7 @@ _CONTROL_DIMS = 5
 _CELLS_PER_PSEUDOBULK = 30
 _FEWEST, _MOST = 5, 60
 _SMALLEST_PSEUDOBULK = 4
+_STATES_PER_KIND, _FEWEST_KINDS = 8, 3
 _TINY = 1e-12
 
 
@@ -193,6 +195,16 @@ class States:
     def n_states(self) -> int:
         """Number of states."""
         return len(self.centres)
+
+    def kinds(self) -> IntArray:
+        """Group states that lie near to each other (Ward's method), eight of them on average, (n_states,).
+
+        A batch that affects cells of a type in its own way does so in all of its states.
+        """
+        wanted = max(_FEWEST_KINDS, round(self.n_states / _STATES_PER_KIND))
+        if self.n_states <= wanted:
+            return np.arange(self.n_states)
+        return np.asarray(fcluster(linkage(self.centres, "ward"), wanted, "maxclust") - 1, dtype=np.int64)
 
     def moved(self, where: FloatArray) -> Self:
         """Give the same states of cells that are elsewhere, (n_cells, n_dims)."""

@@ -2,7 +2,7 @@
 
 import math
 
-from unbatch._types import FloatArray
+from unbatch._types import FloatArray, IntArray
 from unbatch.core.kernels._compile import compiled
 
 _TINY = 1e-300
@@ -75,6 +75,50 @@ def _state_chi_squares(
 
 state_chi_squares = compiled(_state_chi_squares)
 """Sum the squared Pearson residuals of the counts of states, and their expectations, where enough is expected."""
+
+
+def _kind_chi_squares(
+    counts: FloatArray,
+    total: FloatArray,
+    exposure: FloatArray,
+    factor: FloatArray,
+    delta: FloatArray,
+    dispersion: FloatArray,
+    kind: IntArray,
+    enough: float,
+    scratch: FloatArray,
+    chi2: FloatArray,
+    freedom: FloatArray,
+) -> None:
+    # kind: (n_states,). scratch: (2, n_kinds, n_batches). chi2 and freedom: (n_genes,), written.
+    # What states of a kind have too much of is added up before it is squared; of all kinds together it is about 0.
+    n_genes, n_states, n_batches = counts.shape
+    excess, variance = scratch[0], scratch[1]
+    for g in range(n_genes):
+        chi2[g] = freedom[g] = 0.0
+        excess[:], variance[:] = 0.0, 0.0
+        along = factor[g if factor.shape[0] > 1 else 0]
+        for s in range(n_states):
+            if total[g, s] > 0:
+                weight, here = 0.0, along[s if along.shape[0] > 1 else 0]
+                for k in range(n_batches):
+                    weight += exposure[s, k] * here[k] * delta[g, k]
+                for k in range(n_batches):
+                    share = exposure[s, k] * here[k] * delta[g, k] / max(weight, _TINY)
+                    excess[kind[s], k] += counts[g, s, k] - total[g, s] * share
+                    variance[kind[s], k] += total[g, s] * share * (1 - share)
+        for k in range(n_batches):
+            whole = 0.0
+            for h in range(variance.shape[0]):
+                whole += variance[h, k]
+            for h in range(variance.shape[0]):
+                if variance[h, k] > enough:
+                    chi2[g] += excess[h, k] ** 2 / (variance[h, k] * dispersion[g])
+                    freedom[g] += 1 - variance[h, k] / whole
+
+
+kind_chi_squares = compiled(_kind_chi_squares)
+"""Sum the squared residuals of the counts of kinds of states, and their expectations, where enough is expected."""
 
 
 def _likelihoods(
