@@ -290,6 +290,45 @@ def test_more_cells_make_smaller_errors():
     assert np.median(many.se / few.se) == pytest.approx(0.5, abs=0.1)
 
 
+def witnesses(seed, *, own, n_states=40, n_kinds=5, n_genes=300):
+    """Two batches in many states of a few kinds, each of which the batch affects in its own way; and the truth."""
+    rng = np.random.default_rng(seed)
+    kind = np.repeat(np.arange(n_kinds), n_states // n_kinds)
+    log_delta = 0.4 * rng.standard_normal(n_genes)
+    further = own * rng.standard_normal((n_genes, n_kinds))
+    further -= further.mean(axis=1, keepdims=True)
+    exposure = rng.uniform(20, 40, (n_states, 2)) * rng.lognormal(0, 1, n_kinds)[kind][:, None]
+    mean = np.exp(rng.normal(0, 0.7, (n_genes, n_states)))[:, :, None] * np.repeat(exposure[None], n_genes, axis=0)
+    mean[:, :, 1] *= np.exp(log_delta[:, None] + further[:, kind])
+    counts = rng.poisson(mean).astype(np.float64)
+    table = StateTable(counts, counts + counts**2 / exposure, exposure, np.rint(exposure))
+    return table, kind, np.column_stack([np.zeros(n_genes), log_delta])
+
+
+def covered(effects, truth):
+    return np.mean(np.abs(centred(effects.log_delta) - centred(truth)) < 1.96 * effects.se)
+
+
+def test_states_that_are_affected_alike_are_no_independent_witnesses():
+    cover = {True: [], False: []}
+    for seed in range(3):
+        table, kind, truth = witnesses(seed, own=0.3)
+        for told, shares in cover.items():
+            shares.append(covered(fit_effects(table, kind=kind if told else None), truth))
+    assert np.mean(cover[False]) < 0.8
+    assert np.mean(cover[True]) > 0.93
+
+
+def test_kinds_change_next_to_nothing_where_states_scatter_by_themselves():
+    for seed in range(3):
+        table, kind, truth = witnesses(seed, own=0.0)
+        plain, told = fit_effects(table), fit_effects(table, kind=kind)
+        np.testing.assert_allclose(np.median(told.se / plain.se), 1, atol=0.03)
+        assert covered(told, truth) > 0.92
+    alone = fit_effects(table, kind=np.zeros(40, dtype=np.int64))
+    np.testing.assert_array_equal(alone.se, plain.se)
+
+
 # how it is computed
 
 

@@ -207,6 +207,26 @@ def test_coinciding_cells_make_one_state(rng):
     np.testing.assert_array_equal(states.code, 0)
 
 
+def test_states_of_a_kind_lie_near_to_each_other(rng):
+    middle = 20 * np.eye(5, 8)[np.repeat(np.arange(5), 8)]
+    order = rng.permutation(40)
+    centres = (middle + rng.normal(size=(40, 8)))[order]
+    nothing = np.zeros(0, dtype=np.int32)
+    states = States(nothing, np.zeros((40, 2), dtype=bool), centres, np.zeros(40, dtype=np.int32))
+    kind, true = states.kinds(), np.repeat(np.arange(5), 8)[order]
+    assert kind.min() == 0
+    assert kind.max() == 4
+    assert all(len(np.unique(kind[true == one])) == 1 for one in range(5))
+
+
+@pytest.mark.parametrize(("n_states", "n_kinds"), [(1, 1), (3, 3), (4, 3), (24, 3), (36, 4), (40, 5)])
+def test_there_are_three_kinds_at_least(rng, n_states, n_kinds):
+    nothing = np.zeros(0, dtype=np.int32)
+    level = np.zeros(n_states, dtype=np.int32)
+    kind = States(nothing, np.zeros((n_states, 2), dtype=bool), rng.normal(size=(n_states, 4)), level).kinds()
+    np.testing.assert_array_equal(np.unique(kind), np.arange(n_kinds))
+
+
 def test_cells_go_to_the_nearest_state_of_their_level(rng):
     centres, level = rng.normal(size=(8, 3)), rng.integers(0, 2, 8).astype(np.int32)
     states = States(np.zeros(0, dtype=np.int32), np.zeros((8, 2), dtype=bool), centres, level)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unbatch.core.kernels.residuals import chi_squares, likelihoods, state_chi_squares
+from unbatch.core.kernels.residuals import chi_squares, kind_chi_squares, likelihoods, state_chi_squares
 
 N_GENES, N_STATES, N_BATCHES, N_CELLS = 20, 5, 3, 200
 
@@ -64,6 +64,25 @@ def test_the_scatter_of_states_counts_where_enough_is_expected(problem):
     np.testing.assert_allclose(chi2, squares.sum(axis=(1, 2)), rtol=1e-9)
     np.testing.assert_allclose(freedom, freedoms.sum(axis=(1, 2)), rtol=1e-9)
     np.testing.assert_allclose(by_state, [squares.sum(axis=0), freedoms.sum(axis=0)], rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [[0, 0, 1, 1, 2], [0, 1, 2, 3, 4], [1, 0, 1, 0, 1]])
+def test_kinds_of_states_add_up_what_is_too_much_before_it_is_squared(problem, kind):
+    dispersion, enough = np.random.default_rng(1).uniform(1, 3, N_GENES), 8.0
+    sums, n_kinds = problem["sums"].sum(axis=2), max(kind) + 1
+    member = np.eye(n_kinds)[kind].T
+    excess = np.einsum("hs,gsk->ghk", member, problem["sums"] - sums[:, :, None] * problem["share"])
+    variance = np.einsum("hs,gsk->ghk", member, sums[:, :, None] * problem["share"] * (1 - problem["share"]))
+    used = variance > enough
+    assert 0.1 < used.mean() < 0.99
+    squares = np.where(used, excess**2 / np.where(used, variance, 1), 0) / dispersion[:, None, None]
+    due = np.where(used, 1 - variance / np.maximum(variance.sum(axis=1, keepdims=True), 1e-300), 0)
+    chi2, freedom = np.zeros((2, N_GENES))
+    model = (problem["exposure"] * problem["scale"], problem["factor"], problem["delta"], dispersion)
+    scratch = np.full((2, n_kinds, N_BATCHES), np.nan)
+    kind_chi_squares(problem["sums"], sums, *model, np.array(kind), enough, scratch, chi2, freedom)
+    np.testing.assert_allclose(chi2, squares.sum(axis=(1, 2)), rtol=1e-9)
+    np.testing.assert_allclose(freedom, due.sum(axis=(1, 2)), rtol=1e-9)
 
 
 def test_rates_and_likelihoods_equal_their_formulas(problem):
