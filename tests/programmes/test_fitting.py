@@ -42,7 +42,7 @@ class Shuffled(LocalDriver):
 @pytest.fixture(scope="module")
 def fitted():
     """300 genes x 600 cells in 2 batches, 4 factors, effects of sd 1."""
-    adata = ub.simulate(n_genes=300, n_cells=600, n_factors=4, seed=3)
+    adata = ub.simulate(n_genes=300, n_cells=600, n_factors=4, seed=4)
     ub.tl.batch_effects(adata, batch_key="batch")
     return adata
 
