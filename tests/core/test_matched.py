@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ import unbatch as ub
 from unbatch._progress import Silent
 from unbatch.core.composition import NO_COMPOSITION
 from unbatch.core.matched import MatchedFit, Settings, fit_matched
+from unbatch.core.state_table import StateTable
+from unbatch.core.states import States
 from unbatch.io.batches import read_batches
 from unbatch.io.source import open_counts
 from unbatch.methods import concept
@@ -336,6 +339,22 @@ def test_states_of_cells_that_were_drawn_together_hold_one_type_each():
     table = np.zeros((fitted.states.n_states, 5))
     np.add.at(table, (fitted.states.code, problem.cell_type), 1)
     assert table.max(axis=1).sum() > 0.97 * len(problem.batch)
+
+
+def test_errors_know_which_states_are_alike(monkeypatch):
+    problem = own_way()
+    told = problem.fit()
+    kind = told.states.kinds()
+    assert len(np.unique(kind)) > 1
+    np.testing.assert_array_equal(told.refit.how.kind, kind)
+    size = np.asarray(problem.counts.sum(axis=1)).ravel() / problem.counts.sum(axis=1).mean()
+    table = StateTable.of(
+        problem.counts, state=told.states.code, batch=problem.batch, size=size, shape=told.support.shape
+    )
+    alone = replace(told.refit, how=replace(told.refit.how, kind=np.zeros_like(kind)))
+    assert np.median(told.refit.effects(table).se / alone.effects(table).se) > 1.1
+    monkeypatch.setattr(States, "kinds", lambda self: np.zeros(self.n_states, dtype=np.int64))
+    assert np.median(told.effects.se / problem.fit().effects.se) > 1.1
 
 
 @pytest.mark.parametrize("problem", [graded(), simulated(seed=1), simulated(seed=1, log_delta_sd=0)])

@@ -361,7 +361,7 @@ class _Model:
 
         in_ranges(some, self.n_genes, step=_GENES)
         n_known = np.broadcast_to(self.known, delta.shape).sum(axis=1)
-        return squeeze(chi2 / np.maximum(due, _LEAST_SHARE), due * (1 - 1 / np.maximum(n_known, 1)))
+        return squeeze(chi2 / np.maximum(due, 1.0), due * (1 - 1 / np.maximum(n_known, 1)))
 
     def exposures(self, log_delta: FloatArray, scale: FloatArray) -> FloatArray:
         """Sum the size factors of each state, each times the effects of its batch, (n_genes, n_states)."""

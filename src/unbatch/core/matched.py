@@ -363,10 +363,10 @@ class _Rounds:
         shared = self._shared(states)
         if shared.min() > 1 - _GAINED:
             return False
-        if choose_composition(table, effects, genes=self.loud, seed=self.seed).strength > 0:
-            return False
         drawn = self._states(self._drawn(where)[1], states)
-        return bool((self._shared(drawn) >= shared + _GAINED).any())
+        if not (self._shared(drawn) >= shared + _GAINED).any():
+            return False
+        return choose_composition(table, effects, genes=self.loud, seed=self.seed).strength == 0
 
     def _shared(self, states: States) -> FloatArray:
         """Share of the cells of each batch whose state others have too, (n_batches,)."""
