@@ -33,13 +33,15 @@ def _unshared(seed: int) -> anndata.AnnData:
     return unbatch.simulation.simulate(**_TYPES, composition=composition, seed=seed)
 
 
-def _thinned(prefix: str) -> Callable[[int], anndata.AnnData]:
-    """Batches without effects, thinned: each changes few genes, or each type of cells in its own way."""
+def _types(**changes: Any) -> Callable[[int], anndata.AnnData]:  # noqa: ANN401 - any option of the simulation
+    return lambda seed: unbatch.simulation.simulate(**(_TYPES | {"composition": _MODERATE} | changes), seed=seed)
+
+
+def _thinned(prefix: str, **changes: Any) -> Callable[[int], anndata.AnnData]:  # noqa: ANN401 - as of `_types`
+    """Batches without effects, thinned by effects as those of real counts are (`thinned.PREFIXES`)."""
 
     def make(seed: int) -> anndata.AnnData:
-        adata = unbatch.simulation.simulate(
-            **(_TYPES | {"composition": _MODERATE, "log_delta_sd": 0.0, "median_depth": 3000}), seed=seed
-        )
+        adata = _types(log_delta_sd=0.0, median_depth=3000, **changes)(seed)
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
         batch, cell_type = (np.array(adata.obs[key].cat.codes, dtype=np.int32) for key in ("batch", "cell_type"))
         adata.varm["log_delta_true"], adata.X = thinned.affect(
@@ -53,10 +55,6 @@ def _thinned(prefix: str) -> Callable[[int], anndata.AnnData]:
         return adata
 
     return make
-
-
-def _types(**changes: Any) -> Callable[[int], anndata.AnnData]:  # noqa: ANN401 - any option of the simulation
-    return lambda seed: unbatch.simulation.simulate(**(_TYPES | {"composition": _MODERATE} | changes), seed=seed)
 
 
 SIMULATED: dict[str, Callable[[int], anndata.AnnData]] = {
@@ -75,6 +73,7 @@ SIMULATED: dict[str, Callable[[int], anndata.AnnData]] = {
     "20-batches": _types(n_batches=20, n_cells=10_000),
     "few-affected": _thinned("few-affected:"),
     "state-specific": _thinned("state-specific:"),
+    "alike-batches": _thinned("alike-batches:", n_batches=8),
     "strong-effects": _types(n_cells=2000, n_genes=600, n_batches=2, log_delta_sd=1.5),
     "overdispersed": _types(dispersion=0.3),
     "sparse": _types(median_depth=300),

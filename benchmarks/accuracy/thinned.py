@@ -3,7 +3,8 @@
 The cells of one real batch are split into pseudo-batches of different composition, and their counts are thinned
 binomially: what is left of a count is what a batch with that capture rate would have seen. Only the effect is made;
 expression, noise and cell states are real. All genes are affected alike, or one in ten and these more, as real batches
-differ: few genes by much, most by little; or all, and each type of cells besides in its own way.
+differ: few genes by much, most by little; or all, and each type of cells besides in its own way; or all, and batches
+of a kind, as of one protocol, almost in the same way.
 """
 
 import filecmp
@@ -33,17 +34,22 @@ _MANY_BATCHES = 10
 
 @dataclass(frozen=True)
 class Effects:
-    """How effects are drawn: for a share of the genes, normal; and how far each type of cells differs from them."""
+    """How effects are drawn: for a share of the genes, normal; and how far each type of cells differs from them.
+
+    common: share of the variance that batches of a kind have in common, of two kinds.
+    """
 
     share: float = 1.0
     sd: float = 0.5
     by_type: float = 0.0
+    common: float = 0.0
 
 
 PREFIXES = {
     "thinned:": Effects(),
     "few-affected:": Effects(share=0.1, sd=1.5),
     "state-specific:": Effects(by_type=0.25),
+    "alike-batches:": Effects(common=0.8),
 }
 
 
@@ -70,11 +76,12 @@ def load(name: str, seed: int, data: Path | None) -> Problem:
     source = _read(paths[stem], batch)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
     n_cells = source.counts.shape[0]
-    n_batches = 2 if n_cells < 300 else 3
+    how = PREFIXES[f"{prefix}:"]
+    n_batches = 2 if n_cells < 300 and not how.common else 3
     if n_cells >= 2000 and source.cell_type.max() >= 5:
         n_batches = 4
     codes = _split(source.cell_type, n_batches, rng)
-    log_delta, counts = affect(source.counts, codes, source.cell_type, n_batches, PREFIXES[f"{prefix}:"], rng=rng)
+    log_delta, counts = affect(source.counts, codes, source.cell_type, n_batches, how, rng=rng)
     return make_problem(
         name,
         seed,
@@ -154,6 +161,10 @@ def affect(
     log_delta = how.sd * rng.standard_normal(shape)
     if how.share < 1:
         log_delta *= rng.random(shape) < how.share
+    if how.common:
+        kinds = how.sd * rng.standard_normal((len(log_delta), 2))
+        own = np.sqrt(1 - how.common) * log_delta
+        log_delta = np.sqrt(how.common) * kinds[:, np.arange(n_batches) % 2] + own
     if not how.by_type:
         return log_delta, _thin(counts, batch, log_delta, rng)
     further = how.by_type * rng.standard_normal((*shape, n_types))

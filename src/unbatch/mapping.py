@@ -232,7 +232,7 @@ def _effects(fit: BatchFit, plan: MapPlan, mapped: MappedCells, rows: IntArray) 
             known = np.isfinite(found.se)
             weights = plan.reference.expression * known
             usual = [
-                weighted_median(plan.reference.log_delta[:, m], weights * theirs[:, m])
+                weighted_median(plan.reference.rates.log_delta[:, m], weights * theirs[:, m])
                 for m in np.flatnonzero(theirs.any(axis=0))
             ]
             moved = found.log_delta - weighted_median(found.log_delta, weights) + np.mean(usual or [0.0])

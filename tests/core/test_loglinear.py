@@ -102,10 +102,13 @@ def test_an_independent_optimiser_finds_the_same_mode(data, graded):
         counts = data.table.counts[gene]
         exposure = data.table.exposure * scale * (1 if composition is None else composition[gene])
 
-        def loss(b, counts=counts, exposure=exposure, phi=effects.dispersion[gene], width=effects.width[gene]):
+        width = effects.width[gene]
+        prior = np.linalg.inv(width[:, None] * effects.correlation * width)
+
+        def loss(b, counts=counts, exposure=exposure, phi=effects.dispersion[gene], prior=prior):
             mean = exposure * np.exp(b)
             share = mean / mean.sum(axis=1, keepdims=True)
-            return -(counts * np.log(share)).sum() / phi + (b**2 / (2 * width**2)).sum()
+            return -(counts * np.log(share)).sum() / phi + b @ prior @ b / 2
 
         best = optimize.minimize(loss, np.zeros(N_BATCHES), method="BFGS", options={"gtol": 1e-7})
         np.testing.assert_allclose(effects.log_delta[gene], best.x, atol=5e-5)
@@ -121,7 +124,7 @@ def test_standard_errors_are_those_of_the_posterior(data, fitted):
         for total, p in zip(data.table.counts[gene].sum(axis=1), share, strict=True):
             information += total * (np.diag(p) - np.outer(p, p))
         information /= fitted.dispersion[gene]
-        covariance = np.linalg.inv(information + np.diag(1 / fitted.prior_sd**2))
+        covariance = np.linalg.inv(information + np.linalg.inv(np.diag(fitted.prior_sd**2) @ fitted.correlation))
         expected = np.sqrt(np.diag(centring @ covariance @ centring))
         assert (fitted.se[gene] >= expected * 0.999).all()
         assert (fitted.se[gene] <= expected * 1.15).all()

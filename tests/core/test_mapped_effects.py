@@ -28,6 +28,7 @@ def problem(seed, *, exposure=400.0, size=60.0, sd=0.5, affected=1.0, n_batches=
         rate=theirs / exposure,
         exposure=np.full_like(mu, exposure),
         dispersion=np.ones(N_GENES),
+        log_delta=np.zeros((N_GENES, n_batches)),
         se=np.full((N_GENES, n_batches), 1e-3),
         sizes=np.full((N_STATES, n_batches), exposure / n_batches),
     )
@@ -230,3 +231,18 @@ def test_states_that_do_not_scatter_have_a_residual_near_one_also_where_the_batc
     found = fit_against(table, rates, measured=everything(rates))
     one_effect_per_gene = (N_STATES - 1) / N_STATES
     np.testing.assert_allclose(found.state_residual.mean(), one_effect_per_gene, rtol=0.1)
+
+
+def test_what_batches_of_the_reference_like_it_had_helps_and_nothing_else_does():
+    table, rates, effect = problem(21, size=15.0)
+    rng = np.random.default_rng(121)
+    like = np.column_stack([effect + 0.15 * rng.standard_normal(N_GENES), 0.5 * rng.standard_normal((N_GENES, 2))])
+    alone, informed, misled = (
+        fit_against(table, replace(rates, log_delta=known), measured=everything(rates))
+        for known in (rates.log_delta, like, 0.5 * rng.standard_normal((N_GENES, 3)))
+    )
+    error = [np.sqrt(np.mean((centred(found.log_delta) - centred(effect)) ** 2)) for found in (alone, informed, misled)]
+    assert error[1] < 0.75 * error[0]
+    assert error[2] < 1.02 * error[0]
+    assert informed.prior_sd < 0.6 * alone.prior_sd
+    assert np.mean(np.abs(centred(informed.log_delta) - centred(effect)) < 1.96 * informed.se) > 0.93

@@ -310,12 +310,14 @@ def test_effects_of_states_are_not_taken_for_composition():
 # batches that change each state in their own way
 
 
-def own_way(*, sd=0.25, seed=0):
-    """Separate states that each of two batches changes by factors of its own besides, whose mean log is 0."""
-    plain = simulated(n_batches=2, composition=2.0, median_depth=4000, variation=0.1, log_delta_sd=0.4, seed=seed)
+def own_way(*, sd=0.25, seed=0, kind=(0, 1)):
+    """Separate states that each kind of batch changes by factors of its own besides, whose mean log is 0."""
+    plain = simulated(
+        n_batches=len(kind), composition=2.0, median_depth=4000, variation=0.1, log_delta_sd=0.4, seed=seed
+    )
     rng = np.random.default_rng(seed)
     own = rng.normal(0, sd, size=(2, 5, len(plain.truth)))
-    own -= own.mean(axis=1, keepdims=True)
+    own = (own - own.mean(axis=1, keepdims=True))[np.array(kind)]
     factor = np.exp(own[plain.batch, plain.cell_type] - 1)
     return plain._replace(counts=sparse.csr_array(rng.poisson(plain.counts.toarray() * factor).astype(np.float64)))
 
@@ -330,6 +332,17 @@ def test_batches_that_change_states_in_their_own_way_are_compared_all_the_same(m
     assert plain.support[plain.states.code, problem.batch].mean() < 0.7
     assert drawn.support[drawn.states.code, problem.batch].mean() > 0.9
     assert rmse(drawn.effects.log_delta, problem) < 0.6 * rmse(plain.effects.log_delta, problem)
+
+
+def test_batches_of_two_kinds_are_compared_across_the_kinds(monkeypatch):
+    """Cells have counterparts in the other batch of the kind, and few in the other kind."""
+    problem = own_way(kind=(0, 1, 0, 1), seed=1)
+    drawn = problem.fit()
+    monkeypatch.setattr("unbatch.core.matched._Rounds._better_together", lambda *_: False)
+    plain = problem.fit()
+    assert drawn.shifts
+    assert plain.support[plain.states.code, problem.batch].mean() > 0.9
+    assert rmse(drawn.effects.log_delta, problem) < 0.85 * rmse(plain.effects.log_delta, problem)
 
 
 def test_states_of_cells_that_were_drawn_together_hold_one_type_each():

@@ -136,12 +136,13 @@ def _tables(seed):
     return tables
 
 
-def _slow_mode(counts, exposure, dispersion, prior_sd):
+def _slow_mode(counts, exposure, dispersion, width, correlation):
     """Log effects of one gene, at which the slope of the log-posterior of the shares of batches is 0."""
     n_states, n_batches = counts.shape
+    precision = np.linalg.inv(width[:, None] * correlation * width)
 
     def slope(log_delta):
-        found = [-log_delta[k] / prior_sd[k] ** 2 for k in range(n_batches)]
+        found = [-sum(precision[k, m] * log_delta[m] for m in range(n_batches)) for k in range(n_batches)]
         for s in range(n_states):
             total, parts = counts[s].sum(), [exposure[s, k] * np.exp(log_delta[k]) for k in range(n_batches)]
             if total > 0:
@@ -150,7 +151,7 @@ def _slow_mode(counts, exposure, dispersion, prior_sd):
         return np.array(found)
 
     def posterior(log_delta):
-        value = (log_delta**2 / (2 * prior_sd**2)).sum()
+        value = log_delta @ precision @ log_delta / 2
         for s in range(n_states):
             if counts[s].sum() > 0:
                 parts = exposure[s] * np.exp(log_delta)
@@ -168,7 +169,7 @@ def _slow_modes(table, factor, fitted, scale):
     exposure = table.exposure * factor * scale
     return np.array(
         [
-            _slow_mode(counts, exposure[gene], fitted.dispersion[gene], fitted.width[gene])
+            _slow_mode(counts, exposure[gene], fitted.dispersion[gene], fitted.width[gene], fitted.correlation)
             for gene, counts in enumerate(table.counts)
         ]
     )

@@ -26,6 +26,8 @@ class Effects:
         (n_batches,) learned standard deviation tau of log delta over genes.
     width
         (n_genes, n_batches) standard deviation of the prior of each effect, near tau where all are alike.
+    correlation
+        (n_batches, n_batches) learned correlation of the effects of a gene in different batches, 0 where none shows.
     scale
         (n_batches,) factor of each batch common to all genes, which size factors do not hold and log_delta does not
         either.
@@ -48,6 +50,7 @@ class Effects:
     se: FloatArray
     prior_sd: FloatArray
     width: FloatArray
+    correlation: FloatArray
     scale: FloatArray
     dispersion: FloatArray
     rate: FloatArray
@@ -66,23 +69,35 @@ class Effects:
             se=self.se[:, chosen],
             prior_sd=self.prior_sd[chosen],
             width=self.width[:, chosen],
+            correlation=self.correlation[np.ix_(chosen, chosen)],
             scale=self.scale[chosen],
             state_residual=self.state_residual[:, chosen],
         )
 
     def among(self, chosen: BoolArray) -> Self:
-        """Give these effects their places among all batches; others get log delta 0, se inf, prior 0, scale 1."""
+        """Give these effects their places among all batches.
+
+        Others get log delta 0, se inf, prior 0, no correlation and scale 1.
+        """
         if chosen.all():
             return self
         shape = (len(self.log_delta), len(chosen))
         log_delta, se = np.zeros(shape), np.full(shape, np.inf)
         prior_sd, width, scale = np.zeros(len(chosen)), np.zeros(shape), np.ones(len(chosen))
-        residual = np.zeros((len(self.state_residual), len(chosen)))
+        correlation, residual = np.eye(len(chosen)), np.zeros((len(self.state_residual), len(chosen)))
         if chosen.any():
             log_delta[:, chosen], se[:, chosen], residual[:, chosen] = self.log_delta, self.se, self.state_residual
             prior_sd[chosen], width[:, chosen], scale[chosen] = self.prior_sd, self.width, self.scale
+            correlation[np.ix_(chosen, chosen)] = self.correlation
         return replace(
-            self, log_delta=log_delta, se=se, prior_sd=prior_sd, width=width, scale=scale, state_residual=residual
+            self,
+            log_delta=log_delta,
+            se=se,
+            prior_sd=prior_sd,
+            width=width,
+            correlation=correlation,
+            scale=scale,
+            state_residual=residual,
         )
 
     def centred(self, known: BoolArray) -> Self:
@@ -111,6 +126,7 @@ class Effects:
             se=np.where(batches, placed.se, self.se),
             prior_sd=np.where(batches, placed.prior_sd, self.prior_sd),
             width=np.where(batches, placed.width, self.width),
+            correlation=np.where(np.outer(batches, batches), placed.correlation, self.correlation),
             scale=np.where(batches, placed.scale, self.scale),
             state_residual=np.where(batches, placed.state_residual, self.state_residual),
             rate=placed.rate if first else np.where(taken, self.rate, placed.rate),

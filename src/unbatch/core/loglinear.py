@@ -6,9 +6,10 @@ from functools import cached_property
 import numpy as np
 
 from unbatch._types import BoolArray, FloatArray, IntArray
+from unbatch.core.correlation import find_correlation
 from unbatch.core.dispersion import squeeze
 from unbatch.core.effects import Effects
-from unbatch.core.kernels.newton import find_errors, find_modes
+from unbatch.core.kernels.newton import find_errors, find_information, find_modes
 from unbatch.core.kernels.residuals import chi_squares, kind_chi_squares, likelihoods, state_chi_squares
 from unbatch.core.parallel import in_ranges
 from unbatch.core.prior import find_widths, unknown_width
@@ -27,6 +28,8 @@ _START_SD = 0.5
 _LEAST_SD, _MOST_SD = 1e-4, 3.0
 _LEAST_SHARE = 1e-3
 _ENOUGH_EXPECTED = 3.0
+_TELLING, _NUMBERS = 1000, 8_000_000
+"""Genes, those that counts tell most of, and numbers in memory by which the correlation of batches is learned."""
 _SAME_LEVEL = 1e-3
 """What all genes of a batch may differ by between fits to the same cells: less than any error of an effect."""
 
@@ -41,14 +44,15 @@ def fit_effects(
     r"""Fit batch effects shared by all states, and learn how large they are.
 
     .. math:: Y_{gsk} \sim \mathrm{quasiPoisson}(\mu_{gs} E_{sk} c_{gsk} \delta_{gk}, \phi_g), \qquad
-              \log \delta_{gk} \sim \mathcal N(0, w_{gk}^2).
+              \log \delta_{g} \sim \mathcal N(0, W_g R W_g), \quad W_g = \mathrm{diag}(w_{g1}, \ldots, w_{gK}).
 
     Given delta, the best rate is :math:`\mu_{gs} = Y_{gs\cdot} / \sum_k E_{sk} c_{gsk} \delta_{gk}`; with it the model
     is one of shares, :math:`Y_{gsk} \mid Y_{gs\cdot}` multinomial, in which a state that only one batch has says
     nothing. Newton's method runs over the few log delta of each gene. The prior's width w is learned from all genes:
     first one for each batch, tau (MacKay's fixed point, so that data without batch effects shrink to nothing), and then
-    one for each effect, since a batch may affect few genes much and most hardly: see `find_widths`. The dispersion phi
-    follows from the Pearson residuals of the cells.
+    one for each effect, since a batch may affect few genes much and most hardly: see `find_widths`. So are the
+    correlations R of batches, since those that were made alike affect the same genes: see `find_correlation`. The
+    dispersion phi follows from the Pearson residuals of the cells.
 
     Parameters
     ----------
@@ -73,21 +77,24 @@ def fit_effects(
     residuals = model.residuals(found.centred, dispersion, scale)
     excess = residuals.of_states / dispersion
     widths = find_widths(found.log_delta, variance, prior_sd, excess=excess, known=model.known)
-    log_delta, _ = model.modes(found.log_delta, dispersion, widths.of_mode, scale)
+    correlation = _correlation(model, found)
+    log_delta, _ = model.modes(found.log_delta, dispersion, widths.of_mode, scale, correlation)
+    log_delta = np.where(model.known, log_delta, 0.0)
     widest = np.hypot(widths.of_error, unknown_width(variance, prior_sd))
     rate, likelihood = model.rates(log_delta, scale)
     return Effects(
         log_delta=log_delta,
-        se=model.standard_errors(log_delta, residuals.of_states, widest, scale),
+        se=model.standard_errors(log_delta, residuals.of_states, widest, scale, correlation),
         prior_sd=prior_sd,
         width=widths.of_mode,
+        correlation=correlation,
         scale=scale,
         dispersion=dispersion,
         rate=rate,
         exposure=model.exposures(log_delta, scale),
         state_residual=residuals.by_state,
         gene_residual=residuals.by_gene,
-        objective=float((likelihood / dispersion).sum() - (log_delta**2 / (2 * widths.of_mode**2)).sum()),
+        objective=float((likelihood / dispersion).sum()) - _penalty(log_delta / widths.of_mode, correlation),
     )
 
 
@@ -99,12 +106,16 @@ def fit_log_delta(table: StateTable, like: Effects, *, composition: FloatArray |
     scales, from which it is done once more. The composition is as in `fit_effects`.
     """
     model = _Model(table, np.ones((1, 1, table.counts.shape[2])) if composition is None else composition)
-    log_delta, _ = model.modes(like.log_delta, like.dispersion, like.width, like.scale, same=np.inf)
+
+    def modes(start: FloatArray, scale: FloatArray) -> FloatArray:
+        found, _ = model.modes(start, like.dispersion, like.width, scale, like.correlation, same=np.inf)
+        return np.where(model.known, found, 0.0)
+
+    log_delta = modes(like.log_delta, like.scale)
     level = _weighted_medians(log_delta - like.log_delta, model.weights)
     if np.abs(level).max() < _SAME_LEVEL:
         return log_delta
-    scale = like.scale * np.exp(level)
-    return model.modes(log_delta - level, like.dispersion, like.width, scale, same=np.inf)[0]
+    return modes(log_delta - level, like.scale * np.exp(level))
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +151,20 @@ def _settle(model: "_Model", start: Effects | None) -> _Settled:
     return _Settled(modes, variance, log_delta, prior_sd, dispersion, shift)
 
 
+def _correlation(model: "_Model", found: _Settled) -> FloatArray:
+    """Learn how alike batches are, (n_batches, n_batches), from the genes that counts tell most of."""
+    told = np.maximum(1 - found.variance / found.prior_sd**2, 0).sum(axis=1)
+    n_genes = min(_TELLING, _NUMBERS // len(found.prior_sd) ** 2)
+    genes = np.sort(np.argsort(-told, kind="stable")[:n_genes])
+    curvature, pull = model.information(genes, found.log_delta, found.dispersion, np.exp(found.shift))
+    return find_correlation(curvature * np.outer(found.prior_sd, found.prior_sd), pull * found.prior_sd)
+
+
+def _penalty(effects: FloatArray, correlation: FloatArray) -> float:
+    """Log-density that the prior takes off, of effects over their widths."""
+    return float((effects @ np.linalg.inv(correlation) * effects).sum()) / 2
+
+
 @dataclass(frozen=True, eq=False)
 class _Residuals:
     """Dispersions with the scatter of states around the model in them, (n_genes,), and squared Pearson residuals."""
@@ -160,9 +185,14 @@ def _weighted_medians(values: FloatArray, weights: FloatArray) -> FloatArray:
     return medians
 
 
-def _precision(prior_sd: FloatArray, n_genes: int) -> FloatArray:
-    """Give the precision of each effect, (n_genes, n_batches), from widths of batches or of each effect."""
-    return np.ascontiguousarray(np.broadcast_to(1 / prior_sd**2, (n_genes, prior_sd.shape[-1])))
+def _per_width(prior_sd: FloatArray, n_genes: int) -> FloatArray:
+    """Give 1 over the width of each effect, (n_genes, n_batches), from widths of batches or of each effect."""
+    return np.ascontiguousarray(np.broadcast_to(1 / prior_sd, (n_genes, prior_sd.shape[-1])))
+
+
+def _coupling(correlation: FloatArray | None, n_batches: int) -> FloatArray:
+    """Invert the correlation of batches, if there is any."""
+    return np.eye(n_batches) if correlation is None else np.asarray(np.linalg.inv(correlation), dtype=np.float64)
 
 
 def _prior_sd(log_delta: FloatArray, variance: FloatArray, prior_sd: FloatArray) -> FloatArray:
@@ -178,7 +208,8 @@ class _Model:
     """The data of the model, and what follows from them for given effects.
 
     In all methods ``dispersion`` is (n_genes,), ``scale``, which is common to the genes of a batch, is (n_batches,),
-    and ``prior_sd`` is (n_batches,) or (n_genes, n_batches). Genes are treated one by one, in threads.
+    ``prior_sd`` is (n_batches,) or (n_genes, n_batches), and ``correlation`` that of effects in different batches,
+    (n_batches, n_batches), if there is any. Genes are treated one by one, in threads.
     """
 
     table: StateTable
@@ -213,7 +244,7 @@ class _Model:
         """Counts of each gene, for batches that measured it, (n_genes, n_batches)."""
         return np.asarray(self.by_state.sum(axis=1)[:, None] * self.known)
 
-    def _factor(self, genes: slice) -> FloatArray:
+    def _factor(self, genes: slice | IntArray) -> FloatArray:
         return self.composition if len(self.composition) == 1 else self.composition[genes]
 
     def modes(
@@ -222,6 +253,7 @@ class _Model:
         dispersion: FloatArray,
         prior_sd: FloatArray,
         scale: FloatArray,
+        correlation: FloatArray | None = None,
         *,
         same: float = _SAME,
     ) -> tuple[FloatArray, FloatArray]:
@@ -230,7 +262,8 @@ class _Model:
         The variance is that at a place from which the mode is no farther than `same`.
         """
         modes, variance = log_delta.copy(), np.zeros_like(log_delta)
-        exposure, precision, n = self.table.exposure * scale, _precision(prior_sd, len(log_delta)), len(scale)
+        exposure, n = self.table.exposure * scale, len(scale)
+        per_width, coupling = _per_width(prior_sd, len(log_delta)), _coupling(correlation, n)
 
         def some(first: int, stop: int) -> None:
             genes = slice(first, stop)
@@ -240,7 +273,8 @@ class _Model:
                 exposure,
                 self._factor(genes),
                 dispersion[genes],
-                precision[genes],
+                per_width[genes],
+                coupling,
                 (_NEWTON_STEPS, _MAX_STEP, _NEWTON_TOL, same),
                 np.empty((5, n)),
                 np.empty((n, n)),
@@ -252,12 +286,43 @@ class _Model:
         in_ranges(some, self.n_genes, step=_GENES)
         return modes, variance
 
+    def information(
+        self, genes: IntArray, log_delta: FloatArray, dispersion: FloatArray, scale: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Find what counts tell of the effects of some genes: see `find_correlation`."""
+        exposure, n = self.table.exposure * scale, len(scale)
+        curvature, pull = np.zeros((len(genes), n, n)), np.zeros((len(genes), n))
+
+        def some(first: int, stop: int) -> None:
+            here = genes[first:stop]
+            find_information(
+                self.by_state[here],
+                self.by_batch[here],
+                exposure,
+                self._factor(here),
+                dispersion[here],
+                log_delta[here],
+                np.zeros(n),
+                np.zeros((n, n)),
+                np.empty((5, n)),
+                curvature[first:stop],
+                pull[first:stop],
+            )
+
+        in_ranges(some, len(genes), step=_GENES)
+        return curvature, pull
+
     def standard_errors(
-        self, log_delta: FloatArray, dispersion: FloatArray, prior_sd: FloatArray, scale: FloatArray
+        self,
+        log_delta: FloatArray,
+        dispersion: FloatArray,
+        prior_sd: FloatArray,
+        scale: FloatArray,
+        correlation: FloatArray,
     ) -> FloatArray:
         """Posterior standard deviation of log delta less its mean over the batches that measured the gene."""
         se, exposure, n = np.zeros_like(log_delta), self.table.exposure * scale, len(scale)
-        precision = _precision(prior_sd, len(log_delta))
+        per_width, coupling = _per_width(prior_sd, len(log_delta)), _coupling(correlation, n)
         share = self.known / np.maximum(self.known.sum(axis=1, keepdims=True), 1)
 
         def some(first: int, stop: int) -> None:
@@ -267,7 +332,8 @@ class _Model:
                 exposure,
                 self._factor(genes),
                 dispersion[genes],
-                precision[genes],
+                per_width[genes],
+                coupling,
                 share if len(share) == 1 else share[genes],
                 log_delta[genes],
                 np.empty((5, n)),

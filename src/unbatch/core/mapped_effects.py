@@ -10,6 +10,7 @@ from unbatch._types import BoolArray, FloatArray, IntArray
 from unbatch.core.contrasts import quasi_variances
 from unbatch.core.convention import weighted_median
 from unbatch.core.dispersion import squeeze
+from unbatch.core.expected_effects import ExpectedEffects
 from unbatch.core.prior import find_widths, unknown_width
 from unbatch.core.state_table import StateTable
 
@@ -33,6 +34,8 @@ class Rates:
         (n_genes, n_states) summed counts of the reference over mu.
     dispersion
         (n_genes,) variance over that of Poisson counts, at least 1.
+    log_delta
+        (n_genes, n_batches) effects of the batches of the reference, on the same footing; 0 where unknown.
     se
         (n_genes, n_batches) standard error of the reference's log delta less its mean over batches; inf where unknown.
     sizes
@@ -44,6 +47,7 @@ class Rates:
     rate: FloatArray
     exposure: FloatArray
     dispersion: FloatArray
+    log_delta: FloatArray
     se: FloatArray
     sizes: FloatArray
     relative_to: int = -1
@@ -61,6 +65,7 @@ class Rates:
             rate=np.where(there[:, None], self.rate[rows], 0.0),
             exposure=np.where(there[:, None], self.exposure[rows], 0.0),
             dispersion=np.where(there, self.dispersion[rows], 1.0),
+            log_delta=np.where(there[:, None], self.log_delta[rows], 0.0),
             se=np.where(there[:, None], self.se[rows], np.inf),
             sizes=self.sizes,
             relative_to=self.relative_to,
@@ -154,19 +159,20 @@ def fit_against(
 
     .. math:: Y_{gs} \sim \mathrm{quasiPoisson}(\mu_{gs} E_s e^{a} \delta_g, \phi_g), \qquad
               R_{gs} \sim \mathrm{quasiPoisson}(\mu_{gs} Q_{gs}, \phi_g), \\
-              \log \delta_g \sim \mathcal N(0, w_g^2)
+              \log \delta_g \sim \mathcal N(m_g, w_g^2)
 
     with the counts Y and size factors E of the new cells of a state, and the counts R of the reference, whose effects
     are divided out in the exposure Q: the rate that the reference keeps is :math:`R / Q`. That rate is a measurement
     too. Given delta, the total T of Y and R is shared out at random, so that Newton's method solves
 
-    .. math:: \sum_s (Y_{gs} - T_{gs} p_{gs}) / \phi_g = \log\delta_g / w_g^2, \qquad
+    .. math:: \sum_s (Y_{gs} - T_{gs} p_{gs}) / \phi_g = (\log\delta_g - m_g) / w_g^2, \qquad
               p_{gs} = \frac{E_s e^a \delta_g}{Q_{gs} + E_s e^a \delta_g}.
 
     Where the reference has many more cells than the batch, this is the Poisson model with its rate fixed; where it has
     few, the state counts by what both say. The reference itself is not changed. The prior is learned as in
-    `unbatch.core.loglinear.fit_effects`, first one width tau for all effects and then one for each; the dispersion is
-    that of the reference times a factor by gene, drawn towards what the genes have in common.
+    `unbatch.core.loglinear.fit_effects`, first one width tau for all effects and then one for each. Its mean m is what
+    the batches of the reference tell of a new one that resembles them (`ExpectedEffects`). The dispersion is that of
+    the reference times a factor by gene, drawn towards what the genes have in common.
 
     Parameters
     ----------
@@ -202,48 +208,51 @@ def fit_against(
     log_delta = np.zeros(len(counts)) if start is None else start.log_delta
     prior_sd = _START_SD if start is None else max(start.prior_sd, _START_SD / 10)
     dispersion, shift = (rates.dispersion, model.level()) if start is None else (start.dispersion, start.shift)
-    weights = model.total.sum(axis=1)
+    weights, expected = model.total.sum(axis=1) * usable, ExpectedEffects.none(len(counts))
     for _ in range(_PRIOR_ROUNDS):
-        log_delta, variance = model.modes(log_delta, dispersion, prior_sd, shift)
+        log_delta, variance = model.modes(log_delta, dispersion, expected.mean, prior_sd, shift)
         dispersion = model.dispersion(log_delta, shift, usual=rates.dispersion, genes=usable)
-        centre = weighted_median(log_delta, weights * usable)
+        off = log_delta - expected.mean
+        centre = weighted_median(off, weights)
         log_delta, shift = np.where(usable, log_delta - centre, 0.0), shift + centre
-        previous, prior_sd = prior_sd, _prior_sd(log_delta[usable], variance[usable], prior_sd)
+        previous, prior_sd = prior_sd, _prior_sd((off - centre)[usable], variance[usable], prior_sd, expected)
+        expected = expected.next(rates.log_delta, log_delta, variance, previous)
         if abs(np.log(prior_sd / previous)) < _PRIOR_TOL:
             break
-    log_delta, variance = model.modes(log_delta, dispersion, prior_sd, shift)
+    mean = expected.mean
+    log_delta, variance = model.modes(log_delta, dispersion, mean, prior_sd, shift)
     scatter, state_residual = model.scatter(log_delta, dispersion, shift)
     information = model.information(log_delta, shift)
     of_reference, precision = rates.variances(information), information.sum(axis=1) / dispersion
     widths = find_widths(
-        log_delta[:, None],
+        (log_delta - mean)[:, None],
         variance[:, None],
         np.array([prior_sd]),
         excess=scatter + of_reference * precision,
         known=usable[:, None],
     )
     width = widths.of_mode[:, 0]
-    log_delta, _ = model.modes(log_delta, dispersion, width, shift)
+    log_delta, _ = model.modes(log_delta, dispersion, mean, width, shift)
     information = model.information(log_delta, shift)
     widest = np.hypot(widths.of_error[:, 0], unknown_width(variance[usable], np.array(prior_sd)))
     sharp = information.sum(axis=1) / (dispersion * scatter)
-    kept = (1 - 1 / (sharp * width**2 + 1)) ** 2  # an effect held at 0 by the prior hardly moves with the reference
+    kept = (1 - 1 / (sharp * width**2 + 1)) ** 2  # an effect that the prior holds hardly moves with the reference
     se = np.sqrt(1 / (sharp + 1 / widest**2) + kept * of_reference)
-    known = usable & (information.sum(axis=1) > 0)
+    known, level = usable & (information.sum(axis=1) > 0), weighted_median(log_delta, weights)
     return MappedEffects(
-        log_delta=np.where(known, log_delta, 0.0),
+        log_delta=np.where(known, log_delta - level, 0.0),
         se=np.where(known, se, np.inf),
         prior_sd=prior_sd,
         width=width,
         dispersion=dispersion,
-        shift=shift,
+        shift=shift + level,
         state_residual=state_residual,
     )
 
 
-def _prior_sd(log_delta: FloatArray, variance: FloatArray, prior_sd: float) -> float:
+def _prior_sd(log_delta: FloatArray, variance: FloatArray, prior_sd: float, expected: ExpectedEffects) -> float:
     """One step of MacKay's fixed point: squares over the number of effects that the data determine."""
-    determined = float(np.maximum(1 - variance / prior_sd**2, 0).sum())
+    determined = float(np.maximum(1 - variance / prior_sd**2, 0).sum()) - expected.n_used
     step = np.sqrt(float((log_delta**2).sum()) / max(determined, _LEAST_SHARE * len(log_delta), _TINY))
     return float(np.clip(step, _LEAST_SD, _MOST_SD))
 
@@ -280,11 +289,16 @@ class _Model:
         return self.total * share * (1 - share)
 
     def modes(
-        self, log_delta: FloatArray, dispersion: FloatArray, prior_sd: float | FloatArray, shift: float
+        self,
+        log_delta: FloatArray,
+        dispersion: FloatArray,
+        mean: FloatArray,
+        prior_sd: float | FloatArray,
+        shift: float,
     ) -> tuple[FloatArray, FloatArray]:
         """Find the posterior mode of log delta and its variance, by Newton's method from a start.
 
-        The prior has one standard deviation, or one for each gene, (n_genes,).
+        The prior has a mean, (n_genes,), and one standard deviation, or one for each gene, (n_genes,).
         """
         log_delta, observed = log_delta.copy(), self.own.sum(axis=1)
         precision = np.broadcast_to(1 / np.square(prior_sd), log_delta.shape)
@@ -293,7 +307,7 @@ class _Model:
             part = self._only(moving)
             share = part.share(log_delta[moving], shift)
             gradient = (observed[moving] - (part.total * share).sum(axis=1)) / dispersion[moving]
-            gradient -= log_delta[moving] * precision[moving]
+            gradient -= (log_delta - mean)[moving] * precision[moving]
             curvature = (part.total * share * (1 - share)).sum(axis=1) / dispersion[moving] + precision[moving]
             step = np.clip(gradient / curvature, -_MAX_STEP, _MAX_STEP)
             log_delta[moving] += step

@@ -61,6 +61,7 @@ def fit_new(
             se=np.zeros((len(measured), 2)),
             prior_sd=np.full(2, start.prior_sd),
             width=np.column_stack([start.width, start.width]),
+            correlation=np.eye(2),
             scale=np.ones(2),
             dispersion=start.dispersion,
             rate=rates.rate,

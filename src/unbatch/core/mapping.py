@@ -289,7 +289,7 @@ class _Rounds:
             (cells > 0) & ((cells > 0).sum(axis=1, keepdims=True) > 1),
             batch_sizes=np.append(landmarks.cells[:, known].sum(axis=0), self.n_cells).astype(np.int64),
             centres=landmarks.centres,
-            log_delta=np.column_stack([self.reference.log_delta[genes][:, known], log_delta]),
+            log_delta=np.column_stack([self.reference.rates.log_delta[genes][:, known], log_delta]),
             min_support=self.settings.min_support,
         )
         return bool(tied.identifiable[-1]), float(tied.information[-1])

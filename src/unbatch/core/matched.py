@@ -12,6 +12,7 @@ from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_c
 from unbatch.core.effects import Effects
 from unbatch.core.group_fit import GroupFit, Refit, fit_table
 from unbatch.core.identifiability import Identifiability, judge_batches
+from unbatch.core.kept_information import kept_information
 from unbatch.core.keyed import keys_of
 from unbatch.core.landmarks import StateShape
 from unbatch.core.linking import link_pseudobulks
@@ -27,7 +28,7 @@ _WELL_MEASURED = 200
 _COMPOSITION_GENES = 2000
 _PARTITIONS = 4
 _GAINED = 0.1
-"""Share of the cells of a batch that must find counterparts by it for cells to be drawn together."""
+"""Share of what cells tell of a contrast between batches that must be won for them to be drawn together."""
 _COUNTS = 4_000_000
 """Counts added up at a time."""
 
@@ -355,25 +356,22 @@ class _Rounds:
         )
 
     def _better_together(self, where: FloatArray, states: States, table: StateTable, effects: Effects) -> bool:
-        """Tell whether cells of some batch lack counterparts that they have once cells are drawn together.
+        """Tell whether states keep batches apart that are together once cells are drawn to their counterparts.
 
         What a batch does to single states is not divided out: where it moves them farther than their cells lie apart,
-        they become states of that batch alone. Batches that hold other parts of graded states stay as they are.
+        they become states of that batch alone, or of it and of others like it. Batches that hold other parts of graded
+        states stay as they are.
         """
-        shared = self._shared(states)
-        if shared.min() > 1 - _GAINED:
+        kept = self._kept(states)
+        if kept.min(initial=1.0) > 1 - _GAINED:
             return False
-        drawn = self._states(self._drawn(where)[1], states)
-        if not (self._shared(drawn) >= shared + _GAINED).any():
+        if not (self._kept(self._states(self._drawn(where)[1], states)) >= kept + _GAINED).any():
             return False
         return choose_composition(table, effects, genes=self.loud, seed=self.seed).strength == 0
 
-    def _shared(self, states: States) -> FloatArray:
-        """Share of the cells of each batch whose state others have too, (n_batches,)."""
-        cells = np.zeros((states.n_states, self.n_batches))
-        np.add.at(cells, (states.code, self.batch), 1)
-        shared = (cells * _comparable((cells > 0) & ~states.apart)).sum(axis=0)
-        return np.asarray(shared / np.maximum(cells.sum(axis=0), 1))
+    def _kept(self, states: States) -> FloatArray:
+        """Share that comparing within states keeps of each contrast between batches, (n_batches - 1,)."""
+        return kept_information(states.code, self.batch, states.apart)
 
     def _states(self, where: FloatArray, before: States | None, *, partition: int = 0) -> States:
         """Find states; within each level separately, numbered on."""

@@ -18,9 +18,7 @@ class Reference:
     landmarks
         Its states, and how cells are placed. Only what is not by gene is used here.
     rates
-        Its rates, on the footing of its output.
-    log_delta
-        (n_genes, n_batches) its effects, on the same footing.
+        Its rates and effects, on the footing of its output.
     gene_shift
         (n_genes,) log effect, on the footing of the coordinates, of what counts as none in the output.
     expression
@@ -35,7 +33,6 @@ class Reference:
 
     landmarks: Landmarks
     rates: Rates
-    log_delta: FloatArray
     gene_shift: FloatArray
     expression: FloatArray
     genes: BoolArray

@@ -78,11 +78,13 @@ def plan_mapping(source: CountSource, fit: BatchFit, batches: Batches) -> MapPla
     if fit.reference is not None:  # nothing is known relative to it of batches that cannot be compared with it
         landmarks = landmarks.of_group(int(landmarks.group[fit.batches.index(fit.reference)]))
     rows = fit.var.index.get_indexer(source.var.index)
+    se = fit.se if fit.centred_se is None else np.where(fit.estimated, fit.centred_se, np.inf)
     rates = Rates(
         rate=fit.mu / landmarks.scale,
         exposure=landmarks.exposure * landmarks.scale,
         dispersion=landmarks.dispersion,
-        se=fit.se if fit.centred_se is None else np.where(fit.estimated, fit.centred_se, np.inf),
+        log_delta=np.where(np.isfinite(se), fit.log_delta, 0.0),
+        se=se,
         sizes=landmarks.sizes,
         relative_to=-1 if fit.reference is None else fit.batches.index(fit.reference),
     )
@@ -106,7 +108,6 @@ def plan_mapping(source: CountSource, fit: BatchFit, batches: Batches) -> MapPla
     reference = Reference(
         landmarks=here,
         rates=rates.of_genes(rows),
-        log_delta=of_genes(fit.log_delta, rows),
         gene_shift=of_genes(landmarks.gene_shift, rows),
         expression=of_genes(landmarks.expression, rows),
         genes=of_genes(genes.astype(np.float64), rows) > 0,

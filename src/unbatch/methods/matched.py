@@ -76,7 +76,7 @@ def fit(
         With evidence "state_support", "state_cells" and "state_residual" (states x batches that take part: whether
         compared, cells, and mean squared Pearson residual of the genes), "gene_residual" (the same by gene),
         "dispersion" (genes), "prior_sd", "information", "spread", "ratio" and "group" (batches that take part),
-        "composition_factors" and "composition_strength".
+        "correlation" (of effects, among these), "composition_factors" and "composition_strength".
 
     Raises
     ------
