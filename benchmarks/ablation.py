@@ -1,6 +1,6 @@
 """What does each part of the default method contribute? The method with one part taken out, on known effects.
 
-    python benchmarks/ablation.py                                         # eleven scenarios, 3 seeds
+    python benchmarks/ablation.py                                         # twelve scenarios, 3 seeds
     python benchmarks/ablation.py --scenarios moderate null --seeds 1-5 --variants full flat-prior
 
 Parts are taken out by putting something else in the place of a function or constant of the package while one fit runs;
@@ -40,6 +40,7 @@ _SCENARIOS = (
     "few-affected",
     "few-affected:cell_lines:10x",
     "state-specific",
+    "alike-batches",
 )
 _BOUNDS = ("none", "naive", "oracle", "concept")
 _CLASSES = (">200", "50-200")
@@ -114,6 +115,11 @@ def _flat(log_delta: np.ndarray, variance: np.ndarray, prior_sd: np.ndarray) -> 
     return np.full(log_delta.shape[1], _FLAT_SD)
 
 
+def _independent(curvature: np.ndarray, pull: np.ndarray) -> np.ndarray:
+    """Take batches for independent."""
+    return np.eye(pull.shape[1])
+
+
 def _no_choice(*_args: object, **_options: object) -> object:
     """Correct nothing within states."""
     return matched.NO_COMPOSITION
@@ -165,6 +171,9 @@ VARIANTS = {
         ((loglinear, "_prior_sd", _flat), (loglinear, "_START_SD", _FLAT_SD), *_ONE_WIDTH),
     ),
     "one-width": Variant("one width for all effects of a batch", _ONE_WIDTH),
+    "independent": Variant(
+        "effects of batches taken for independent", ((loglinear, "find_correlation", _independent),)
+    ),
     "no-composition": Variant("no correction of graded states", ((matched, "choose_composition", _no_choice),)),
     "composition-anywhere": Variant(
         "graded states corrected whatever the direction", ((composition, "_LEAST_ALIGNED", -np.inf),)

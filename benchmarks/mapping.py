@@ -29,10 +29,20 @@ from unbatch.io.batches import read_batches
 from unbatch.io.source import open_counts
 from unbatch.simulation import simulate
 
-SIMULATED = ("moderate", "extreme", "few-affected", "sparse", "overdispersed", "unequal-depth", "null", "graded")
+SIMULATED = (
+    "moderate",
+    "extreme",
+    "few-affected",
+    "alike-batches",
+    "sparse",
+    "overdispersed",
+    "unequal-depth",
+    "null",
+    "graded",
+)
 GRADED: dict[str, Any] = {"n_cells": 3000, "n_batches": 3, "confounding": 0.65}
 """Options of the scenario "graded": cells without types, whose programmes go with the batch."""
-REAL = ("thinned:", "few-affected:")
+REAL = ("thinned:", "few-affected:", "alike-batches:")
 """How names of problems begin that are made of real counts."""
 N_NEIGHBORS = 15
 _LOUD = 200

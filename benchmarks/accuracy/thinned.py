@@ -77,8 +77,8 @@ def load(name: str, seed: int, data: Path | None) -> Problem:
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
     n_cells = source.counts.shape[0]
     how = PREFIXES[f"{prefix}:"]
-    n_batches = 2 if n_cells < 300 and not how.common else 3
-    if n_cells >= 2000 and source.cell_type.max() >= 5:
+    n_batches = 2 if n_cells < 300 else 3
+    if how.common or (n_cells >= 2000 and source.cell_type.max() >= 5):
         n_batches = 4
     codes = _split(source.cell_type, n_batches, rng)
     log_delta, counts = affect(source.counts, codes, source.cell_type, n_batches, how, rng=rng)

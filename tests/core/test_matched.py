@@ -13,6 +13,7 @@ from scipy import sparse, stats
 import unbatch as ub
 from unbatch._progress import Silent
 from unbatch.core.composition import NO_COMPOSITION
+from unbatch.core.kept_information import kept_information
 from unbatch.core.matched import MatchedFit, Settings, fit_matched
 from unbatch.core.state_table import StateTable
 from unbatch.core.states import States
@@ -310,16 +311,26 @@ def test_effects_of_states_are_not_taken_for_composition():
 # batches that change each state in their own way
 
 
-def own_way(*, sd=0.25, seed=0, kind=(0, 1)):
-    """Separate states that each kind of batch changes by factors of its own besides, whose mean log is 0."""
-    plain = simulated(
-        n_batches=len(kind), composition=2.0, median_depth=4000, variation=0.1, log_delta_sd=0.4, seed=seed
-    )
+def own_way(*, sd=0.25, seed=0):
+    """Separate states that each of two batches changes by factors of its own besides, whose mean log is 0."""
+    plain = simulated(n_batches=2, composition=2.0, median_depth=4000, variation=0.1, log_delta_sd=0.4, seed=seed)
     rng = np.random.default_rng(seed)
     own = rng.normal(0, sd, size=(2, 5, len(plain.truth)))
-    own = (own - own.mean(axis=1, keepdims=True))[np.array(kind)]
+    own -= own.mean(axis=1, keepdims=True)
     factor = np.exp(own[plain.batch, plain.cell_type] - 1)
     return plain._replace(counts=sparse.csr_array(rng.poisson(plain.counts.toarray() * factor).astype(np.float64)))
+
+
+def in_pairs(*, sd=0.4, seed=0):
+    """Four batches, two and two of a kind that changes all cells alike, and each type in its own way besides."""
+    plain = simulated(n_batches=4, composition=None, median_depth=2000, variation=0.3, log_delta_sd=0.2, seed=seed)
+    kind, rng = np.array([0, 1, 0, 1]), np.random.default_rng(seed)
+    own = rng.normal(0, sd, size=(2, 5, len(plain.truth)))
+    own -= own.mean(axis=1, keepdims=True)
+    common = rng.normal(0, 1, size=(2, 1, len(plain.truth)))
+    factor = np.exp((own + common)[kind][plain.batch, plain.cell_type] - 2)
+    counts = sparse.csr_array(rng.poisson(plain.counts.toarray() * factor).astype(np.float64))
+    return plain._replace(counts=counts, truth=plain.truth + common[kind, 0].T)
 
 
 def test_batches_that_change_states_in_their_own_way_are_compared_all_the_same(monkeypatch):
@@ -334,14 +345,17 @@ def test_batches_that_change_states_in_their_own_way_are_compared_all_the_same(m
     assert rmse(drawn.effects.log_delta, problem) < 0.6 * rmse(plain.effects.log_delta, problem)
 
 
-def test_batches_of_two_kinds_are_compared_across_the_kinds(monkeypatch):
-    """Cells have counterparts in the other batch of the kind, and few in the other kind."""
-    problem = own_way(kind=(0, 1, 0, 1), seed=1)
+def test_batches_that_go_in_pairs_are_compared_across_the_pairs(monkeypatch):
+    """Cells have counterparts in the other batch of the pair, and few in the other pair."""
+    problem = in_pairs()
     drawn = problem.fit()
     monkeypatch.setattr("unbatch.core.matched._Rounds._better_together", lambda *_: False)
     plain = problem.fit()
     assert drawn.shifts
-    assert plain.support[plain.states.code, problem.batch].mean() > 0.9
+    assert plain.support[plain.states.code, problem.batch].mean() > 0.99
+    least_kept = [kept_information(fit.states.code, problem.batch, fit.states.apart)[0] for fit in (plain, drawn)]
+    assert least_kept[0] < 0.4
+    assert least_kept[1] > 0.7
     assert rmse(drawn.effects.log_delta, problem) < 0.85 * rmse(plain.effects.log_delta, problem)
 
 

@@ -28,9 +28,11 @@ _WELL_MEASURED = 200
 _COMPOSITION_GENES = 2000
 _PARTITIONS = 4
 _GAINED = 0.1
-"""Share of what cells tell of a contrast between batches that must be won for them to be drawn together."""
+"""What must be won for cells to be drawn together, of the cells of a batch with counterparts or of what is told."""
+_MOSTLY = 0.5
 _COUNTS = 4_000_000
 """Counts added up at a time."""
+_TINY = 1e-300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -359,19 +361,37 @@ class _Rounds:
         """Tell whether states keep batches apart that are together once cells are drawn to their counterparts.
 
         What a batch does to single states is not divided out: where it moves them farther than their cells lie apart,
-        they become states of that batch alone, or of it and of others like it. Batches that hold other parts of graded
-        states stay as they are.
+        they become states of that batch alone, or of it and of others like it. In the latter case all cells have
+        counterparts, and batches that hold other parts of graded states look alike; but there cells are drawn here and
+        there, and not mostly in one direction, which effects would have divided out had they been found whole.
         """
-        kept = self._kept(states)
+        kept, shared = self._kept(states), self._shared(states)
         if kept.min(initial=1.0) > 1 - _GAINED:
             return False
-        if not (self._kept(self._states(self._drawn(where)[1], states)) >= kept + _GAINED).any():
-            return False
-        return choose_composition(table, effects, genes=self.loud, seed=self.seed).strength == 0
+        moved = self._drawn(where)[1]
+        drawn = self._states(moved, states)
+        alone = (self._shared(drawn) >= shared + _GAINED).any()
+        apart = (self._kept(drawn) >= kept + _GAINED).any() and self._common(moved - where) > _MOSTLY
+        return bool(alone or apart) and (
+            choose_composition(table, effects, genes=self.loud, seed=self.seed).strength == 0
+        )
+
+    def _shared(self, states: States) -> FloatArray:
+        """Share of the cells of each batch whose state others have too, (n_batches,)."""
+        cells = np.zeros((states.n_states, self.n_batches))
+        np.add.at(cells, (states.code, self.batch), 1)
+        shared = (cells * _comparable((cells > 0) & ~states.apart)).sum(axis=0)
+        return np.asarray(shared / np.maximum(cells.sum(axis=0), 1))
 
     def _kept(self, states: States) -> FloatArray:
         """Share that comparing within states keeps of each contrast between batches, (n_batches - 1,)."""
         return kept_information(states.code, self.batch, states.apart)
+
+    def _common(self, moved: FloatArray) -> float:
+        """Share of how far cells are moved, squared, that all cells of a batch have in common."""
+        cells = np.maximum(np.bincount(self.batch, minlength=self.n_batches), 1)
+        sums = np.stack([np.bincount(self.batch, axis, self.n_batches) for axis in moved.T])
+        return float((sums**2 / cells).sum() / max(np.square(moved).sum(), _TINY))
 
     def _states(self, where: FloatArray, before: States | None, *, partition: int = 0) -> States:
         """Find states; within each level separately, numbered on."""
