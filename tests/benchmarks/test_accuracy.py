@@ -156,7 +156,7 @@ def test_a_folder_of_labelled_files_adds_scenarios(tmp_path: Path) -> None:
     adata.write_h5ad(tmp_path / "unlabelled.h5ad")
     shutil.copy(thinned._SHIPPED, tmp_path / "the_shipped_file_again.h5ad")
     found = [name for name in list_scenarios(tmp_path) if "cell_lines" not in name and name not in SIMULATED]
-    assert found == ["thinned:mine:batch_1", "few-affected:mine:batch_1", "state-specific:mine:batch_1"]
+    assert found == [f"{prefix}mine:batch_1" for prefix in thinned.PREFIXES]
     assert load_scenario(found[0], 0, data=tmp_path).counts.shape[1] == 20
 
 
@@ -178,3 +178,15 @@ def test_a_failing_method_is_a_row_not_the_end(problem: Problem, monkeypatch: py
     rows = run_problem("small", 1, ("no_such_method", "none"), None)
     assert "no_such_method" in rows[0]["error"]
     assert [row["method"] for row in rows[1:]] == ["none"] * 3
+
+
+def test_batches_of_a_kind_have_their_share_of_the_variance_in_common() -> None:
+    rng = np.random.default_rng(0)
+    counts, codes = sparse.csr_array(rng.poisson(3.0, (60, 4000)).astype(float)), np.arange(60, dtype=np.int32)
+    how = thinned.PREFIXES["alike-batches:"]
+    log_delta, affected = thinned.affect(counts, codes % 4, codes % 3, 4, how, rng=rng)
+    alike = np.corrcoef(log_delta.T)
+    np.testing.assert_allclose(log_delta.std(axis=0), how.sd, rtol=0.05)
+    np.testing.assert_allclose(alike[[0, 1], [2, 3]], how.common, atol=0.05)
+    np.testing.assert_allclose(alike[0, [1, 3]], 0, atol=0.06)
+    assert affected.sum() < counts.sum()
