@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import unbatch as ub
 from unbatch.core.correlation import find_correlation
 from unbatch.core.loglinear import fit_effects
 from unbatch.core.state_table import StateTable
@@ -156,3 +157,12 @@ def test_groups_of_batches_keep_their_own_correlations():
     np.testing.assert_array_equal(both.correlation[np.ix_(~batches, ~batches)], second.correlation)
     np.testing.assert_array_equal(both.correlation[np.ix_(batches, ~batches)], 0)
     np.testing.assert_array_equal(both.of_batches(batches).correlation, first.correlation)
+
+
+def test_the_correlation_is_part_of_the_evidence():
+    adata = ub.simulate(n_cells=400, n_genes=80, n_batches=3, seed=1)
+    ub.tl.batch_effects(adata, batch_key="batch")
+    found = adata.uns["unbatch"]["evidence"]["correlation"]
+    assert found.shape == (3, 3)
+    np.testing.assert_array_equal(np.diag(found), 1)
+    np.testing.assert_allclose(found, found.T, atol=1e-12)

@@ -246,3 +246,18 @@ def test_what_batches_of_the_reference_like_it_had_helps_and_nothing_else_does()
     assert error[2] < 1.02 * error[0]
     assert informed.prior_sd < 0.6 * alone.prior_sd
     assert np.mean(np.abs(centred(informed.log_delta) - centred(effect)) < 1.96 * informed.se) > 0.93
+
+
+def test_genes_that_the_batch_did_not_measure_tell_nothing_of_what_it_resembles():
+    table, rates, effect = problem(21, size=15.0)
+    like = (effect + 0.15 * np.random.default_rng(121).standard_normal(N_GENES))[:, None] * [1.0, 0.5, 0.0]
+    measured = np.arange(N_GENES) >= N_GENES // 2
+    with_them, without = (
+        fit_against(table, replace(rates, log_delta=known), measured=measured)
+        for known in (like, np.where(measured[:, None], like, 0.0))
+    )
+    np.testing.assert_array_equal(with_them.log_delta, without.log_delta)
+    assert not with_them.log_delta[~measured].any()
+    alone = fit_against(table, rates, measured=measured)
+    error = [np.std((found.log_delta - effect)[measured]) for found in (with_them, alone)]
+    assert error[0] < 0.8 * error[1]

@@ -209,6 +209,7 @@ def fit_against(
     prior_sd = _START_SD if start is None else max(start.prior_sd, _START_SD / 10)
     dispersion, shift = (rates.dispersion, model.level()) if start is None else (start.dispersion, start.shift)
     weights, expected = model.total.sum(axis=1) * usable, ExpectedEffects.none(len(counts))
+    of_batches = np.where(usable[:, None], rates.log_delta, 0.0)  # others expect nothing, and tell nothing
     for _ in range(_PRIOR_ROUNDS):
         log_delta, variance = model.modes(log_delta, dispersion, expected.mean, prior_sd, shift)
         dispersion = model.dispersion(log_delta, shift, usual=rates.dispersion, genes=usable)
@@ -216,7 +217,7 @@ def fit_against(
         centre = weighted_median(off, weights)
         log_delta, shift = np.where(usable, log_delta - centre, 0.0), shift + centre
         previous, prior_sd = prior_sd, _prior_sd((off - centre)[usable], variance[usable], prior_sd, expected)
-        expected = expected.next(rates.log_delta, log_delta, variance, previous)
+        expected = expected.next(of_batches, log_delta, variance, previous)
         if abs(np.log(prior_sd / previous)) < _PRIOR_TOL:
             break
     mean = expected.mean
