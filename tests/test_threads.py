@@ -1,12 +1,16 @@
 """Settings that threads share hold until the last one leaves, and are as before then."""
 
+import sys
 import threading
+import types
 import warnings
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info, threadpool_limits
+import scipy.linalg  # noqa: F401 - brings a BLAS of its own, which must be there before and after
+from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
+from unbatch import _threads
 from unbatch._threads import one_thread, unwarned
 
 
@@ -58,6 +62,20 @@ def test_it_can_be_entered_again_and_left_by_an_error():
         with pytest.raises(ZeroDivisionError), one_thread(), one_thread():
             raise ZeroDivisionError
         assert n_threads("blas") == before
+
+
+def test_libraries_are_looked_for_anew_once_a_module_came_that_may_have_brought_one(monkeypatch):
+    looked = []
+    monkeypatch.setattr(_threads, "ThreadpoolController", lambda: looked.append(1) or ThreadpoolController())
+    with one_thread():
+        assert len(looked) == 1
+        with one_thread():
+            assert len(looked) == 1
+        monkeypatch.setitem(sys.modules, "a_module_with_a_library", types.ModuleType("a_module_with_a_library"))
+        with one_thread():
+            assert len(looked) == 2
+    with one_thread():
+        assert len(looked) == 3
 
 
 def test_warnings_stay_silent_until_the_last_leaves_and_no_filter_stays():

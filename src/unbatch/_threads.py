@@ -1,6 +1,7 @@
 """Settings that a whole process shares, for threads that need them at the same time."""
 
 import re
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from threadpoolctl import LibController, ThreadpoolController
 
 _lock = threading.Lock()
 _inside = 0
+_found: tuple[int, ThreadpoolController] | None = None
+"""How many modules there were when libraries were looked for, and those that were found."""
 _usual: list[tuple[LibController, int]] = []
 
 
@@ -24,8 +27,8 @@ def one_thread() -> Iterator[None]:
     global _inside  # noqa: PLW0603 - so is the setting
     import scipy.linalg  # noqa: F401 - brings a BLAS of its own, which later would not be held
 
-    controller = ThreadpoolController()
     with _lock:
+        controller = _controller()
         _inside += 1
         if _inside == 1:
             _usual.extend((blas, blas.num_threads) for blas in controller.select(user_api="blas").lib_controllers)
@@ -41,6 +44,14 @@ def one_thread() -> Iterator[None]:
                 for blas, number in _usual:
                     _set(blas, number)
                 _usual.clear()
+
+
+def _controller() -> ThreadpoolController:
+    """Look for libraries, which takes milliseconds, unless a thread is inside and no module was imported since."""
+    global _found  # noqa: PLW0603 - see `one_thread`
+    if _inside == 0 or _found is None or _found[0] != len(sys.modules):
+        _found = len(sys.modules), ThreadpoolController()
+    return _found[1]
 
 
 def _set(blas: LibController, number: int) -> None:

@@ -159,10 +159,7 @@ def find_shifts(
         for batches in _groups(moments.share[states].sum(axis=0) > 0, group, batch):
             whole = moments.of_all(states, batches)
             found.target[states], found.share[states] = whole.mean, whole.share
-            for own in batches if len(batches) > 1 else ():
-                others = moments.of_all(states, batches[batches != own])
-                drawn = _drawn(moments.of(states, own), others, spread=moments.spread)
-                found.shift[states, own] = (1 - 1 / len(batches)) * drawn
+            _draw_each(batches, states, moments, shift=found.shift)
     return replace(found, spread=moments.spread)
 
 
@@ -223,6 +220,18 @@ def _moments(
         chance=of_mean[:, :, None] * variance[:, None, :],
         spread=float(max(scatter.sum() / max(cells.sum(), _TINY), _TINY)),
     )
+
+
+def _draw_each(batches: IntArray, states: IntArray, moments: _Moments, *, shift: FloatArray) -> None:
+    """Draw each batch to the others, as far as to the mean of all: writes to `shift`, (n_states, n_batches, n_dims)."""
+
+    def one(at: int, _: int) -> None:
+        own = batches[at]
+        others = moments.of_all(states, batches[batches != own])
+        drawn = _drawn(moments.of(states, own), others, spread=moments.spread)
+        shift[states, own] = (1 - 1 / len(batches)) * drawn
+
+    in_ranges(one, len(batches), step=1)
 
 
 def _drawn(own: _Side, others: _Side, *, spread: float) -> FloatArray:

@@ -3,9 +3,9 @@
 import numpy as np
 
 from unbatch._types import FloatArray
+from unbatch.core.kernels.transport import scale_in_turn
 
 _STEPS, _SETTLED = 500, 1e-9
-_TINY = 1e-300
 
 
 def transport(
@@ -38,10 +38,5 @@ def transport(
     power = give_up / (give_up + smoothing)
     kernel = np.outer(rows, columns) * np.exp(-cost / smoothing)
     left, right = np.ones(len(rows)), np.ones(len(columns))
-    for _ in range(_STEPS):
-        before = left
-        left = (rows / np.maximum(kernel @ right, _TINY)) ** power
-        right = (columns / np.maximum(left @ kernel, _TINY)) ** power
-        if np.abs(np.log(left / before)).max(initial=0.0) < _SETTLED:
-            break
+    scale_in_turn(kernel, rows, columns, power, left, right, _STEPS, _SETTLED)
     return np.asarray(left[:, None] * kernel * right)
