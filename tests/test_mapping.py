@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import unbatch as ub
+from unbatch.adjusting import Adjustment
+from unbatch.core.adjust import AdjustOptions
 from unbatch.core.convention import weighted_median
 from unbatch.io.batches import label_cells, read_batches
 from unbatch.io.source import open_counts
@@ -72,6 +74,29 @@ def test_cells_of_the_fit_come_out_as_they_were_to_the_bit(cells, held_out, mode
         np.testing.assert_array_equal(getattr(again, slot), getattr(model.result, slot), err_msg=slot)
     assert again.stop_reason == "no new batch"
     assert again.mapped_onto.known == model.result.batches
+
+
+def test_counts_are_thinned_to_the_least_affected_batch_of_the_model_whatever_else_is_mapped(cells, model):
+    def thinned(adata, fit):
+        done = Adjustment(open_counts(adata), fit, options=AdjustOptions(mode="thin", seed=1))
+        return np.vstack([block.counts.toarray() for block in done.blocks()]), done.record()["expressed_in"]
+
+    batch = cells.obs["batch"].to_numpy()
+    own, new = cells[batch != "batch_4"].copy(), cells[batch == "batch_4"].copy()
+    ours, _ = thinned(own, model.result)
+    again, there = thinned(own, model.map(own).result)
+    np.testing.assert_array_equal(again, ours)
+    assert there == "least affected batch of each gene, of the model"
+    alone, _ = thinned(new, model.map(new).result)
+    both = cells[np.argsort(batch != "batch_4", kind="stable")].copy()
+    beside, _ = thinned(both, model.map(both).result)
+    np.testing.assert_array_equal(beside[: len(alone)], alone)
+    delta = np.exp(model.map(new).result.log_delta[:, 0])
+    least = np.exp(model.result.log_delta.min(axis=1))
+    expected = new.X.toarray().sum(axis=0) * np.clip(least / delta, 1 / 20, 1)
+    loud = np.flatnonzero(expected > 100)
+    np.testing.assert_allclose(alone.sum(axis=0)[loud], expected[loud], rtol=0.4)
+    assert abs(alone[:, loud].sum() / expected[loud].sum() - 1) < 0.02
 
 
 def test_a_new_batch_gets_the_planted_effects_with_honest_errors(mapped, truth, loud):

@@ -1,5 +1,6 @@
 """Raw counts may have moved since the fit: they are where the user says, and adjusted ones are not taken for them."""
 
+import anndata
 import numpy as np
 import pytest
 from scipy import sparse
@@ -69,3 +70,44 @@ def test_raw_keeps_genes_that_were_taken_away():
     ub.pp.adjust_counts(part)
     np.testing.assert_array_equal(part.layers["adjusted"].toarray(), whole.layers["adjusted"].toarray()[:, 5:25])
     assert ub.get.offsets(part).shape == (300, 20)
+
+
+def test_raw_keeps_the_order_that_genes_had():
+    adata = ub.simulate(n_cells=300, n_genes=40, n_batches=2, n_types=2, median_depth=500, seed=1)
+    adata.raw = adata.copy()
+    adata.X = sparse.csr_matrix(np.log1p(adata.X.toarray()).astype(np.float32))
+    ub.tl.batch_effects(adata, batch_key="batch", layer="raw")
+    turned = adata[:, ::-1].copy()
+    for one in (adata, turned):
+        ub.pp.adjust_counts(one)
+        ub.tl.factors(one, n_factors=3)
+    np.testing.assert_array_equal(turned.layers["adjusted"].toarray(), adata.layers["adjusted"].toarray()[:, ::-1])
+    np.testing.assert_allclose(turned.varm["factors"], adata.varm["factors"][::-1], rtol=1e-6)
+    sums = [ub.get.pseudobulks(one, groupby="cell_type") for one in (adata, turned)]
+    np.testing.assert_array_equal(sums[1].X, sums[0].X[:, ::-1])
+
+
+def test_counts_of_a_backed_file_with_its_genes_in_another_order_are_refused(tmp_path):
+    adata = ub.simulate(n_cells=300, n_genes=40, n_batches=2, n_types=2, median_depth=500, seed=1)
+    adata.raw = adata.copy()
+    ub.tl.batch_effects(adata, batch_key="batch", layer="raw")
+    adata[:, ::-1].copy().write_h5ad(tmp_path / "turned.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "turned.h5ad", backed="r")
+    with pytest.raises(ub.InputError, match=r"in another order.*to_memory"):
+        ub.get.pseudobulks(backed, groupby="cell_type")
+    assert ub.get.pseudobulks(backed.to_memory(), groupby="cell_type").n_vars == 40
+
+
+@pytest.mark.parametrize("mode", ["scale", "thin"])
+def test_counts_that_adjusting_does_not_change_are_not_taken_for_adjusted(fitted, mode):
+    ub.tl.batch_effects(fitted, batch_key="batch", reference="batch_1")
+    if mode == "thin":  # to the least of the batches, which for these genes is the first
+        fitted = fitted[:, fitted.varm["batch_effects"][:, 1] >= 0].copy()
+    ub.pp.adjust_counts(fitted, mode=mode)
+    first = fitted[fitted.obs["batch"] == "batch_1"].copy()
+    np.testing.assert_array_equal(first.layers["adjusted"].toarray(), first.X.toarray())
+    ub.pp.adjust_counts(first, mode=mode, key_added="again")
+    np.testing.assert_array_equal(first.layers["again"].toarray(), first.X.toarray())
+    fitted.X = fitted.layers["adjusted"].copy()
+    with pytest.raises(ub.InputError, match=r"adjusted counts of layers\['adjusted'\]"):
+        ub.get.pseudobulks(fitted, groupby="donor")

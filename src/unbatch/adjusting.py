@@ -10,7 +10,7 @@ import pandas as pd
 
 from unbatch._check import InputError
 from unbatch._progress import Progress, Silent
-from unbatch._types import CodeArray, IntArray
+from unbatch._types import CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.adjust import Adjuster, AdjustOptions
 from unbatch.core.state_effects import StateEffects
 from unbatch.fitted import BatchFit
@@ -72,6 +72,7 @@ class Adjustment:
             options=self.options,
             states=states,
             genes=gene_numbers(source.var.index),
+            target=_target(fit, rows) if self.options.mode == "thin" else None,
         )
         self.capped = np.zeros(source.n_genes, dtype=np.int64)
 
@@ -104,6 +105,15 @@ class Adjustment:
                 yield Block(block.start, found.counts)
                 advance(block.stop - block.start)
 
+    def of_rows(self, rows: IntArray, counts: Counts) -> Counts:
+        """Adjust the counts of some cells of the source, unchecked; thinned ones are drawn by their place here."""
+        state = None if self._states is None else self._states[rows]
+        return self._adjuster.adjust(counts, self.batch[rows], state=state).counts
+
+    @property
+    def _thinned_to(self) -> str:
+        return "least affected batch of each gene" + ("" if self._fit.mapped_onto is None else ", of the model")
+
     def record(self) -> dict[str, Any]:
         """Say how the counts were adjusted, and what met the cap; complete once the blocks have been read.
 
@@ -117,12 +127,24 @@ class Adjustment:
         by_number = np.argsort(-self.capped, kind="stable")[: int((self.capped > 0).sum())]
         thinned = self.options.mode == "thin"
         return {
-            "expressed_in": "least affected batch of each gene" if thinned else self._fit.expressed_in,
+            "expressed_in": self._thinned_to if thinned else self._fit.expressed_in,
             **asdict(self.options),
             "capped_counts": int(self.capped.sum()),
             "capped_effects": int(self._adjuster.capped_effects().sum()),
             "capped_genes": self._source.var.index[by_number].to_numpy().astype(object),
         }
+
+
+def _target(fit: BatchFit, rows: IntArray) -> FloatArray | None:
+    """Effect that mapped counts are thinned to, that of the model, so that they go with its own; None if fitted."""
+    if fit.mapped_onto is None:
+        return None
+    if fit.least_log_delta is None:
+        raise InputError(
+            "these cells were mapped by an older version, which did not keep what the counts of the model are thinned "
+            "to: map them again, or use mode 'scale'"
+        )
+    return np.asarray(np.exp(fit.least_log_delta[rows]))
 
 
 def adjusted_blocks(

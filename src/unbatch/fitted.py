@@ -117,6 +117,9 @@ class BatchFit:
     centred_se: FloatArray | None = None
     """Standard error of log delta less its mean over batches, (n_genes, n_batches), from which that of any difference
     follows; None without a reference, where it is `se`."""
+    least_log_delta: FloatArray | None = None
+    """Smallest log delta of any batch of the model on each gene, (n_genes,), to which mapped counts are thinned, as its
+    own are; None in what was fitted."""
     match_within: tuple[str, ...] = ()
     """Columns of `obs` inside whose levels cells were matched; empty if anywhere."""
     control_genes: tuple[str, ...] = ()

@@ -89,6 +89,7 @@ def map_source(
         log_delta=log_delta,
         se=se,
         centred_se=_centred(fit, plan, se, rows, group),
+        least_log_delta=of_genes(_least(fit), rows),
         measured=measured_by_batch(source, batches),
         sample=mapped.sample,
         overlap=cell,
@@ -238,6 +239,12 @@ def _effects(fit: BatchFit, plan: MapPlan, mapped: MappedCells, rows: IntArray) 
             moved = found.log_delta - weighted_median(found.log_delta, weights) + np.mean(usual or [0.0])
             log_delta[:, b], se[:, b] = np.where(known, moved, 0.0), found.se
     return log_delta, se
+
+
+def _least(fit: BatchFit) -> FloatArray:
+    """Smallest effect of a batch of the fit on each gene, (n_genes,); 0 where none is known."""
+    known = fit.estimated
+    return np.where(known.any(axis=1), np.where(known, fit.log_delta, np.inf).min(axis=1), 0.0)
 
 
 def _groups(plan: MapPlan, mapped: MappedCells) -> IntArray:

@@ -43,6 +43,7 @@ _RECORD = {
     "mu": _Due(("genes", "states"), 0, _AMOUNTS),
     "basis": _Due(("genes", "dims")),
     "centred_se": _ERRORS,
+    "least_log_delta": _Due(("genes",), -_LOGS, _LOGS),
     "state_effects/unit": _Due((), 0, 1),
     "state_effects/sd": _Due((), 0, _LOGS),
     "state_effects/steps": _Due(("states", "batches", "genes"), -127, 127, whole=True),

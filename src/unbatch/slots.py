@@ -51,6 +51,7 @@ RECORD = "unbatch"
 _X = "X"
 _NO_REFERENCE = ""
 _CENTRED = "centred_se"
+_LEAST = "least_log_delta"
 _PLACED = "placed"
 _STATE_EFFECTS = "state_effects"
 _EMBEDDER = "embedder"
@@ -112,6 +113,7 @@ def write_slots(adata: AnnData, fit: BatchFit) -> None:
         "peak_bytes": fit.peak_bytes,
         "command": fit.command,
         **({} if fit.centred_se is None else {_CENTRED: fit.centred_se}),
+        **({} if fit.least_log_delta is None else {_LEAST: fit.least_log_delta}),
         **({} if fit.state_effects is None else {_STATE_EFFECTS: _state_record(fit.state_effects)}),
         **({} if fit.embedder is None else {_EMBEDDER: _embedder_record(fit.embedder)}),
         **({} if fit.landmarks is None else {_LANDMARKS: _as_record(fit.landmarks)}),
@@ -291,6 +293,7 @@ def _read_slots(adata: AnnData, where: str) -> BatchFit:
         var=adata.var.copy(),
         reference=str(record["reference"]) if record.get("reference", _NO_REFERENCE) else None,
         centred_se=np.asarray(record[_CENTRED], dtype=np.float64)[rows] if _CENTRED in record else None,
+        least_log_delta=np.asarray(record[_LEAST], dtype=np.float64)[rows] if _LEAST in record else None,
         match_within=_strings(record.get("match_within", ())),
         control_genes=_strings(record.get("control_genes", ())),
         state_effects=_read_states(record[_STATE_EFFECTS], rows) if _STATE_EFFECTS in record else None,

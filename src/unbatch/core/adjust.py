@@ -106,6 +106,8 @@ class Adjuster:
     genes
         (n_genes,) number of each gene in the random stream, below 2^48, by which some of the genes are thinned as all
         of them; None for their position.
+    target
+        (n_genes,) effect to thin to instead of the smallest: a batch of a smaller one keeps its counts.
 
     Raises
     ------
@@ -118,6 +120,7 @@ class Adjuster:
     options: AdjustOptions = field(default_factory=AdjustOptions)
     states: StateEffects | None = None
     genes: IntArray | None = None
+    target: FloatArray | None = None
 
     def __post_init__(self) -> None:
         usable = np.isfinite(self.delta) & (self.delta > 0)
@@ -186,8 +189,7 @@ class Adjuster:
         lowest, highest = self._extremes
         if self.options.mode == "scale":
             return np.asarray(lowest < least)
-        target = np.where(self.estimated, lowest, np.inf).min(axis=1, keepdims=True)
-        return np.asarray(self.estimated & (target < least * highest))
+        return np.asarray(self.estimated & (self._least[:, None] < least * highest))
 
     def _check(self, counts: Counts, batch: CodeArray) -> None:
         n_genes, n_batches = self.delta.shape
@@ -223,9 +225,16 @@ class Adjuster:
         nothing = np.ones(len(self.delta))
         if self.options.mode == "scale":
             return np.vstack([self.delta.T, nothing]), nothing
-        lowest = np.where(self.estimated, self._extremes[0], np.inf).min(axis=1, initial=np.inf)
-        target = np.where(np.isfinite(lowest), lowest, 1.0)
+        target = self._least
         return np.vstack([np.where(self.estimated, self.delta, target[:, None]).T, target]), target
+
+    @cached_property
+    def _least(self) -> FloatArray:
+        """Effect to thin to, (n_genes,): the smallest that is known, 1 where none is."""
+        if self.target is not None:
+            return self.target
+        lowest = np.where(self.estimated, self._extremes[0], np.inf).min(axis=1, initial=np.inf)
+        return np.where(np.isfinite(lowest), lowest, 1.0)
 
     def _places(self, batch: CodeArray, state: CodeArray | None) -> tuple[CodeArray, StepArray, FloatArray]:
         """Row of each cell in the table of states, that table, and the factor of each of its steps."""
