@@ -299,3 +299,29 @@ def test_batches_without_a_type_in_common_are_not_trusted():
     assert adata.uns["unbatch"]["stop_reason"] == "converged"
     assert verdicts.loc["overlap", "verdict"] == "do not trust"
     assert "in one kind of cells only" in verdicts.loc["overlap", "text"]
+
+
+def overlap_of(adata):
+    return ub.get.verdicts(adata).set_index("check").loc["overlap"]
+
+
+def test_blocks_of_batches_that_are_joined_by_the_wrong_types_are_looked_at():
+    apart = [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
+    options = {"n_cells": 1600, "n_genes": 300, "n_batches": 4, "n_types": 4, "median_depth": 1500, "seed": 1}
+    adata = ub.simulate(composition=apart, size_factor_sd=0.3, log_delta_sd=0.4, dispersion=0.1, **options)
+    ub.tl.batch_effects(adata, batch_key="batch")
+    assert np.isfinite(adata.varm["batch_effects_se"]).mean() > 0.9  # a fit that takes types for one
+    assert overlap_of(adata)["verdict"] == "look here"
+    assert "'batch_1', 'batch_2'; 'batch_3', 'batch_4'" in overlap_of(adata)["text"]
+    adata = ub.simulate(composition=np.ones((4, 4)), size_factor_sd=0.3, log_delta_sd=0.4, dispersion=0.1, **options)
+    ub.tl.batch_effects(adata, batch_key="batch")
+    assert overlap_of(adata)["verdict"] == "fine"
+
+
+@pytest.mark.filterwarnings("ignore::unbatch.InputWarning")
+def test_groups_that_cannot_be_compared_are_named():
+    adata = ub.simulate(n_cells=1200, n_genes=150, n_batches=4, n_types=4, median_depth=1500, seed=2)
+    adata.obs["run"] = np.where(adata.obs["batch"].isin(["batch_1", "batch_2"]), "x", "y")
+    ub.tl.batch_effects(adata, batch_key="batch", match_within="run")
+    assert overlap_of(adata)["verdict"] == "look here"
+    assert "2 groups without a common state ('batch_1', 'batch_2'; 'batch_3', 'batch_4')" in overlap_of(adata)["text"]

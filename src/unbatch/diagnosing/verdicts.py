@@ -8,6 +8,7 @@ import pandas as pd
 
 from unbatch._types import FloatArray
 from unbatch.core.diagnostics import verdicts
+from unbatch.core.diagnostics.blocks import find_blocks
 from unbatch.core.diagnostics.remainder import Remainder
 from unbatch.core.diagnostics.verdicts import Verdict
 from unbatch.fitted import BatchFit
@@ -69,6 +70,7 @@ def _overlap(fit: BatchFit, tables: Mapping[str, pd.DataFrame]) -> Verdict:
     apart = fit.support - np.diag(np.diag(fit.support))
     states = tables["overlap_states"]
     alone = states["alone"] != ""
+    groups = _groups(fit, usable)
     spread = fit.evidence.get("spread", np.zeros(0))  # of fitted batches, which may be fewer
     return verdicts.judge_overlap(
         batches=[fit.batches[k] for k in usable],
@@ -77,7 +79,27 @@ def _overlap(fit: BatchFit, tables: Mapping[str, pd.DataFrame]) -> Verdict:
         alone=float(states["n_cells"][alone].sum() / max(states["n_cells"].sum(), 1)),
         n_alone=int(alone.sum()),
         spread=spread.tolist() if len(spread) == len(usable) else (),
+        groups=[[fit.batches[k] for k in members] for members in groups],
+        blocks=_blocks(fit, groups[0]) if len(groups) == 1 else None,
     )
+
+
+def _groups(fit: BatchFit, usable: list[int]) -> list[list[int]]:
+    """Batches that can be compared with each other."""
+    if fit.group is None:
+        return [usable]
+    return [[k for k in usable if fit.group[k] == number] for number in np.unique(fit.group[usable]) if number >= 0]
+
+
+def _blocks(fit: BatchFit, compared: list[int]) -> tuple[list[str], list[str], float, float] | None:
+    found = find_blocks(fit.support[np.ix_(compared, compared)])
+    if found is None:
+        return None
+    first, second = (
+        [fit.batches[k] for k, here in zip(compared, found.first, strict=True) if here == side]
+        for side in (True, False)
+    )
+    return first, second, found.between, found.within
 
 
 def _balance(tables: Mapping[str, pd.DataFrame]) -> Verdict:
