@@ -86,7 +86,7 @@ def assemble(
     centred_se = None
     states = found.state_effects
     if reference is None:
-        log_delta = centre_log_delta(raw, found.expression, estimated)
+        log_delta = _centred_by_group(raw, found.expression, estimated, group)
     else:
         column = batches.levels.index(reference)
         estimated &= estimated[:, [column]] & (group == group[column])
@@ -131,6 +131,15 @@ def assemble(
         embedder=found.embedder,
         landmarks=_shifted(found.landmarks, gene_shift, level_names=level_names),
     )
+
+
+def _centred_by_group(raw: FloatArray, expression: FloatArray, estimated: BoolArray, group: IntArray) -> FloatArray:
+    """Bring effects into the convention within each group: nothing ties the batches of one to those of another."""
+    log_delta = np.zeros_like(raw)
+    for number in np.unique(group):
+        mine = group == number
+        log_delta[:, mine] = centre_log_delta(raw[:, mine], expression, estimated[:, mine])
+    return log_delta
 
 
 def _with_company(informative: BoolArray, group: IntArray) -> BoolArray:

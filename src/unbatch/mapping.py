@@ -234,7 +234,7 @@ def _effects(fit: BatchFit, plan: MapPlan, mapped: MappedCells, rows: IntArray) 
             weights = plan.reference.expression * known
             usual = [
                 weighted_median(plan.reference.rates.log_delta[:, m], weights * theirs[:, m])
-                for m in np.flatnonzero(theirs.any(axis=0))
+                for m in np.flatnonzero(theirs.any(axis=0) & (plan.landmarks.group == mapped.found[b].group))
             ]
             moved = found.log_delta - weighted_median(found.log_delta, weights) + np.mean(usual or [0.0])
             log_delta[:, b], se[:, b] = np.where(known, moved, 0.0), found.se

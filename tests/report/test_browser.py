@@ -104,14 +104,14 @@ def test_names_are_text(opened):
 
 
 def test_sorting(opened, adata):
-    assert numbers(opened, 4) == sorted(numbers(opened, 4), reverse=True)
+    assert numbers(opened, 4) == sorted(numbers(opened, 4), key=abs, reverse=True)
     effects = np.exp(adata.varm["batch_effects"].ravel())
     assert sort_by(opened, "effect") == "descending"
     np.testing.assert_allclose(numbers(opened, 2), np.sort(effects)[::-1][:25], rtol=6e-3)
     assert sort_by(opened, "effect") == "ascending"
     np.testing.assert_allclose(numbers(opened, 2), np.sort(effects)[:25], rtol=6e-3)
     assert sort_by(opened, "effect") == "none"
-    assert numbers(opened, 4) == sorted(numbers(opened, 4), reverse=True)
+    assert numbers(opened, 4) == sorted(numbers(opened, 4), key=abs, reverse=True)
     assert sort_by(opened, "q") == "ascending"
     assert sort_by(opened, "gene") == "ascending"
     assert [one.get_attribute("aria-sort") for one in opened.all("#effects-table thead th")].count("none") == 6

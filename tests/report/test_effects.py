@@ -26,7 +26,9 @@ def test_the_surest_of_each_batch_are_kept_in_their_order(monkeypatch):
     data, rows = rows_of(found_in(adata))
     expected = [(z[g, b], f"g{g}", "ab"[b]) for b in range(2) for g in np.argsort(-z[:, b])[:10]]
     assert rows == [(gene, batch) for _, gene, batch in sorted(expected, reverse=True)]
-    np.testing.assert_allclose(data["z"], sorted((value for value, *_ in expected), reverse=True), rtol=6e-3)
+    np.testing.assert_allclose(np.abs(data["z"]), sorted((value for value, *_ in expected), reverse=True), rtol=6e-3)
+    np.testing.assert_array_equal(np.sign(data["z"]), np.sign(data["effect"]))
+    assert min(data["z"]) < 0 < max(data["z"])
 
 
 def test_numbers_are_log2_effects_with_their_errors():

@@ -107,6 +107,17 @@ def test_numbers_of_the_record_are_on_the_page():
         assert number in text, number
 
 
+def test_of_a_part_of_the_cells_it_says_how_many_there_were():
+    whole = plain()
+    text = Outline(page_of(whole)).text
+    n_cells = int(whole.uns["unbatch"]["batch_sizes"].sum())
+    assert f"{n_cells} cells, 30 genes" in text
+    assert "still there" not in text
+    part = Outline(page_of(whole[: n_cells // 2, :20].copy())).text
+    assert f"{n_cells} cells, 30 genes" in part
+    assert f"{n_cells // 2} of the cells and 20 of the genes are still there." in part
+
+
 def test_departures_of_a_handful_of_cells_are_left_out():
     adata = plain()
     states = adata.uns["unbatch"]["diagnostics"]["remainder_states"]

@@ -19,6 +19,9 @@ _PRIOR_ROUNDS, _PRIOR_TOL = 12, 1e-3
 _START_SD, _LEAST_SD, _MOST_SD = 0.5, 1e-4, 3.0
 _LEAST_SHARE = 1e-3
 _ENOUGH_EXPECTED = 3.0
+_FEWEST_FREEDOM = 5.0
+"""Degrees of freedom from which cells tell of their scatter: modes of fewer are drawn to what is expected, and around them
+the effect itself would count as scatter."""
 _TINY = 1e-300
 
 
@@ -330,7 +333,7 @@ class _Model:
         squares = self.squares / np.where(there, rate * self.factor, 1.0)
         chi2 = np.where(there, squares - 2 * self.own + self.size * rate, 0.0)
         freedom = self.n_cells - 1 - self.share(log_delta, shift).sum(axis=1)
-        seen = genes & there.any(axis=1) & (freedom >= 1)
+        seen = genes & there.any(axis=1) & (freedom >= _FEWEST_FREEDOM)
         freedom = np.where(seen, freedom, 0.0)
         ratio = np.where(seen, chi2.sum(axis=1) / np.maximum(freedom, 1.0) / usual, 1.0)
         return np.maximum(usual * squeeze(ratio, freedom), 1.0)

@@ -157,9 +157,9 @@ class _Rounds:
                 groups = Groups.of(np.hstack([where, beside]), state, own=own, landmarks=landmarks, seed=self.seed)
             state = np.where(groups.apart(where, beside, state), np.int32(-1), state)
             counted, group = self._comparable(where, state)
-            table = self._table(state, size, counted)
+            table, reference = self._table(state, size, counted), self.reference.of_group(group)
             effects = fit_new(
-                table, self.reference, measured=self.measured, start=effects, composed=composed, seed=self.seed
+                table, reference, measured=self.measured, start=effects, composed=composed, seed=self.seed
             )
             changes.append(float(np.sqrt(np.mean((effects.log_delta - log_delta)[many] ** 2))) if many.any() else 0.0)
             log_delta = effects.log_delta
@@ -170,7 +170,8 @@ class _Rounds:
                 composed = True
         assert effects is not None
         assert table is not None
-        effects = average(table, self.reference, measured=self.measured, effects=effects, seed=self.seed)
+        reference = self.reference.of_group(group)
+        effects = average(table, reference, measured=self.measured, effects=effects, seed=self.seed)
         identifiable, information = self._judge(table, log_delta[many], many)
         return MappedBatch(
             effects=effects,

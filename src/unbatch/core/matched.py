@@ -209,9 +209,10 @@ class _Rounds:
 
     @cached_property
     def loud(self) -> IntArray:
-        """Genes with most counts, for the factor model."""
-        ranked = np.argsort(-self.totals * self.shared, kind="stable")[:_COMPOSITION_GENES]
-        return np.sort(ranked[self.totals[ranked] > 0])
+        """Genes with most counts, for the factor model: of those that all batches measured, or their 0 are states."""
+        totals = self.totals * self.shared
+        ranked = np.argsort(-totals, kind="stable")[:_COMPOSITION_GENES]
+        return np.sort(ranked[totals[ranked] > 0])
 
     @cached_property
     def n_states(self) -> int:

@@ -1,6 +1,9 @@
 """A finished fit as new cells see it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
 
 from unbatch._types import BoolArray, FloatArray
 from unbatch.core.composition import NO_COMPOSITION, CompositionChoice
@@ -38,3 +41,10 @@ class Reference:
     genes: BoolArray
     embedding: Embedding
     choice: CompositionChoice = NO_COMPOSITION
+
+    def of_group(self, group: int) -> Self:
+        """Let go of the effects of batches of other groups: a new batch is not compared with them."""
+        mine = self.landmarks.group == group
+        rates = self.rates
+        apart = replace(rates, log_delta=np.where(mine, rates.log_delta, 0.0), se=np.where(mine, rates.se, np.inf))
+        return replace(self, rates=apart)

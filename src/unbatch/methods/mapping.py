@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unbatch._progress import Progress
+from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArray, IntArray
 from unbatch.core.embedding import Embedding
 from unbatch.core.exact_sums import ExactSums
@@ -101,18 +102,13 @@ def map_cells(
     with progress.stage("placing cells", total=source.n_cells) as advance:
         together = Together(door, MeasuredOnly(placing, source, batches))
         reduce_blocks(source, together, progress=advance, driver=driver)
-    for number, b in enumerate(large):
-        table = placing.sums[number].finish()
-        refitted = fit_new(
-            table,
-            plan.reference,
-            measured=plan.measured[:, b],
-            start=found[b].effects,
-            composed=True,
-            seed=seed,
-        )
-        refitted = average(table, plan.reference, measured=plan.measured[:, b], effects=refitted, seed=seed)
-        found[b] = found[b].with_effects(refitted)
+    with one_thread():
+        for number, b in enumerate(large):
+            table, reference, measured = placing.sums[number].finish(), plan.reference, plan.measured[:, b]
+            reference = reference.of_group(found[b].group)
+            refitted = fit_new(table, reference, measured=measured, start=found[b].effects, composed=True, seed=seed)
+            refitted = average(table, reference, measured=measured, effects=refitted, seed=seed)
+            found[b] = found[b].with_effects(refitted)
     return placing.finish(found)
 
 

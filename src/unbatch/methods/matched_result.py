@@ -127,17 +127,27 @@ def matched_result(
 def _counted(fitted: MatchedFit) -> BoolArray:
     """Tell where a gene was counted in a state in which the batch is compared with others, (n_genes, n_used).
 
-    What several groups of batches counted in one state is not kept apart: there it is enough that it was counted.
+    The others are those that measured the gene. What several groups of batches counted in one state is not kept apart:
+    there it is enough that it was counted.
     """
-    effects, group = fitted.effects, fitted.tied.group
-    expected = effects.rate * effects.exposure
-    compared, n_groups = np.zeros(fitted.support.shape, dtype=bool), np.zeros(len(fitted.support), dtype=np.int64)
+    expected = fitted.effects.rate * fitted.effects.exposure > 0
+    told = np.zeros((len(expected), len(fitted.tied.group)), dtype=bool)
+    patterns, pattern_of = np.unique(fitted.refit.how.measured, axis=0, return_inverse=True)
+    for number, pattern in enumerate(patterns):
+        genes = np.flatnonzero(pattern_of.ravel() == number)
+        told[genes] = _counted_by(expected[genes], fitted.support & pattern, fitted.tied.group)
+    return told
+
+
+def _counted_by(expected: BoolArray, support: BoolArray, group: IntArray) -> BoolArray:
+    """Tell the same of genes, (n_genes, n_states), for which these batches take part in a state, (n_states, n_used)."""
+    compared, n_groups = np.zeros(support.shape, dtype=bool), np.zeros(len(support), dtype=np.int64)
     for number in range(int(group.max(initial=-1)) + 1):
-        mine = fitted.support & (group == number)
+        mine = support & (group == number)
         compared |= mine & (mine.sum(axis=1, keepdims=True) > 1)
         n_groups += mine.any(axis=1)
     several = (compared & (n_groups[:, None] > 1)).any(axis=0)
-    here = np.asarray((expected > 0).astype(np.float64) @ compared) > 0
+    here = np.asarray(expected.astype(np.float64) @ compared) > 0
     return np.asarray(here | (np.asarray(expected.any(axis=1))[:, None] & several))
 
 

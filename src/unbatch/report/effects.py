@@ -78,8 +78,8 @@ def find_effects(fitted: Fitted) -> Effects:
     """
     log_delta, se = fitted.log_delta, np.where(fitted.se > 0, fitted.se, np.inf)
     tests = normal_tests(log_delta.ravel(), se.ravel())
-    z, q = np.abs(tests.z).reshape(se.shape), tests.qvalue.reshape(se.shape)
-    order = np.argsort(-z, axis=0, kind="stable")
+    z, q = tests.z.reshape(se.shape), tests.qvalue.reshape(se.shape)
+    order = np.argsort(-np.abs(z), axis=0, kind="stable")
     known = np.isfinite(se)
     per_batch = max(1, min(len(fitted.genes), MOST_EFFECTS // max(len(fitted.batches), 1)))
     families = {gene: family for gene, family in zip(fitted.genes, family_of(fitted.genes), strict=True) if family}
@@ -109,7 +109,7 @@ def _strongest(order: IntArray, known: np.ndarray, z: FloatArray, per_batch: int
     rows, columns = top.ravel(), columns.ravel()
     there = known[rows, columns]
     rows, columns = rows[there], columns[there]
-    surest = np.lexsort((columns, rows, -z[rows, columns]))[:MOST_EFFECTS]
+    surest = np.lexsort((columns, rows, -np.abs(z[rows, columns])))[:MOST_EFFECTS]
     return rows[surest], columns[surest]
 
 

@@ -52,8 +52,9 @@ def render(fitted: Fitted, *, most_cells: int, columns: Sequence[str] = ()) -> s
         script=Markup(script),  # noqa: S704 - our own file
         policy=_policy(style, script),
         unbatch=version("unbatch"),
-        n_cells=f"{fitted.n_cells:,}",
-        n_genes=f"{len(fitted.genes):,}",
+        n_cells=f"{fitted.n_fitted:,}",
+        n_genes=f"{len(record['genes']):,}",
+        still=_still(fitted),
         batches=count(len(fitted.batches), "batch"),
         too_small=[shown(name) for name in record["too_small"]],
         keys=" and ".join(shown(key) for key in record["batch_key"]),
@@ -86,6 +87,14 @@ def _headline(verdicts: Sequence[diagnosed.Verdict]) -> tuple[str, str]:
     worst = next((level for level in _WORST_FIRST if level in found), "")
     counts = [f"{found.count(level)} {level}" for level in _WORST_FIRST if level in found]
     return _HEADLINES.get(worst, ""), f"{count(len(found), 'check')}: {', '.join(counts)}."
+
+
+def _still(fitted: Fitted) -> str:
+    """Say how much of the fit is still there, if not all."""
+    kept = (fitted.n_cells, len(fitted.genes))
+    if kept == (fitted.n_fitted, len(fitted.record["genes"])):
+        return ""
+    return f"{kept[0]:,} of the cells and {kept[1]:,} of the genes are still there."
 
 
 def _mapped(fitted: Fitted) -> str:

@@ -44,9 +44,14 @@ class Fitted:
     measured: BoolArray
     """(n_genes, n_batches) whether the batch measured the gene."""
     n_cells: int
-    """Number of cells of the fit."""
+    """Number of cells that are still there."""
     cells: AnnData
     """The cells that were read, with their slots, named by their row; without counts."""
+
+    @property
+    def n_fitted(self) -> int:
+        """Number of cells that were fitted."""
+        return int(np.sum(self.record["batch_sizes"]))
 
     def table(self, name: str) -> pd.DataFrame:
         """Give a table of the record of diagnostics; an empty one if the fit has none of that name."""

@@ -88,7 +88,7 @@ def running(fitted: Fitted) -> Running:
         stop=f"{said} {n_rounds} rounds." if n_rounds != 1 else f"{said} 1 round.",
         lines=tuple(_line(name, values) for name, values in trace.items() if len(values) > 1),
         trace=_trace_table(trace, n_rounds),
-        timings=_timings(record["timings"], fitted.n_cells),
+        timings=_timings(record["timings"], fitted.n_fitted),
         parameters=_parameters(record, fitted.relative_to),
         versions=_pairs("Versions", "Software", "Version", record["versions"]),
         memory=f"{peak / _GIGA:.2f} GB" if math.isfinite(peak) else "",
