@@ -6,6 +6,7 @@ import pytest
 from anndata import AnnData
 
 import unbatch as ub
+from unbatch.core.reference import Reference
 from unbatch.io.batches import label_cells, read_batches
 from unbatch.io.source import open_counts
 from unbatch.ranking import rank_genes
@@ -180,3 +181,64 @@ def test_cells_stay_in_their_states_beside_a_batch_of_empty_cells_that_lacks_gen
     fit = ub.BatchModel().fit_source(source, read_batches(source, "batch")).result
     placed = np.bincount(fit.sample[fit.sample >= 0], minlength=fit.mu.shape[1])
     assert np.abs(placed - fit.evidence["state_cells"].sum(axis=1)).sum() / 2 < 0.02 * 2 * N_CELLS
+
+
+def test_effects_are_relative_to_the_mean_of_each_group(two_groups):
+    counts, labels, condition = two_groups
+    fit = ub.BatchModel().fit(counts, labels, within=condition).result
+    known = fit.estimated.all(axis=1)
+    for mine in (slice(0, 3), slice(3, 5)):
+        np.testing.assert_allclose(fit.log_delta[known, mine].mean(axis=1), 0, atol=1e-12)
+
+
+def test_a_mapped_batch_knows_nothing_of_groups_that_it_is_not_compared_with(two_groups, monkeypatch):
+    counts, labels, condition = two_groups
+    counts = counts.copy()
+    counts[condition == "a", :5] = 0  # which only the other group counted
+    new = annotated(cells(effect(0.5, 8), 20), ["new"] * N_CELLS, ["a"] * N_CELLS, GENES)
+    new.X[:, :5] = 3
+    mapped = []
+    for here in (condition == "a", condition != ""):
+        source = open_counts(annotated(counts[here], labels[here], condition[here], GENES))
+        model = ub.BatchModel()
+        model.fit_source(source, read_batches(source, "batch"), within=label_cells(source, "condition"))
+        mapped.append(model.map(new, batch_key="batch").result)
+    alone, beside = mapped
+    for result in mapped:
+        assert np.isinf(result.se[:5]).all()
+        assert not result.log_delta[:5].any()
+    there = np.isfinite(alone.se) & np.isfinite(beside.se)
+    assert there.mean() > 0.9
+    monkeypatch.setattr(Reference, "of_group", lambda self, _: self)
+    taken = model.map(new, batch_key="batch").result
+    assert np.isfinite(taken.se[:5]).any()  # what it would be with the other group
+    assert np.median(taken.se[there] / beside.se[there]) > 1.02
+
+
+def test_batches_that_are_tied_by_one_that_lacks_a_gene_tell_nothing_of_it():
+    shares = [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5], [0.25, 0.25, 0.25, 0.25]]
+    adata = ub.simulate(
+        n_types=4,
+        n_factors=0,
+        variation=0.0,
+        n_batches=3,
+        composition=shares,
+        n_genes=200,
+        n_cells=1800,
+        median_depth=2000,
+        seed=1,
+    )
+    parts = {name: adata[adata.obs["batch"] == name].copy() for name in adata.obs["batch"].cat.categories}
+    parts["batch_3"] = parts["batch_3"][:, 40:].copy()
+    source = open_counts(
+        {name: AnnData(part.X, obs=part.obs[["batch"]], var=part.var[[]]) for name, part in parts.items()}
+    )
+    model = ub.BatchModel()
+    model.fit_source(source, read_batches(source, "batch"))
+    fit = model.result
+    assert fit.group.tolist() == [0, 0, 0]
+    support = fit.evidence["state_support"].astype(bool)
+    assert not (support[:, 0] & support[:, 1]).any()
+    lacking = fit.var.index.get_indexer(adata.var_names[:40])
+    assert np.isinf(fit.se[lacking]).all()
+    assert np.isfinite(np.delete(fit.se, lacking, axis=0)).mean() > 0.9

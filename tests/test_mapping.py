@@ -6,6 +6,7 @@ from dataclasses import replace
 import anndata as ad
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import unbatch as ub
 from unbatch.adjusting import Adjustment
@@ -407,3 +408,43 @@ def test_slots_are_written_into_the_anndata(model, new, mapped, tmp_path):
         pytest.raises(ub.InputError, match="has 402 genes, adata 5"),
     ):
         ub.tl.map_cells(more[:, :5].copy(), model=model, layer="raw")
+
+
+def test_three_cells_have_honest_errors():
+    adata = ub.simulate(
+        n_types=5,
+        n_factors=3,
+        n_batches=4,
+        composition=1.0,
+        n_genes=300,
+        n_cells=2000,
+        median_depth=1500,
+        seed=1,
+        log_delta_sd=0.5,
+        size_factor_sd=0.3,
+    )
+    batch, true = adata.obs["batch"].to_numpy(), adata.varm["log_delta_true"]
+    model, rest = fitted(adata[batch != "batch_4"].copy()), adata[batch == "batch_4"]
+    loud = np.asarray(adata.X.sum(axis=0)).ravel() > 200
+    draw, scores = np.random.default_rng(0), []
+    for _ in range(6):
+        new = rest[draw.choice(rest.n_obs, 3, replace=False)].copy()
+        result = model.map(new).result
+        error = centred(result.log_delta[:, 0], loud) - centred(true[:, 3] - true[:, :3].mean(axis=1), loud)
+        scores.append(error / result.se[loud, 0])
+    inside = np.abs(np.array(scores)) < 1.96
+    assert inside.mean(axis=1).min() > 0.9
+    assert 0.9 < inside.mean() < 0.99
+
+
+def test_threads_of_blas_change_no_bit_of_a_batch_beyond_the_sketch():
+    adata = ub.simulate(n_cells=3000, n_genes=400, n_batches=16, n_types=3, median_depth=500, seed=2)
+    last = (adata.obs["batch"] == "batch_16").to_numpy()
+    model = fitted(adata[~last].copy(), method=ub.MatchedOptions(sketch_size=1200))
+    model._result = replace(model.result, parameters={**model.result.parameters, "sketch_size": 100})
+    found = []
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads, user_api="blas"):
+            found.append(model.map(adata[last].copy()).result)
+    np.testing.assert_array_equal(found[0].log_delta, found[1].log_delta)
+    np.testing.assert_array_equal(found[0].se, found[1].se)

@@ -516,3 +516,16 @@ def test_any_number_of_threads_gives_the_same_bits():
     said = [process.communicate()[0] for process in running]
     assert said[0] == said[1] == said[2]
     assert float(said[0].split()[0]) > 0  # the factor model takes part
+
+
+def test_genes_that_a_batch_did_not_measure_are_no_states_that_it_lacks():
+    adata = ub.simulate(n_cells=2400, n_genes=400, n_batches=3, confounding=0.65, n_factors=4, log_delta_sd=0.5, seed=0)
+    batch, counts = np.array(adata.obs["batch"].cat.codes, dtype=np.int32), adata.X.toarray().astype(np.float64)
+    measured = np.ones((400, 3), dtype=bool)
+    counts[np.ix_(batch == 2, np.arange(100))], measured[:100, 2] = 0, False
+    found = fit_matched(sparse.csr_array(counts), batch, measured=measured)
+    assert found.composition.strength > 0
+    loud = measured.all(axis=1) & (counts.sum(axis=0) > 200)
+    error = (found.effects.log_delta - adata.varm["log_delta_true"])[loud]
+    error = error[:, 0] - error[:, 1]
+    assert np.std(error) < 0.06

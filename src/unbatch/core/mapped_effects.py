@@ -20,8 +20,8 @@ _START_SD, _LEAST_SD, _MOST_SD = 0.5, 1e-4, 3.0
 _LEAST_SHARE = 1e-3
 _ENOUGH_EXPECTED = 3.0
 _FEWEST_FREEDOM = 5.0
-"""Degrees of freedom from which cells tell of their scatter: modes of fewer are drawn to what is expected, and around them
-the effect itself would count as scatter."""
+"""Degrees of freedom from which cells tell of their scatter. With fewer, modes are drawn far to what is expected, and
+around them the effect itself would count as scatter."""
 _TINY = 1e-300
 
 
