@@ -72,7 +72,8 @@ def judge_batches(
     centres
         Coordinates of the states, (n_states, n_dims).
     log_delta
-        Effects of well-measured genes, (n_genes, n_batches).
+        Effects of well-measured genes, (n_genes, n_batches): of those that all batches measured, or the effects of the
+        others would seem to be none.
     min_support
         Effective number of cells, ``n_a n_b / (n_a + n_b)`` summed over states, by which two batches must be tied; a
         tenth of the smaller one is enough.

@@ -172,7 +172,7 @@ class _Rounds:
         assert table is not None
         reference = self.reference.of_group(group)
         effects = average(table, reference, measured=self.measured, effects=effects, seed=self.seed)
-        identifiable, information = self._judge(table, log_delta[many], many)
+        identifiable, information = self._judge(table, log_delta, many)
         return MappedBatch(
             effects=effects,
             counted=counted & identifiable,
@@ -282,6 +282,7 @@ class _Rounds:
         """Tell whether the batch is tied to the reference, by the rules of a fit; and by how many effective cells."""
         landmarks = self.reference.landmarks
         known = np.flatnonzero(landmarks.group >= 0)
+        genes = genes & np.isfinite(self.reference.rates.se[:, known]).all(axis=1)
         if not known.size or not table.cells.any():
             return False, 0.0
         cells = np.hstack([landmarks.cells[:, known] * landmarks.usable[:, None], table.cells])
@@ -290,7 +291,7 @@ class _Rounds:
             (cells > 0) & ((cells > 0).sum(axis=1, keepdims=True) > 1),
             batch_sizes=np.append(landmarks.cells[:, known].sum(axis=0), self.n_cells).astype(np.int64),
             centres=landmarks.centres,
-            log_delta=np.column_stack([self.reference.rates.log_delta[genes][:, known], log_delta]),
+            log_delta=np.column_stack([self.reference.rates.log_delta[:, known], log_delta])[genes],
             min_support=self.settings.min_support,
         )
         return bool(tied.identifiable[-1]), float(tied.information[-1])

@@ -289,7 +289,7 @@ class _Rounds:
             support,
             batch_sizes=np.bincount(self.batch, minlength=self.n_batches),
             centres=states.centres,
-            log_delta=effects.log_delta[self.well_measured],
+            log_delta=effects.log_delta[self.well_measured & self.measured.all(axis=1)],
             min_support=self.settings.min_support,
         )
         identifiable = tied.identifiable
