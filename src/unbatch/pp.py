@@ -29,9 +29,9 @@ def adjust_counts(
     The counts are those that `unbatch.tl.batch_effects` was given. Scaled counts are what the mean
     batch, or the reference of the fit, would have given: not whole numbers, and their noise is scaled with them.
     Thinned counts are what the batch with the smallest effect on the gene would have given: whole numbers, and Poisson
-    where the counts were, at the price of the counts that are taken away. Mapped cells are thinned to the batches of the
-    model that they were mapped onto, as its own cells are. Neither is ever negative, and zeros stay
-    zero. Use them where a method takes counts or normalises them (normalise, log, PCA, markers to look at); for
+    where the counts were, at the price of the counts that are taken away. Mapped cells are thinned to the batches of
+    the model that they were mapped onto, as its own cells are. Neither is ever negative, and zeros stay zero. Use them
+    where a method takes counts or normalises them (normalise, log, PCA, markers to look at); for
     differential expression keep the raw counts and give the model log delta as an offset: `unbatch.get.offsets`.
 
     Parameters
