@@ -8,7 +8,7 @@ import pytest
 
 import unbatch as ub
 from unbatch.io.source import open_counts
-from unbatch.labels import known_names
+from unbatch.labels import find_batches, known_names
 
 
 @pytest.fixture
@@ -131,3 +131,53 @@ def test_a_part_of_the_cells_is_not_diagnosed_and_gives_no_programmes(cells):
         ub.tl.diagnose(part)
     with pytest.raises(ub.InputError, match="are not the 240 of the fit"):
         ub.tl.factors(part, n_factors=2)
+
+
+FOLDERS = ("lab1/d1", "lab1/d2", "lab2/d1")
+
+
+@pytest.fixture
+def files(cells, tmp_path):
+    """One file for each batch, which differ by folder and name, or by folder alone: by their names in a fit."""
+    found = {}
+    for code, folder in enumerate(FOLDERS):
+        part = cells[cells.obs["batch"] == str(code)].copy()
+        part.obs = part.obs[[]]
+        for path in (tmp_path / f"{folder}.h5ad", tmp_path / folder / "counts.h5ad"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_h5ad(path)
+            found[str(path.relative_to(tmp_path))] = path
+    return found
+
+
+def batches_of(source, fit):
+    codes, names = find_batches(source, fit)
+    return [names[code] for code in dict.fromkeys(codes.tolist())]
+
+
+def fit_of(*batches):
+    return SimpleNamespace(batch_key=(), batch=None, batches=batches)
+
+
+@pytest.mark.parametrize(
+    ("given", "fitted", "names"),
+    [
+        (["lab1/d1/counts.h5ad"], ["d1", "d2"], ["d1"]),  # SAMPLE/outs/counts.h5ad, one of two samples
+        (["lab1/d1.h5ad"], ["lab1/d1", "lab1/d2", "lab2/d1"], ["lab1/d1"]),
+        (["lab1/d1.h5ad", "lab1/d2.h5ad"], ["lab1/d1", "lab1/d2", "lab2/d1"], ["lab1/d1", "lab1/d2"]),
+        (["lab1/d1.h5ad", "lab2/d1.h5ad"], ["d1", "d2"], ["lab1", "lab2"]),  # both could be d1
+        (["lab1/d1.h5ad", "lab2/d1/counts.h5ad"], ["d1", "d2"], ["d1", "counts"]),  # the name goes before the folder
+        (["lab1/d1.h5ad"], ["lab1", "lab1/d1"], ["d1"]),  # one file, two names that it could have
+        (["lab1/d1.h5ad"], ["lab1", "d1"], ["d1"]),
+        (["lab1/d1.h5ad"], ["lab", "1", "d", "lab3/d1"], ["d1"]),
+        (["lab1/d1.h5ad", "lab1/d2.h5ad"], ["lab1/d1", "e1"], ["lab1/d1", "d2"]),
+    ],
+)
+def test_a_file_is_the_batch_that_it_was_in_the_fit_whatever_came_along_there(files, given, fitted, names):
+    paths = [files[name] for name in given]
+    assert batches_of(open_counts(paths), fit_of(*fitted)) == names
+
+
+def test_inputs_that_were_given_names_have_no_others(files):
+    source = open_counts({"x": files["lab1/d1.h5ad"], "y": files["lab1/d2.h5ad"]})
+    assert batches_of(source, fit_of("d1", "d2")) == ["x", "y"]

@@ -11,6 +11,7 @@ from unbatch._check import InputError
 from unbatch._types import CodeArray
 from unbatch.fitted import BatchFit
 from unbatch.io.batches import label_cells
+from unbatch.io.part_names import possible_names
 from unbatch.io.source import CountSource
 
 _SHOWN = 8
@@ -20,7 +21,8 @@ _WHOLE = re.compile(r"-?[0-9]+\.0+")
 def find_batches(source: CountSource, fit: BatchFit) -> tuple[CodeArray, tuple[str, ...]]:
     """Batch of each cell of `source`, found as in the fit, which may not know it: places, (n_cells,), and what names.
 
-    Where files were the batches, cells of the fit itself are of the batch that they were of.
+    Where files were the batches, cells of the fit itself are of the batch that they were of, and a file is the batch of
+    the fit that bears its name, or else the only one that bears a name which it could have had there.
 
     Raises
     ------
@@ -30,7 +32,7 @@ def find_batches(source: CountSource, fit: BatchFit) -> tuple[CodeArray, tuple[s
     if not fit.batch_key:
         if fit.batch is not None and source.obs.index.equals(fit.obs.index):
             return fit.batch, fit.batches
-        return np.asarray(source.part, dtype=np.int32), source.parts
+        return np.asarray(source.part, dtype=np.int32), _known_parts(source, fit)
     missing = [key for key in fit.batch_key if key not in source.obs]
     if missing:
         columns = ", ".join(repr(str(column)) for column in source.obs.columns[:_SHOWN]) or "none"
@@ -50,6 +52,19 @@ def known_names(levels: Sequence[str], fit: BatchFit) -> tuple[str, ...]:
     known = {_plain(name): name for name in fit.batches}
     names = tuple(level if level in fit.batches else known.get(_plain(level), level) for level in levels)
     return names if len(set(names)) == len(names) else tuple(levels)
+
+
+def _known_parts(source: CountSource, fit: BatchFit) -> tuple[str, ...]:
+    """Give files the names that they have in the fit, where other files along with them made another piece of the path.
+
+    Two files never are the same batch: where both could be, neither is.
+    """
+    names, batches = list(source.parts), frozenset(fit.batches)
+    for part, (name, trail) in enumerate(zip(source.parts, source.trails, strict=True)):
+        found = possible_names(trail) & batches
+        if name not in batches and len(found) == 1:
+            (names[part],) = found
+    return tuple(name if names.count(name) == 1 else part for name, part in zip(names, source.parts, strict=True))
 
 
 def cell_batches(source: CountSource, fit: BatchFit, *, labels: Sequence[Any] | None = None) -> CodeArray:

@@ -135,3 +135,20 @@ def test_a_model_without_states_is_refused(run, folder, tmp_path):
 def test_it_is_in_the_help(run):
     assert "unbatch map new.h5ad" in run("map", "--help").stdout
     assert " map " in run("--help").stdout
+
+
+def test_a_file_that_was_a_batch_is_known_when_it_comes_alone(run, cells, tmp_path):
+    paths = [tmp_path / "store" / name / "counts.h5ad" for name in ("x1", "x2")]
+    for path, batch in zip(paths, ("batch_1", "batch_2"), strict=True):
+        path.parent.mkdir(parents=True)
+        cells[(cells.obs["batch"] == batch).to_numpy()].copy().write_h5ad(path)
+    fit = tmp_path / "fit.h5ad"
+    assert run("fit", *paths, "-o", fit).exit_code == 0
+    done = run("map", paths[1], "-m", fit, "-o", tmp_path / "mapped.h5ad")
+    assert "1 batch ('x2') of the model" in done.stdout
+    assert "new batch" not in done.stdout
+    done = run("adjust", paths[1], "-m", fit, "-o", tmp_path / "one.h5ad")
+    assert done.exit_code == 0, done.stderr
+    assert run("adjust", *paths, "-m", fit, "-o", tmp_path / "both.h5ad").exit_code == 0
+    one, both = ad.read_h5ad(tmp_path / "one.h5ad"), ad.read_h5ad(tmp_path / "both.h5ad")
+    np.testing.assert_array_equal(one.X.toarray(), both[one.obs_names].X.toarray())

@@ -50,7 +50,6 @@ def open_anndata_file(
         reader=open_stored(place, key, description, scratch=scratch),
         obs=obs,
         var=var,
-        label=path.stem,
         description=description,
         path=path,
         find_alternatives=partial(_alternatives, place, key),

@@ -55,7 +55,6 @@ def open_anndata(adata: "AnnData", *, layer: str | None = None) -> MatrixSource:
         reader=reader,
         obs=obs,
         var=as_text(var),
-        label="AnnData",
         description=description,
         path=Path(adata.filename) if adata.filename else None,  # also of what anndata read lazily
         find_alternatives=partial(_alternatives, adata, place),

@@ -14,6 +14,7 @@ from scipy import sparse
 from unbatch._check import InputError
 from unbatch._types import BoolArray, CodeArray, Counts, IntArray
 from unbatch.io.failures import reading
+from unbatch.io.part_names import trail_of
 from unbatch.io.readers import ReadRows, RowReader
 from unbatch.io.source import Block, check_block_size, check_range, check_rows, cut
 
@@ -37,8 +38,6 @@ class MatrixSource:
         Reads the rows.
     obs, var : DataFrame
         Annotation, indexed by names as text.
-    label
-        Name of the part.
     description
         What is read from where.
     path
@@ -50,7 +49,6 @@ class MatrixSource:
     reader: RowReader
     obs: pd.DataFrame
     var: pd.DataFrame
-    label: str
     description: str
     path: Path | None = None
     find_alternatives: Callable[[], tuple[str, ...]] = _no_alternatives
@@ -80,8 +78,13 @@ class MatrixSource:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The label."""
-        return (self.label,)
+        """The last piece of the path, without its ending; "AnnData" if there is none."""
+        return (self.trails[0][0],)
+
+    @property
+    def trails(self) -> tuple[tuple[str, ...], ...]:
+        """Pieces of the path from its end, or "AnnData"."""
+        return (("AnnData",) if self.path is None else trail_of(self.path),)
 
     @property
     def part(self) -> CodeArray:

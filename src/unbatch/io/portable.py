@@ -40,7 +40,7 @@ def portable(source: CountSource) -> CountSource:
             nameless = portable(part)
             assert isinstance(nameless, MatrixSource)  # a part is one input
             parts.append(replace(nameless, var=pd.DataFrame(index=pd.Index(genes))))
-        return UnionSource(tuple(parts), source.parts)
+        return UnionSource(tuple(parts), source.parts, source.trails)
     reader = _elsewhere(source.reader, source.path) if isinstance(source, MatrixSource) else None
     if not isinstance(source, MatrixSource) or reader is None:
         raise InputError(f"{source.description} cannot be read by other processes: {_CURE}")
@@ -48,7 +48,6 @@ def portable(source: CountSource) -> CountSource:
         reader=reader,
         obs=pd.DataFrame(index=pd.RangeIndex(source.n_cells)),
         var=pd.DataFrame(index=pd.RangeIndex(source.n_genes)),
-        label=source.label,
         description=source.description,
         path=source.path,
     )

@@ -63,6 +63,8 @@ class CountSource(Protocol):
         Every file or folder that is read: what an output must not overwrite.
     parts
         Name of each part.
+    trails
+        For each part, what its name is a piece of: the pieces of its path from the end, or the one name that it has.
     part : (n_cells,) int32
         The part that each cell belongs to.
     measured : (n_genes, n_parts) bool
@@ -85,6 +87,8 @@ class CountSource(Protocol):
     def paths(self) -> tuple[Path, ...]: ...  # noqa: D102
     @property
     def parts(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def trails(self) -> tuple[tuple[str, ...], ...]: ...  # noqa: D102
     @property
     def part(self) -> CodeArray: ...  # noqa: D102
     @property

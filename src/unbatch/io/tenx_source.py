@@ -198,7 +198,7 @@ def _finish(reader: RowReader, obs: pd.DataFrame, var: pd.DataFrame, path: Path,
             reader, var = GeneSubset(reader, np.flatnonzero(is_gene)), var[is_gene]
     check_gene_names(var, description)
     check_cell_names(obs, description)
-    return MatrixSource(reader, obs, var, label=path.stem, description=description, path=path)
+    return MatrixSource(reader, obs, var, description=description, path=path)
 
 
 def _choose_genome(genomes: tuple[str, ...], layer: str | None, path: Path) -> str:

@@ -15,11 +15,11 @@ from scipy import sparse
 
 from unbatch._check import InputError, InputWarning
 from unbatch._types import BoolArray, CodeArray, Counts, IntArray
+from unbatch.io.part_names import name_parts
 from unbatch.io.source import Block, CountSource, check_block_size, check_range, check_rows, cut
 from unbatch.io.tables import join_tables
 
 _FEW = 4
-_SUFFIXES = (".gz", ".mtx", ".h5ad", ".zarr", ".h5")
 _LEAST_SHARED = 0.5
 
 
@@ -37,10 +37,13 @@ class UnionSource:
         The parts.
     parts
         Their names.
+    trails
+        What these are pieces of: their paths, from the end; or the names, where they were given.
     """
 
     sources: tuple[CountSource, ...]
     parts: tuple[str, ...]
+    trails: tuple[tuple[str, ...], ...]
 
     @cached_property
     def _genes(self) -> pd.Index:
@@ -188,39 +191,11 @@ def open_union(sources: Sequence[CountSource], *, labels: Sequence[str] | None =
     twice = [path for path, number in given.items() if number > 1]
     if twice:
         raise InputError(f"{twice[0]} is given more than once: its cells would be counted twice, leave out all but one")
-    union = UnionSource(tuple(sources), tuple(labels) if labels is not None else name_parts(sources))
+    trails = [source.trails[0] for source in sources] if labels is None else [(label,) for label in labels]
+    union = UnionSource(tuple(sources), name_parts(trails), tuple(trails))
     if len(sources) > 1:
         _check_overlap(union)
     return union
-
-
-def name_parts(sources: Sequence[CountSource]) -> tuple[str, ...]:
-    """Name inputs by the shortest piece of their paths in which all differ: the file's name, a folder's, or several.
-
-    Of pieces of the same length the last is taken; endings such as .h5ad are dropped. Inputs without a path are called
-    "AnnData"; what still is alike gets a number.
-    """
-    trails = [_trail(source) for source in sources]
-    longest = max(len(trail) for trail in trails)
-    for length in range(1, longest + 1):
-        for start in range(longest - length + 1):
-            names = ["/".join(reversed(trail[start : start + length] or trail[-1:])) for trail in trails]
-            if len(set(names)) == len(names):
-                return tuple(names)
-    names = [trail[0] for trail in trails]
-    return tuple(
-        name if names.count(name) == 1 else f"{name}-{1 + names[:place].count(name)}"
-        for place, name in enumerate(names)
-    )
-
-
-def _trail(source: CountSource) -> tuple[str, ...]:
-    if source.path is None:
-        return (source.parts[0],)
-    *folders, name = Path(os.path.realpath(source.path)).parts[1:]
-    while name.endswith(_SUFFIXES):
-        name = name.removesuffix(Path(name).suffix)
-    return (name, *reversed(folders))
 
 
 def _check_overlap(union: UnionSource) -> None:
