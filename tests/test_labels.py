@@ -65,6 +65,13 @@ def test_numbers_are_the_same_however_they_are_written(cells):
     assert list(mixed.uns["unbatch"]["batches"]) == ["0", "0.0"]
 
 
+def test_numbers_given_as_labels_are_the_same_however_they_are_written(cells):
+    model = ub.BatchModel().fit(cells.X, cells.obs["batch"].astype(float).to_numpy())
+    assert model.result.batches == ("0.0", "1.0", "2.0")
+    again = model.adjust(cells.X, cells.obs["batch"].astype(int).to_numpy())
+    assert (again != model.adjust(cells.X, cells.obs["batch"].astype(float).to_numpy())).nnz == 0
+
+
 @pytest.mark.parametrize(
     ("known", "level", "name"),
     [
@@ -77,6 +84,10 @@ def test_numbers_are_the_same_however_they_are_written(cells):
         ("inf", "Infinity", "Infinity"),
         ("0.5", "0.50", "0.50"),
         ("a", "a.0", "a.0"),
+        ("batch_1 | 1", "batch_1 | 1.0", "batch_1 | 1"),
+        ("2.0 | 1 | a", "2 | 1.00 | a", "2.0 | 1 | a"),
+        ("1 | 01", "1.0 | 1.0", "1.0 | 1.0"),
+        ("v1 | a", "v1.0 | a", "v1.0 | a"),
     ],
 )
 def test_only_the_point_of_a_whole_number_makes_no_difference(known, level, name):

@@ -18,7 +18,7 @@ LAYERS = [
     ["diagnosing"],
     ["assembly", "adjusting", "mapping", "ranking", "raw_counts"],
     ["methods"],
-    ["slots", "slot_checks", "fitted", "labels", "sampled_cells"],
+    ["slots", "slot_checks", "fitted", "fitted_cells", "labels", "sampled_cells"],
     ["datasets", "simulation"],
     ["io"],
     ["core"],

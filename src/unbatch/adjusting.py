@@ -14,6 +14,7 @@ from unbatch._types import CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.adjust import Adjuster, AdjustOptions
 from unbatch.core.state_effects import StateEffects
 from unbatch.fitted import BatchFit
+from unbatch.fitted_cells import fitted_rows
 from unbatch.io.door import DoorCheck
 from unbatch.io.source import Block, CountSource
 from unbatch.labels import cell_batches
@@ -65,7 +66,7 @@ class Adjustment:
         self._states: CodeArray | None = None
         if self.options.state_specific:
             states = state_effects_of(fit).of_genes(rows)
-            self._states = cell_states(source, fit)
+            self._states = cell_states(source, fit, self.batch)
         self._adjuster = Adjuster(
             fit.delta[rows],
             fit.estimated[rows],
@@ -170,8 +171,17 @@ def state_effects_of(fit: BatchFit) -> StateEffects:
     return fit.state_effects
 
 
-def cell_states(source: CountSource, fit: BatchFit) -> CodeArray:
+def cell_states(source: CountSource, fit: BatchFit, batch: CodeArray) -> CodeArray:
     """State of each cell of `source`, found in the fit by the cell's name, (n_cells,); -1 for none.
+
+    Parameters
+    ----------
+    source
+        The cells.
+    fit
+        The fit.
+    batch
+        Column of the batch of each cell in the effects of `fit`, (n_cells,), from `unbatch.labels.cell_batches`.
 
     Raises
     ------
@@ -188,11 +198,8 @@ def cell_states(source: CountSource, fit: BatchFit) -> CodeArray:
             f"cells of {source.description} share names, so that their states cannot be looked up in the fit: give all "
             "cells of the fit in their order, or make the names unique and fit again"
         )
-    rows = fitted.get_indexer(wanted)
+    rows = fitted_rows(source, fit, batch)
     strangers = np.flatnonzero(rows < 0)
-    if not strangers.size and set(fit.batch_key) <= set(fit.obs) & set(source.obs):
-        tables = [table[list(fit.batch_key)].astype(str).to_numpy() for table in (fit.obs.iloc[rows], source.obs)]
-        strangers = np.flatnonzero((tables[0] != tables[1]).any(axis=1))
     if strangers.size:
         raise InputError(
             f"{strangers.size} of {source.n_cells} cells of {source.description} were not part of the fit, or of "

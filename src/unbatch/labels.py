@@ -10,7 +10,7 @@ import pandas as pd
 from unbatch._check import InputError
 from unbatch._types import CodeArray
 from unbatch.fitted import BatchFit
-from unbatch.io.batches import label_cells
+from unbatch.io.batches import SEPARATOR, label_cells
 from unbatch.io.part_names import possible_names
 from unbatch.io.source import CountSource
 
@@ -87,7 +87,8 @@ def cell_batches(source: CountSource, fit: BatchFit, *, labels: Sequence[Any] | 
     if labels is None:
         found, names = find_batches(source, fit)
     else:
-        found, names = pd.factorize(np.array([str(label) for label in labels], dtype=object))
+        found, given = pd.factorize(np.array([str(label) for label in labels], dtype=object))
+        names = known_names([str(name) for name in given], fit)
     place = pd.Index(fit.batches).get_indexer(pd.Index(names))
     codes = np.asarray(place[found], dtype=np.int32)
     strange = sorted(str(names[number]) for number in np.unique(found[codes < 0]))
@@ -123,5 +124,6 @@ def _check_same(source: CountSource, fit: BatchFit, codes: CodeArray) -> None:
 
 
 def _plain(name: str) -> str:
-    """Write a whole number without a point."""
-    return name.partition(".")[0] if _WHOLE.fullmatch(name) else name
+    """Write whole numbers without a point, each of several that are combined."""
+    pieces = name.split(SEPARATOR)
+    return SEPARATOR.join(piece.partition(".")[0] if _WHOLE.fullmatch(piece) else piece for piece in pieces)

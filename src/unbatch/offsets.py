@@ -180,7 +180,7 @@ def sum_groups(
     groups = label_cells(source, list(groupby))
     delta, states, state = fit.delta[rows], None, None
     if state_specific:
-        states, state = state_effects_of(fit).of_genes(rows), cell_states(source, fit)
+        states, state = state_effects_of(fit).of_genes(rows), cell_states(source, fit, batch)
     by = Adjuster(delta, fit.estimated[rows], options=AdjustOptions(max_factor=_NO_CAP), states=states)
     measured = fit.measured[rows]
     common = np.asarray(measured[:, [name not in fit.too_small for name in fit.batches]].all(axis=1))
@@ -252,7 +252,7 @@ def cell_offsets(source: CountSource, fit: BatchFit, *, state_specific: bool = F
     rows, batch = gene_places(source, fit), cell_batches(source, fit)
     offset = np.ascontiguousarray(fit.log_delta[rows].T.astype(np.float32))[batch]
     if state_specific:
-        states, state = state_effects_of(fit).of_genes(rows), cell_states(source, fit)
+        states, state = state_effects_of(fit).of_genes(rows), cell_states(source, fit, batch)
         known = np.flatnonzero(state >= 0)
         offset[known] += (states.unit * states.steps[state[known], batch[known]]).astype(np.float32)
     return offset

@@ -207,3 +207,36 @@ def test_the_state_of_other_cells_is_not_known(run, toy, state_model, tmp_path):
     moved.write_h5ad(tmp_path / "in.h5ad")
     done = run("adjust", tmp_path / "in.h5ad", "-m", state_model, "-o", tmp_path / "out.h5ad", "--state-specific")
     refused(done, "20 of 20 cells", "another batch there")
+
+
+def test_effects_of_states_are_taken_out_where_a_whole_number_is_written_as_a_float(run, toy, tmp_path):
+    cells = toy.copy()
+    cells.obs["lane"] = np.arange(150) % 2
+    cells.write_h5ad(tmp_path / "in.h5ad")
+    keys = ("-b", "batch", "-b", "lane")
+    done = run("fit", tmp_path / "in.h5ad", *keys, "--state-specific", "-o", tmp_path / "fit.h5ad")
+    assert done.exit_code == 0, done.output
+    some = cells[[100, 4, 50]].copy()
+    for lane in (some.obs["lane"], some.obs["lane"].astype(float)):
+        some.obs["lane"] = lane
+        some.write_h5ad(tmp_path / "some.h5ad")
+        out = tmp_path / f"{lane.dtype}.h5ad"
+        done = run("adjust", tmp_path / "some.h5ad", "-m", tmp_path / "fit.h5ad", "-o", out, "--state-specific")
+        assert done.exit_code == 0, done.output
+    one, two = (ad.read_h5ad(tmp_path / f"{name}.h5ad") for name in ("int64", "float64"))
+    np.testing.assert_array_equal(one.X.toarray(), two.X.toarray())
+
+
+def test_the_state_of_cells_that_come_under_the_name_of_another_file_is_not_known(run, toy, tmp_path):
+    (tmp_path / "other").mkdir()
+    for name, batch in (("u1", "batch_1"), ("u2", "batch_2")):
+        toy[(toy.obs["batch"] == batch).to_numpy()].copy().write_h5ad(tmp_path / f"{name}.h5ad")
+    fit = tmp_path / "fit.h5ad"
+    done = run("fit", tmp_path / "u1.h5ad", tmp_path / "u2.h5ad", "--state-specific", "-o", fit)
+    assert done.exit_code == 0, done.output
+    for name, code in (("u2", 0), ("u1", 2)):
+        (tmp_path / "other" / f"{name}.h5ad").write_bytes((tmp_path / "u2.h5ad").read_bytes())
+        given = tmp_path / "other" / f"{name}.h5ad"
+        done = run("adjust", given, "-m", fit, "-o", tmp_path / f"{name}_out.h5ad", "--state-specific")
+        assert done.exit_code == code, done.output
+    refused(done, "cells", "or of another batch there")

@@ -12,7 +12,8 @@ from unbatch._check import InputError, InputWarning, check_whole
 from unbatch._types import BoolArray, CodeArray, IntArray
 from unbatch.io.source import CountSource
 
-_SEPARATOR = " | "
+SEPARATOR = " | "
+"""Between the labels of several columns in the name of a batch."""
 _MOST_LEVELS = 1000
 _MOST_LISTED = 8
 _HINTS = ("batch", "sample", "donor", "patient", "individual", "library", "lane", "chemistry", "dataset", "plate")
@@ -158,13 +159,13 @@ def _from_columns(source: CountSource, keys: tuple[str, ...]) -> Batches:
     combined, codes = np.unique(np.stack([codes for codes, _ in columns]), axis=1, return_inverse=True)
     names = [levels for _, levels in columns]
     levels = tuple(
-        _SEPARATOR.join(of_column[code] for of_column, code in zip(names, level, strict=True)) for level in combined.T
+        SEPARATOR.join(of_column[code] for of_column, code in zip(names, level, strict=True)) for level in combined.T
     )
     if len(set(levels)) < len(levels):
         twice = next(level for level in levels if levels.count(level) > 1)
         raise InputError(
             f"labels of {' and '.join(map(repr, keys))} of {source.description} become the same when they are put "
-            f"together ({twice!r} in two ways): rename those that hold {_SEPARATOR!r}"
+            f"together ({twice!r} in two ways): rename those that hold {SEPARATOR!r}"
         )
     return Batches(codes.ravel().astype(np.int32), levels, 1, keys)
 
