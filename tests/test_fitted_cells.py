@@ -36,3 +36,33 @@ def test_cells_that_share_a_name_are_told_apart_by_their_batches():
 def test_a_fit_that_kept_no_batches_is_searched_by_name():
     rows = fitted_rows(open_counts(cells("b", "c")), fit_of("ab", None), np.array([1, 1], dtype=np.int32))
     assert rows.tolist() == [1, -1]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Three files with cells of the same names, and one of its own each."""
+    paths = [tmp_path / f"{name}.h5ad" for name in ("lab1/d1", "lab1/d2", "lab2/d1")]
+    for number, path in enumerate(paths):
+        path.parent.mkdir(exist_ok=True)
+        cells("AC-1", f"own{number}-1").write_h5ad(path)
+    return paths
+
+
+@pytest.mark.parametrize("together", [(0,), (0, 1), (2, 1), (0, 2), (0, 1, 2)])
+@pytest.mark.parametrize("fitted", [(0, 1), (2, 0, 1)])
+def test_cells_whose_names_clash_between_files_are_found_whatever_files_come_along(files, fitted, together):
+    whole = open_counts([files[number] for number in fitted])
+    fit = fit_of(whole.obs.index, whole.part, whole.parts)
+    source = open_counts([files[number] for number in together])
+    of_file = np.array([fitted.index(number) if number in fitted else -1 for number in together], dtype=np.int32)
+    batch = of_file[source.part]
+    rows = fitted_rows(source, fit, batch)
+    expected = np.where(batch < 0, -1, 2 * batch + np.arange(source.n_cells) % 2)
+    assert rows.tolist() == expected.tolist()
+
+
+def test_cells_whose_names_clash_here_and_not_in_the_fit_are_found(files):
+    source = open_counts(files[:2])
+    assert source.obs.index.tolist() == ["AC-1-d1", "own0-1-d1", "AC-1-d2", "own1-1-d2"]
+    fit = fit_of(["own1-1", "AC-1"], [1, 0])
+    assert fitted_rows(source, fit, source.part).tolist() == [1, -1, -1, 0]

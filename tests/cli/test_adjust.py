@@ -240,3 +240,20 @@ def test_the_state_of_cells_that_come_under_the_name_of_another_file_is_not_know
         done = run("adjust", given, "-m", fit, "-o", tmp_path / f"{name}_out.h5ad", "--state-specific")
         assert done.exit_code == code, done.output
     refused(done, "cells", "or of another batch there")
+
+
+def test_cells_whose_names_clash_between_the_files_of_the_fit_are_cells_of_the_fit(run, toy, tmp_path):
+    paths = [tmp_path / f"run{number}.h5ad" for number in (1, 2)]
+    for path, batch in zip(paths, ("batch_1", "batch_2"), strict=True):
+        part = toy[(toy.obs["batch"] == batch).to_numpy()].copy()
+        part.obs_names = [f"BC{number}-1" for number in range(part.n_obs)]
+        part.write_h5ad(path)
+    fit = tmp_path / "fit.h5ad"
+    assert run("fit", *paths, "--state-specific", "-o", fit).exit_code == 0
+    for flags in ([], ["--state-specific"]):
+        done = run("adjust", paths[0], "-m", fit, "-o", tmp_path / "one.h5ad", *flags)
+        assert done.exit_code == 0, done.output
+        assert "not part of the fit" not in done.stdout
+        assert run("adjust", *paths, "-m", fit, "-o", tmp_path / "both.h5ad", *flags).exit_code == 0
+        one, both = (ad.read_h5ad(tmp_path / name).X.toarray() for name in ("one.h5ad", "both.h5ad"))
+        np.testing.assert_array_equal(one, both[: len(one)])

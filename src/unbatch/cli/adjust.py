@@ -79,6 +79,7 @@ def adjust(
 
     from unbatch.adjusting import Adjustment
     from unbatch.core.adjust import AdjustOptions
+    from unbatch.fitted_cells import fitted_rows
     from unbatch.io.sink import CountSink, choose_compression
     from unbatch.model import BatchModel
     from unbatch.slots import BATCH, writable
@@ -117,7 +118,7 @@ def adjust(
             sink.append(block)
         found = adjustment.record()
         sink.uns["unbatch_adjusted"] = {**record, **found}
-    new = int((~source.obs.index.isin(fit.obs.index)).sum())
+    new = int((fitted_rows(source, fit, adjustment.batch) < 0).sum())
     say(f"Adjusted {thousands(source.n_cells)} cells x {thousands(source.n_genes)} genes by {model}")
     if new:
         say(f"  {thousands(new)} cells were not part of the fit: adjusted by the effects of their batch")
