@@ -1,13 +1,14 @@
 """Which batch of a fit each cell of a source is of: by the columns of the fit, or the files that were its batches."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from unbatch._check import InputError
+from unbatch._check import InputError, InputWarning
 from unbatch._types import CodeArray
 from unbatch.fitted import BatchFit
 from unbatch.io.batches import SEPARATOR, label_cells
@@ -22,17 +23,26 @@ def find_batches(source: CountSource, fit: BatchFit) -> tuple[CodeArray, tuple[s
     """Batch of each cell of `source`, found as in the fit, which may not know it: places, (n_cells,), and what names.
 
     Where files were the batches, cells of the fit itself are of the batch that they were of, and a file is the batch of
-    the fit that bears its name, or else the only one that bears a name which it could have had there.
+    the fit that bears its name, or else the only one that bears a name which it could have had there. The same holds of
+    files that have no columns at all, as those of 10x.
 
     Raises
     ------
     InputError
         If a column is missing, or a cell has no label.
+
+    Warns
+    -----
+    InputWarning
+        If files are taken for batches though columns were in the fit.
     """
-    if not fit.batch_key:
+    if not fit.batch_key or _is_bare(source):
         if fit.batch is not None and source.obs.index.equals(fit.obs.index):
             return fit.batch, fit.batches
-        return np.asarray(source.part, dtype=np.int32), _known_parts(source, fit)
+        names = _known_parts(source, fit)
+        if fit.batch_key:
+            _warn_of_files(source, names, fit)
+        return np.asarray(source.part, dtype=np.int32), names
     missing = [key for key in fit.batch_key if key not in source.obs]
     if missing:
         columns = ", ".join(repr(str(column)) for column in source.obs.columns[:_SHOWN]) or "none"
@@ -42,6 +52,21 @@ def find_batches(source: CountSource, fit: BatchFit) -> tuple[CodeArray, tuple[s
         )
     found = label_cells(source, fit.batch_key)
     return found.codes, known_names(found.levels, fit)
+
+
+def _is_bare(source: CountSource) -> bool:
+    """Tell whether all cells come from files that hold no annotation."""
+    return source.obs.columns.empty and len(source.paths) == len(source.parts)
+
+
+def _warn_of_files(source: CountSource, names: tuple[str, ...], fit: BatchFit) -> None:
+    listed = ", ".join(f"{name!r} ({'known' if name in fit.batches else 'new'})" for name in names[:_SHOWN])
+    warnings.warn(
+        f"{source.description} has no annotation of cells, and so no column {fit.batch_key[0]!r}: each file is taken "
+        f"for a batch, {listed}{', ...' if len(names) > _SHOWN else ''}",
+        InputWarning,
+        stacklevel=4,
+    )
 
 
 def known_names(levels: Sequence[str], fit: BatchFit) -> tuple[str, ...]:

@@ -190,7 +190,8 @@ def _label(source: CountSource, fit: BatchFit, batch_key: tuple[str, ...] | None
         return replace(found, levels=known_names(found.levels, fit))
     codes, names = find_batches(source, fit)
     there, compact = np.unique(codes, return_inverse=True)
-    return Batches(compact.astype(np.int32), tuple(names[code] for code in there), 1, fit.batch_key)
+    key = fit.batch_key if set(fit.batch_key) <= set(source.obs) else ()  # else files were taken for batches
+    return Batches(compact.astype(np.int32), tuple(names[code] for code in there), 1, key)
 
 
 def _check_genes(source: CountSource, fit: BatchFit, rows: IntArray, missing: int) -> None:

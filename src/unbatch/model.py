@@ -329,9 +329,9 @@ class BatchModel:
             read once, and of each new batch as many cells as the sketch of the fit may hold once more.
         batch_key
             Column of obs that names the batch of each cell, or several; None for the columns of the fit, or if each
-            file was a batch then, the files' names.
+            file was a batch then, or files have no columns at all, the files' names.
         layer
-            Where the raw counts are: None for where the fit found them.
+            Where the raw counts are: None for where the fit found them, or the one matrix of a 10x file.
         progress
             Told of each stage; silence by default.
         driver
@@ -370,10 +370,11 @@ class BatchModel:
         (500, 1)
         """
         fit = self.result
-        where = layer or fit.layer
-        source = open_counts(new, layer=where)
+        source = open_counts(new, layer=layer, usual=fit.layer)
         keys = () if batch_key is None else (batch_key,) if isinstance(batch_key, str) else tuple(batch_key)
-        found = map_source(source, fit, batch_key=keys, layer=where, progress=progress or Silent(), driver=driver)
+        found = map_source(
+            source, fit, batch_key=keys, layer=layer or fit.layer, progress=progress or Silent(), driver=driver
+        )
         return self._holding(found, self.options, inputs=source.paths)
 
     def save(self, path: str | Path) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 import unbatch as ub
 
+from .conftest import write_mtx, write_tenx_h5
+
 
 @pytest.fixture(scope="module")
 def cells():
@@ -152,3 +154,41 @@ def test_a_file_that_was_a_batch_is_known_when_it_comes_alone(run, cells, tmp_pa
     assert run("adjust", *paths, "-m", fit, "-o", tmp_path / "both.h5ad").exit_code == 0
     one, both = ad.read_h5ad(tmp_path / "one.h5ad"), ad.read_h5ad(tmp_path / "both.h5ad")
     np.testing.assert_array_equal(one.X.toarray(), both[one.obs_names].X.toarray())
+
+
+@pytest.mark.parametrize(("name", "write"), [("run4.h5", write_tenx_h5), ("donor.1", write_mtx)])
+def test_a_10x_input_is_a_batch_and_has_one_matrix_whatever_was_fitted(run, folder, tmp_path, name, write):
+    old = ad.read_h5ad(folder / "old.h5ad")
+    old.layers["counts"] = old.X
+    old.X = old.X / 2
+    old.write_h5ad(tmp_path / "old.h5ad")
+    fit, mapped = tmp_path / "fit.h5ad", tmp_path / "mapped.h5ad"
+    assert run("fit", tmp_path / "old.h5ad", "-b", "batch", "--layer", "counts", "-o", fit).exit_code == 0
+    new = ad.read_h5ad(folder / "new.h5ad")
+    write(new[(new.obs["batch"] == "batch_4").to_numpy()].copy(), tmp_path / name)
+    called = name.removesuffix(".h5")
+    for flags in ([], ["--layer", "X"]):
+        done = run("map", tmp_path / name, "-m", fit, "-o", mapped, *flags)
+        assert done.exit_code == 0, done.stderr
+        assert f"no column 'batch': each file is taken for a batch, {called!r} (new)" in done.stderr
+        assert f"1 new batch ({called!r})" in done.stdout
+    done = run("adjust", tmp_path / name, "-m", mapped, "-o", tmp_path / "out.h5ad")
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr == ""
+    assert set(ad.read_h5ad(tmp_path / "out.h5ad").obs["unbatch_batch"]) == {called}
+    refused(run("map", tmp_path / name, "-m", fit, "--layer", "counts", "-o", mapped), "'counts'")
+    refused(run("adjust", tmp_path / name, "-m", fit, "-o", tmp_path / "out.h5ad"), f"batch {called!r}", "not part")
+
+
+def test_a_10x_input_that_bears_the_name_of_a_batch_is_of_it(run, folder, fitted, tmp_path):
+    old = ad.read_h5ad(folder / "old.h5ad")
+    first = old[(old.obs["batch"] == "batch_1").to_numpy()].copy()
+    first.write_h5ad(tmp_path / "first.h5ad")
+    write_tenx_h5(first, tmp_path / "batch_1.h5")
+    for name in ("first.h5ad", "batch_1.h5"):
+        done = run("adjust", tmp_path / name, "-m", fitted, "-o", tmp_path / f"{name}.zarr")
+        assert done.exit_code == 0, done.stderr
+    assert "each file is taken for a batch, 'batch_1' (known)" in done.stderr
+    one, two = (ad.read_zarr(tmp_path / f"{name}.zarr") for name in ("first.h5ad", "batch_1.h5"))
+    np.testing.assert_array_equal(one.X.toarray(), two.X.toarray())
+    assert set(two.obs["unbatch_batch"]) == {"batch_1"}

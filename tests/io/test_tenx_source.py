@@ -9,7 +9,7 @@ from unbatch._check import InputError, InputWarning
 from unbatch.io.source import open_counts
 from unbatch.io.tenx_source import gene_table
 
-from .conftest import N_GENES, example_counts, write_mtx, write_tenx_h5
+from .conftest import N_CELLS, N_GENES, example_counts, write_mtx, write_tenx_h5
 
 
 def test_only_genes_are_kept_with_a_warning(tmp_path):
@@ -39,6 +39,23 @@ def test_several_genomes_are_a_choice(tmp_path):
     assert open_counts(path, layer="mm10").n_cells == 4
     with pytest.raises(InputError, match=r"no matrix 'rat'.* 'hg19', 'mm10'"):
         open_counts(path, layer="rat")
+
+
+def test_what_is_usual_elsewhere_is_not_asked_of_a_file_without_layers(tmp_path):
+    path = write_tenx_h5(tmp_path / "a.h5", genome="hg19")
+    folder = write_mtx(tmp_path / "b")
+    for one in (path, folder, [path, folder]):
+        assert open_counts(one, usual="counts").n_genes == N_GENES
+        assert open_counts(one, layer="X").n_genes == N_GENES
+        assert open_counts(one, layer="X", usual="counts").n_genes == N_GENES
+        with pytest.raises(InputError, match=r"has no (layer|matrix) 'counts'"):
+            open_counts(one, layer="counts", usual="counts")
+    write_tenx_h5(path, genome="mm10", counts=example_counts()[:4])
+    assert open_counts(path, usual="mm10").n_cells == 4
+    assert open_counts(path, layer="hg19", usual="mm10").n_cells == N_CELLS
+    for given in ({"usual": "counts"}, {"layer": "X"}):
+        with pytest.raises(InputError, match="2 genomes: choose one as layer"):
+            open_counts(path, **given)
 
 
 def test_a_truncated_file_is_refused(tmp_path):

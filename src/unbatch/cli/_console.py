@@ -166,13 +166,16 @@ def check_output(
         raise InputError(f"{option} {output} cannot be written: {error.strerror} ({output.parent})") from error
 
 
-def open_inputs(inputs: Sequence[Path], layer: str | None, *, scratch: Path | None) -> "CountSource":
-    """Open one input as itself and several as parts of one; a scratch file goes to the folder `scratch`."""
+def open_inputs(
+    inputs: Sequence[Path], layer: str | None, *, usual: str | None = None, scratch: Path | None
+) -> "CountSource":
+    """Open one input as itself and several as parts of one; `usual` is the layer of a fit, `scratch` a folder."""
     from unbatch.io.source import open_counts
 
     if scratch is not None and not scratch.is_dir():
         raise InputError(f"--scratch {scratch}: there is no such folder: make it first")
-    return open_counts(inputs[0] if len(inputs) == 1 else list(inputs), layer=layer, scratch=scratch)
+    data = inputs[0] if len(inputs) == 1 else list(inputs)
+    return open_counts(data, layer=layer, usual=usual, scratch=scratch)
 
 
 def paths(inputs: Sequence[Path]) -> str:

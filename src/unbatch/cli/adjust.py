@@ -94,7 +94,7 @@ def adjust(
         seed=seed,
     )
     fit = BatchModel.load(model).result
-    source = open_inputs(inputs, layer or fit.layer, scratch=scratch or output.parent)
+    source = open_inputs(inputs, layer, usual=fit.layer, scratch=scratch or output.parent)
     progress = progress_for(quiet=quiet, verbose=verbose)
     adjustment = Adjustment(source, fit, options=options, progress=progress)
     record = {
@@ -104,7 +104,7 @@ def adjust(
         "versions": dict(fit.versions),
     }
     obs = writable(source.obs)
-    if not fit.batch_key:  # no column says it
+    if not fit.batch_key or not set(fit.batch_key) <= set(obs):  # no column says it
         obs[BATCH] = pd.Categorical.from_codes(adjustment.batch, list(fit.batches))
     with CountSink(
         output,

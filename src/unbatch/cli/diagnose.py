@@ -55,7 +55,7 @@ def diagnose(
 
     fit = BatchModel.load(model).result
     check_output(model, inputs, option="--model")
-    source = open_inputs(inputs, layer or fit.layer, scratch=scratch or model.parent)
+    source = open_inputs(inputs, layer, usual=fit.layer, scratch=scratch or model.parent)
     found = diagnose_source(source, fit, probes=probes, progress=progress_for(quiet=quiet, verbose=verbose))
     with reading(str(model)), repeated_names_allowed():
         whole = anndata.read_h5ad(model)

@@ -100,7 +100,7 @@ def factors(
     wanted = check_numbers(n_factors or 20)
     options = FactorOptions(n_pseudobulks=n_pseudobulks, adjusted=not unadjusted, seed=seed)
     fit = BatchModel.load(model).result
-    source = open_inputs(inputs, layer or fit.layer, scratch=scratch or output.parent)
+    source = open_inputs(inputs, layer, usual=fit.layer, scratch=scratch or output.parent)
     with connect(dask) as driver:
         found = fit_factors(
             source,

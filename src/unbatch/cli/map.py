@@ -71,6 +71,8 @@ def map_cells(
     the cell states of the fit and gets effects of its own, with standard errors. A batch that shares no state with the
     fit gets none, and is named in a warning. Each new batch is mapped on its own.
 
+    Files that hold no annotation of cells, as those of 10x, are a batch each.
+
     A gene that the new cells lack counts as not measured, not as zero; one that the fit lacks gets no effect.
 
     MAPPED.h5ad holds the new cells as `unbatch fit` would have written them: effects (varm "batch_effects"),
@@ -90,14 +92,13 @@ def map_cells(
 
     check_output(output, [*inputs, model])
     fit = BatchModel.load(model).result
-    where = layer or fit.layer
-    source = open_inputs(inputs, where, scratch=scratch or output.parent)
+    source = open_inputs(inputs, layer, usual=fit.layer, scratch=scratch or output.parent)
     with connect(dask) as driver:
         mapped = map_source(
             source,
             fit,
             batch_key=tuple(batch_key or ()),
-            layer=where,
+            layer=layer or fit.layer,
             progress=progress_for(quiet=quiet, verbose=verbose),
             driver=driver,
         )

@@ -72,7 +72,7 @@ def offsets(
         raise InputError("--groupby is missing: give the obs columns whose combinations are the groups, such as donor")
     check_output(output, [*inputs, model], suffixes=_SUFFIXES)
     fit = BatchModel.load(model).result
-    source = open_inputs(inputs, layer or fit.layer, scratch=scratch or output.parent)
+    source = open_inputs(inputs, layer, usual=fit.layer, scratch=scratch or output.parent)
     progress = progress_for(quiet=quiet, verbose=verbose)
     found = sum_groups(source, fit, groupby, state_specific=state_specific, progress=progress)
     if output.suffix == ".h5ad":

@@ -8,6 +8,7 @@ import h5py
 from unbatch._check import InputError
 from unbatch.io.anndata_file import open_anndata_file
 from unbatch.io.failures import reading
+from unbatch.io.layers import Wanted
 from unbatch.io.limits import check_links
 from unbatch.io.matrix_source import MatrixSource
 from unbatch.io.places import ZARR_MARKERS, Hdf5File, ZarrFolder, stamp_of
@@ -31,14 +32,14 @@ _FOREIGN = {
 }
 
 
-def open_path(path: Path, *, layer: str | None = None, scratch: Path | None = None) -> MatrixSource:
+def open_path(path: Path, wanted: Wanted, *, scratch: Path | None = None) -> MatrixSource:
     """Open the counts at a path.
 
     Parameters
     ----------
     path
         File or folder; see `open_counts` for the formats.
-    layer
+    wanted
         Which matrix.
     scratch
         Folder for a scratch file; None is the folder for temporary files.
@@ -54,40 +55,40 @@ def open_path(path: Path, *, layer: str | None = None, scratch: Path | None = No
             raise InputError(f"{path} is a link to {path.readlink()}, which does not exist: correct the link")
         if not path.exists():
             raise InputError(f"{path} does not exist: check the path, it is looked for from {Path.cwd()}")
-        return _open_folder(path, layer, scratch) if path.is_dir() else _open_file(path, layer, scratch)
+        return _open_folder(path, wanted, scratch) if path.is_dir() else _open_file(path, wanted, scratch)
 
 
-def _open_folder(path: Path, layer: str | None, scratch: Path | None) -> MatrixSource:
+def _open_folder(path: Path, wanted: Wanted, scratch: Path | None) -> MatrixSource:
     if any((path / marker).exists() for marker in ZARR_MARKERS):
-        return _open_zarr(path, layer, scratch)
+        return _open_zarr(path, wanted, scratch)
     files = find_mtx(path)
     if files is not None:
-        return _open_mtx(files, path, layer, scratch)
+        return _open_mtx(files, path, wanted, scratch)
     inside = [str(folder) for folder in sorted(path.iterdir()) if folder.is_dir() and any(folder.glob("*matrix.mtx*"))]
     hint = f"; there are matrices in {', '.join(inside)}" if inside else ""
     raise InputError(f"{path} is a folder but neither a zarr store nor a 10x mtx folder: give {FORMATS}{hint}")
 
 
-def _open_zarr(path: Path, layer: str | None, scratch: Path | None) -> MatrixSource:
+def _open_zarr(path: Path, wanted: Wanted, scratch: Path | None) -> MatrixSource:
     place = ZarrFolder(path, stamp_of(path))
     with place.open() as root:
         if "obs" not in root:
             inside = _listed(sorted(root.group_keys()))
             raise InputError(f"{path} is zarr but no AnnData, it holds {inside}: give the path of an AnnData inside")
-    return open_anndata_file(place, path, layer=layer, scratch=scratch)
+    return open_anndata_file(place, path, layer=wanted.name, scratch=scratch)
 
 
-def _open_mtx(files: MtxFiles, path: Path, layer: str | None, scratch: Path | None) -> MatrixSource:
-    if layer is not None:
-        raise InputError(f"{path} has no layer {layer!r}: a 10x folder holds one matrix, leave layer out")
+def _open_mtx(files: MtxFiles, path: Path, wanted: Wanted, scratch: Path | None) -> MatrixSource:
+    if wanted.layer not in (None, "X"):
+        raise InputError(f"{path} has no layer {wanted.layer!r}: a 10x folder holds one matrix, leave layer out")
     return open_tenx_mtx(files, path, scratch=scratch)
 
 
-def _open_file(path: Path, layer: str | None, scratch: Path | None) -> MatrixSource:
+def _open_file(path: Path, wanted: Wanted, scratch: Path | None) -> MatrixSource:
     if path.name.endswith(("matrix.mtx", "matrix.mtx.gz")):
         files = find_mtx(path.parent, prefix=path.name[: path.name.rindex("matrix.mtx")])
         assert files is not None  # the matrix is there
-        return _open_mtx(files, path, layer, scratch)
+        return _open_mtx(files, path, wanted, scratch)
     if not path.is_file():
         raise InputError(f"{path} is a pipe or a device, which cannot be read twice: give {FORMATS}")
     with path.open("rb") as file:
@@ -99,19 +100,19 @@ def _open_file(path: Path, layer: str | None, scratch: Path | None) -> MatrixSou
             if start.startswith(signature):
                 raise InputError(f"{path} is {cure}")
         raise InputError(f"{path} is not an HDF5 file: give {FORMATS}")
-    return _open_hdf5(path, layer, scratch)
+    return _open_hdf5(path, wanted, scratch)
 
 
-def _open_hdf5(path: Path, layer: str | None, scratch: Path | None) -> MatrixSource:
+def _open_hdf5(path: Path, wanted: Wanted, scratch: Path | None) -> MatrixSource:
     place = Hdf5File(path, stamp_of(path))
     with place.open() as root:
         check_links(root, str(path))
         inside = sorted(root)
         has_genomes = bool(find_genomes(root))
     if {"obs", "var"} <= set(inside) and _MODALITIES not in inside:
-        return open_anndata_file(place, path, layer=layer, scratch=scratch)
+        return open_anndata_file(place, path, layer=wanted.name, scratch=scratch)
     if has_genomes:
-        return open_tenx_h5(path, layer=layer)
+        return open_tenx_h5(path, wanted)
     for marker, cure in _FOREIGN.items():
         if marker in inside:
             raise InputError(f"{path} is {cure}")

@@ -1,6 +1,7 @@
 """Which matrix of an AnnData is meant, and which of them look like counts."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,27 @@ from unbatch._check import InputError
 
 PEEK_VALUES = 10_000
 """So many stored values decide whether a matrix looks like counts."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which matrix of an input is wanted.
+
+    Attributes
+    ----------
+    layer
+        What was asked for; None if nothing was.
+    usual
+        What is wanted then, if the input has layers: that of a fit.
+    """
+
+    layer: str | None = None
+    usual: str | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The layer of an input that has layers."""
+        return self.layer or self.usual
 
 
 def choose_layer(layer: str | None, layers: Mapping[str, Any], *, has_x: bool, has_raw: bool, where: str) -> str:

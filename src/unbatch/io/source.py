@@ -118,7 +118,9 @@ class CountSource(Protocol):
         ...
 
 
-def open_counts(data: Input, *, layer: str | None = None, scratch: Path | None = None) -> CountSource:
+def open_counts(
+    data: Input, *, layer: str | None = None, usual: str | None = None, scratch: Path | None = None
+) -> CountSource:
     """Open a count matrix to be read in blocks of rows; only the names of cells and genes are read now.
 
     Parameters
@@ -132,8 +134,11 @@ def open_counts(data: Input, *, layer: str | None = None, scratch: Path | None =
         - a list of these, or a dictionary from names to these: they are read one after another, their genes are
           united, and a gene that one of them lacks is unmeasured there.
     layer
-        Which matrix: None is X, "raw" is raw.X, anything else the layer of that name. For a 10x file of several
-        genomes, the genome.
+        Which matrix: None is `usual`, "X" is X, "raw" is raw.X, anything else the layer of that name. For a 10x file of
+        several genomes, the genome.
+    usual
+        Which matrix where none is asked for, such as that of a fit: None is X. A 10x file or folder of one matrix has
+        no layers and gives that one.
     scratch
         Folder for the scratch file, should one be needed; None is the folder for temporary files.
 
@@ -157,17 +162,18 @@ def open_counts(data: Input, *, layer: str | None = None, scratch: Path | None =
 
     from unbatch.io.anndata_source import open_anndata
     from unbatch.io.files import open_path
+    from unbatch.io.layers import Wanted
     from unbatch.io.union_source import open_union
 
     if isinstance(data, AnnData):
-        return open_anndata(data, layer=layer)
+        return open_anndata(data, layer=layer or usual)
     if isinstance(data, str | PathLike):
-        return open_path(Path(data), layer=layer, scratch=scratch)
+        return open_path(Path(data), Wanted(layer, usual), scratch=scratch)
     if isinstance(data, Mapping):
-        parts = [open_counts(one, layer=layer, scratch=scratch) for one in data.values()]
+        parts = [open_counts(one, layer=layer, usual=usual, scratch=scratch) for one in data.values()]
         return open_union(parts, labels=[str(name) for name in data])
     if isinstance(data, Sequence):
-        return open_union([open_counts(one, layer=layer, scratch=scratch) for one in data])
+        return open_union([open_counts(one, layer=layer, usual=usual, scratch=scratch) for one in data])
     raise InputError(
         f"cannot read counts from {type(data).__name__}: give an AnnData, a path (.h5ad, .zarr, 10x .h5, "
         "10x mtx folder) or a list of them",

@@ -13,6 +13,7 @@ from scipy import io, sparse
 
 from unbatch._check import InputError, InputWarning
 from unbatch.io.canonical import count_dtype
+from unbatch.io.layers import Wanted
 from unbatch.io.matrix_market import check_text, read_entries
 from unbatch.io.matrix_source import MatrixSource
 from unbatch.io.names import check_cell_names, check_gene_names
@@ -31,7 +32,7 @@ def find_genomes(root: Any) -> tuple[str, ...]:  # noqa: ANN401
     return tuple(name for name, group in root.items() if hasattr(group, "keys") and needed <= set(group))
 
 
-def open_tenx_h5(path: Path, *, layer: str | None = None) -> MatrixSource:
+def open_tenx_h5(path: Path, wanted: Wanted) -> MatrixSource:
     """Open a 10x .h5 file. The matrix is stored by cell, so it is read block by block.
 
     Genes are named by their symbol, or by their identifier where several share a symbol. Of several kinds of features
@@ -41,8 +42,8 @@ def open_tenx_h5(path: Path, *, layer: str | None = None) -> MatrixSource:
     ----------
     path
         The file.
-    layer
-        For a file of layout 2 with several genomes, the genome; else None.
+    wanted
+        For a file of layout 2 with several genomes, the genome. A file of one needs none, whatever is usual elsewhere.
 
     Raises
     ------
@@ -51,7 +52,7 @@ def open_tenx_h5(path: Path, *, layer: str | None = None) -> MatrixSource:
     """
     place = Hdf5File(path, stamp_of(path))
     with place.open() as root:
-        genome = _choose_genome(find_genomes(root), layer, path)
+        genome = _choose_genome(find_genomes(root), wanted, path)
         description = f"the 10x matrix {genome!r} of {path}"
         group = root[genome]
         n_features, n_cells = (int(length) for length in group["shape"][:])
@@ -201,15 +202,16 @@ def _finish(reader: RowReader, obs: pd.DataFrame, var: pd.DataFrame, path: Path,
     return MatrixSource(reader, obs, var, description=description, path=path)
 
 
-def _choose_genome(genomes: tuple[str, ...], layer: str | None, path: Path) -> str:
+def _choose_genome(genomes: tuple[str, ...], wanted: Wanted, path: Path) -> str:
+    if wanted.name in genomes:
+        return str(wanted.name)
+    layer = None if wanted.layer == "X" else wanted.layer
     if layer is None and len(genomes) == 1:
         return genomes[0]
     listed = ", ".join(repr(genome) for genome in genomes)
     if layer is None:
         raise InputError(f"{path} holds the matrices of {len(genomes)} genomes: choose one as layer, {listed}")
-    if layer not in genomes:
-        raise InputError(f"{path} has no matrix {layer!r}: a 10x file has no layers, it holds {listed}")
-    return layer
+    raise InputError(f"{path} has no matrix {layer!r}: a 10x file has no layers, it holds {listed}")
 
 
 def _text(dataset: Any) -> list[str]:  # noqa: ANN401
