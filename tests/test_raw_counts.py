@@ -111,3 +111,22 @@ def test_counts_that_adjusting_does_not_change_are_not_taken_for_adjusted(fitted
     fitted.X = fitted.layers["adjusted"].copy()
     with pytest.raises(ub.InputError, match=r"adjusted counts of layers\['adjusted'\]"):
         ub.get.pseudobulks(fitted, groupby="donor")
+
+
+def test_a_layer_called_raw_is_taken_as_the_fit_took_it_whatever_is_in_raw(fitted):
+    adata = fitted[:, :30].copy()
+    adata.layers["raw"] = adata.X.copy()
+    ub.tl.batch_effects(adata, batch_key="batch", layer="raw")
+    ub.pp.adjust_counts(adata)
+    before = adata.layers["adjusted"].copy()
+    other = fitted.copy()
+    other.X = other.X * 2
+    adata.raw = other
+    ub.pp.adjust_counts(adata, key_added="again")
+    np.testing.assert_array_equal(adata.layers["again"].toarray(), before.toarray())
+
+
+def test_a_fit_of_a_layer_called_x_is_refused(fitted):
+    fitted.layers["X"] = fitted.X * 2
+    with pytest.raises(ub.InputError, match="also a layer called 'X': rename the layer"):
+        ub.tl.batch_effects(fitted, batch_key="batch", layer="X")

@@ -22,6 +22,13 @@ def test_a_layer_of_that_name_comes_first():
     assert _choose("raw.X", ["raw"]) == "raw/X"
 
 
+def test_a_layer_that_cannot_be_told_from_x_is_refused():
+    with pytest.raises(InputError, match="has an X and also a layer called 'X': rename the layer"):
+        _choose("X", ["X"])
+    assert _choose(None, ["X"]) == "X"
+    assert _choose("X", ["X"], has_x=False) == "layers/X"
+
+
 @pytest.mark.parametrize("layer", [None, "raw", "nothing"])
 def test_what_is_not_there_lists_what_is(layer):
     with pytest.raises(InputError, match=r"a.h5ad has no .*: layer can be 'a', 'b'"):

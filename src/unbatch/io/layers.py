@@ -10,6 +10,7 @@ from unbatch._check import InputError
 
 PEEK_VALUES = 10_000
 """So many stored values decide whether a matrix looks like counts."""
+_X = "X"
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ def choose_layer(layer: str | None, layers: Mapping[str, Any], *, has_x: bool, h
     Parameters
     ----------
     layer
-        None or "X" is X, "raw" or "raw.X" is raw.X, anything else the layer of that name. A layer that is called "X",
-        "raw" or "raw.X" comes first.
+        None or "X" is X, "raw" or "raw.X" is raw.X, anything else the layer of that name. A layer that is called "raw"
+        or "raw.X" comes first; so does one called "X", if there is no X.
     layers
         What layers there are.
     has_x, has_raw
@@ -51,11 +52,13 @@ def choose_layer(layer: str | None, layers: Mapping[str, Any], *, has_x: bool, h
     Raises
     ------
     InputError
-        If there is no such matrix: lists those that there are.
+        If there is no such matrix: lists those that there are. Or if "X" could be two: a fit keeps that word for X.
     """
+    if layer == _X and _X in layers and has_x:
+        raise InputError(f"{where} has an X and also a layer called 'X': rename the layer, and give its new name")
     if layer in layers:
         return f"layers/{layer}"
-    if layer in (None, "X") and has_x:
+    if layer in (None, _X) and has_x:
         return "X"
     if layer in ("raw", "raw.X") and has_raw:
         return "raw/X"
