@@ -131,6 +131,29 @@ def test_the_same_file_twice_is_refused(tmp_path, adata):
         open_counts([tmp_path / "a.h5ad", tmp_path / "b.h5ad"])
 
 
+@pytest.mark.parametrize(
+    "link", ["hard", "of a folder", "of the files of a 10x folder", "none, a 10x folder by its matrix"]
+)
+def test_the_same_file_under_two_names_is_refused(tmp_path, adata, link):
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    one, two = tmp_path / "a.h5ad", tmp_path / "b.h5ad"
+    if link == "hard":
+        two.hardlink_to(one)
+    elif link == "of a folder":
+        one, two = write_mtx(tmp_path / "a"), tmp_path / "b"
+        two.symlink_to(one)
+    elif link.startswith("none"):
+        one = write_mtx(tmp_path / "a")
+        two = one / "matrix.mtx"
+    else:
+        one, two = write_mtx(tmp_path / "a"), tmp_path / "b"
+        two.mkdir()
+        for file in one.iterdir():
+            (two / file.name).hardlink_to(file)
+    with pytest.raises(InputError, match=r"given more than once, also as .*: its cells would be counted twice"):
+        open_counts([one, two])
+
+
 def test_no_input_is_refused():
     with pytest.raises(InputError, match="no input is given"):
         open_counts([])

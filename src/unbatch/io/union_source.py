@@ -2,7 +2,6 @@
 
 import os
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -187,15 +186,28 @@ def open_union(sources: Sequence[CountSource], *, labels: Sequence[str] | None =
         raise InputError("no input is given: give at least one file or AnnData")
     if len(sources) == 1 and labels is None:
         return sources[0]
-    given = Counter(os.path.realpath(path) for source in sources for path in source.paths)
-    twice = [path for path, number in given.items() if number > 1]
-    if twice:
-        raise InputError(f"{twice[0]} is given more than once: its cells would be counted twice, leave out all but one")
+    _check_twice([path for source in sources for path in source.paths])
     trails = [source.trails[0] for source in sources] if labels is None else [(label,) for label in labels]
     union = UnionSource(tuple(sources), name_parts(trails), tuple(trails))
     if len(sources) > 1:
         _check_overlap(union)
     return union
+
+
+def _check_twice(paths: Sequence[Path]) -> None:
+    """Refuse a file or folder that is given twice, under two names too: a link of either kind is the same file."""
+    first: dict[tuple[int, int] | str, Path] = {}
+    for path in paths:
+        matrices = [file for file in path.glob("*matrix.mtx*") if file.is_file()]
+        file = matrices[0] if len(matrices) == 1 else path  # a 10x folder, which may be given by its matrix
+        found = file.stat() if file.exists() else None
+        same = (found.st_dev, found.st_ino) if found and found.st_ino else os.path.realpath(file)
+        if same in first:
+            also = "" if path == first[same] else f", also as {path}"
+            raise InputError(
+                f"{first[same]} is given more than once{also}: its cells would be counted twice, leave out all but one"
+            )
+        first[same] = path
 
 
 def _check_overlap(union: UnionSource) -> None:
