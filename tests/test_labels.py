@@ -166,8 +166,10 @@ def batches_of(source, fit):
     return [names[code] for code in dict.fromkeys(codes.tolist())]
 
 
-def fit_of(*batches):
-    return SimpleNamespace(batch_key=(), batch=None, batches=batches)
+def fit_of(*batches, cells=()):
+    return SimpleNamespace(
+        batch_key=(), batch=None, batches=batches, obs=pd.DataFrame(index=pd.Index(cells, dtype=object))
+    )
 
 
 @pytest.mark.parametrize(
@@ -185,10 +187,17 @@ def fit_of(*batches):
     ],
 )
 def test_a_file_is_the_batch_that_it_was_in_the_fit_whatever_came_along_there(files, given, fitted, names):
-    paths = [files[name] for name in given]
-    assert batches_of(open_counts(paths), fit_of(*fitted)) == names
+    source = open_counts([files[name] for name in given])
+    assert batches_of(source, fit_of(*fitted, cells=source.obs.index)) == names
+
+
+def test_another_file_in_a_folder_that_names_a_batch_is_new(files):
+    source = open_counts(files["lab1/d1/counts.h5ad"])
+    names = source.obs.index
+    assert batches_of(source, fit_of("d1", "d2", cells=names[: len(names) // 3])) == ["counts"]
+    assert batches_of(source, fit_of("d1", "d2", cells=names[: 2 * len(names) // 3])) == ["d1"]
 
 
 def test_inputs_that_were_given_names_have_no_others(files):
     source = open_counts({"x": files["lab1/d1.h5ad"], "y": files["lab1/d2.h5ad"]})
-    assert batches_of(source, fit_of("d1", "d2")) == ["x", "y"]
+    assert batches_of(source, fit_of("d1", "d2", cells=source.obs.index)) == ["x", "y"]

@@ -11,11 +11,13 @@ import pandas as pd
 from unbatch._check import InputError, InputWarning
 from unbatch._types import CodeArray
 from unbatch.fitted import BatchFit
+from unbatch.fitted_cells import fitted_rows
 from unbatch.io.batches import SEPARATOR, label_cells
 from unbatch.io.part_names import possible_names
 from unbatch.io.source import CountSource
 
 _SHOWN = 8
+_MOST = 0.5
 _WHOLE = re.compile(r"-?[0-9]+\.0+")
 
 
@@ -23,8 +25,8 @@ def find_batches(source: CountSource, fit: BatchFit) -> tuple[CodeArray, tuple[s
     """Batch of each cell of `source`, found as in the fit, which may not know it: places, (n_cells,), and what names.
 
     Where files were the batches, cells of the fit itself are of the batch that they were of, and a file is the batch of
-    the fit that bears its name, or else the only one that bears a name which it could have had there. The same holds of
-    files that have no columns at all, as those of 10x.
+    the fit that bears its name, or else the only one that bears a name which it could have had there, if it holds its
+    cells. The same holds of files that have no columns at all, as those of 10x.
 
     Raises
     ------
@@ -82,14 +84,20 @@ def known_names(levels: Sequence[str], fit: BatchFit) -> tuple[str, ...]:
 def _known_parts(source: CountSource, fit: BatchFit) -> tuple[str, ...]:
     """Give files the names that they have in the fit, where other files along with them made another piece of the path.
 
-    Two files never are the same batch: where both could be, neither is.
+    Another file may lie in a folder of that name: it is the one of the fit if most of its cells are there. Two files
+    never are the same batch: where both could be, neither is.
     """
     names, batches = list(source.parts), frozenset(fit.batches)
     for part, (name, trail) in enumerate(zip(source.parts, source.trails, strict=True)):
         found = possible_names(trail) & batches
         if name not in batches and len(found) == 1:
             (names[part],) = found
-    return tuple(name if names.count(name) == 1 else part for name, part in zip(names, source.parts, strict=True))
+    place = pd.Index(fit.batches).get_indexer(pd.Index(names)).astype(np.int32)
+    there = fitted_rows(source, fit, place[source.part]) >= 0
+    return tuple(
+        name if names.count(name) == 1 and (name == own or there[source.part == part].mean() > _MOST) else own
+        for part, (name, own) in enumerate(zip(names, source.parts, strict=True))
+    )
 
 
 def cell_batches(source: CountSource, fit: BatchFit, *, labels: Sequence[Any] | None = None) -> CodeArray:
