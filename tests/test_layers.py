@@ -23,7 +23,7 @@ LAYERS = [
     ["io"],
     ["core"],
     ["_progress"],
-    ["_types", "_check", "_memory", "_threads"],
+    ["_types", "_check", "_levels", "_memory", "_threads"],
 ]
 """Top to bottom. A new module of the package finds its place here."""
 

@@ -4,7 +4,7 @@ import matplotlib as mpl
 import pytest
 from example import HOSTILE
 
-from unbatch.pl._names import LONGEST, legible, legible_names, natural_order
+from unbatch.pl._names import LONGEST, legible, legible_names
 
 
 @pytest.mark.parametrize("name", ["GAPDH", "10x v3", "$x$", "<b>", "a" * LONGEST, "été δ"])
@@ -55,15 +55,3 @@ def test_what_a_font_lacks_depends_on_the_font():
     assert legible("δ") == "δ"
     with mpl.rc_context({"font.family": "cmr10"}):
         assert legible("δ") == "[3B4]"
-
-
-def test_numbers_in_names_sort_by_size_even_those_of_ten_thousand_digits():
-    huge = "9" * 10_000
-    assert natural_order(["type 10", huge, "type 2", "type 002b", "7", "12"]) == [
-        "7",
-        "12",
-        huge,
-        "type 2",
-        "type 002b",
-        "type 10",
-    ]

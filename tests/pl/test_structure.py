@@ -115,6 +115,26 @@ def test_structure_draws_the_slots_in_the_order_of_the_categories(adata, ax):
     assert pl.structure(adata, key="mine").get_xlabel().startswith("4 cells")
 
 
+@pytest.mark.parametrize("dtype", ["category", object])
+def test_cells_without_a_label_stand_last(adata, ax, dtype):
+    adata.obs["donor"] = pd.Series(["z 10", None, "z 2", np.nan, "z 2"], index=adata.obs_names).astype(dtype)
+    pl.structure(adata, group_by="donor", key="mine", ax=ax)
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["z 2", "z 10", "(missing)"]
+    assert ax.get_xlim()[1] > 4
+
+
+@pytest.mark.parametrize("dtype", ["category", object])
+def test_cells_may_all_be_without_a_label(adata, ax, dtype):
+    adata.obs["donor"] = pd.Series([None] * 5, index=adata.obs_names, dtype=object).astype(dtype)
+    pl.structure(adata, group_by="donor", key="mine", ax=ax)
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["(missing)"]
+
+
+def test_groups_that_the_levels_leave_out_are_named():
+    with pytest.raises(InputError, match=r"leave out 1 groups with cells \(first: 'a'\)"):
+        pl.structure_bars(SHARES, groups=list("babaa"), levels=["b"])
+
+
 def test_structure_names_what_is_missing(adata):
     with pytest.raises(InputError, match="holds no programmes"):
         pl.structure(adata)

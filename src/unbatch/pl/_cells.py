@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from unbatch._levels import natural_order
 from unbatch.pl import _style
-from unbatch.pl._names import legible, natural_order
+from unbatch.pl._names import legible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

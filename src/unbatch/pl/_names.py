@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -60,17 +59,6 @@ def legible_names(names: Iterable[str], *, longest: int = LONGEST) -> list[str]:
         form if len(meanings[form]) == 1 else f"{form} #{meanings[form].index(name) + 1}"
         for form, name in zip(short, names, strict=True)
     ]
-
-
-def natural_order(names: Iterable[str]) -> list[str]:
-    """Sort names so that "type 2" comes before "type 10"."""
-    return sorted(names, key=_natural)
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    # a number sorts by its number of digits, then by them: int() refuses thousands of digits
-    parts = [(part, part.lstrip("0")) for part in re.split(r"(\d+)", name)]
-    return [(len(digits) + 1, digits) if part.isdecimal() else (0, part) for part, digits in parts]
 
 
 def _letter(letter: str, known: frozenset[int]) -> str:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unbatch._levels import natural_order
 from unbatch.pl import _rows, _style
 from unbatch.pl._effects import CERTAIN
-from unbatch.pl._names import legible, natural_order
+from unbatch.pl._names import legible
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from unbatch._check import InputError
+from unbatch._levels import levels_of, natural_order
 from unbatch.pl import _style
 from unbatch.pl._names import legible_names
 from unbatch.programmes.slots import read_factors
@@ -37,7 +37,8 @@ def structure(
         Data on which `unbatch.tl.factors` ran, or the file that ``unbatch factors`` wrote.
     group_by
         Column of ``obs``: its levels stand side by side, so that programmes that belong to a batch or a cell type are
-        seen at once. None for all cells together.
+        seen at once. Categories stand in their order, numbers by value, other labels by name; cells without a label
+        are ``(missing)``, the last. None for all cells together.
     key
         The ``key_added`` of `unbatch.tl.factors`.
     title
@@ -61,14 +62,11 @@ def structure(
     read_factors(adata, key=key)
     if group_by is not None and group_by not in adata.obs:
         raise InputError(f"obs has no column {group_by!r}; it has {sorted(adata.obs.columns)}")
-    column = None if group_by is None else adata.obs[group_by]
-    levels: Sequence[str] | None = None
-    if isinstance(column, pd.Series) and isinstance(column.dtype, pd.CategoricalDtype):
-        levels = [str(level) for level in column.cat.categories]
+    found = None if group_by is None else levels_of(adata.obs[group_by])
     return structure_bars(
         np.asarray(adata.obsm[f"X_{key}"], dtype=np.float64),
-        groups=None if column is None else column.astype(str).tolist(),
-        levels=levels,
+        groups=None if found is None else found.labels,
+        levels=None if found is None else found.levels,
         title=title,
         ax=ax,
     )
@@ -91,7 +89,8 @@ def structure_bars(
     groups
         (n_cells,) what stands side by side, as wide as it has cells; None for one group.
     levels
-        Groups from left to right; sorted by name by default. Those without cells are left out.
+        Groups from left to right, every one that has cells; sorted by name, numbers in them by size, by default. Those
+        without cells are left out.
     title
         Heads the axes.
     ax
@@ -105,14 +104,17 @@ def structure_bars(
     Raises
     ------
     InputError
-        If no cell has any proportion.
+        If no cell has any proportion, or a group that has cells is not among the levels.
     """
     kept = np.flatnonzero(proportions.sum(axis=1) > 0)
     if not kept.size:
         raise InputError(f"none of {len(proportions)} cells has a share of any factor: there is nothing to draw")
     shares = proportions[kept]
     names = np.array(["" if groups is None else groups[cell] for cell in kept.tolist()], dtype=object)
-    order = [level for level in (levels or sorted(set(names.tolist()))) if (names == level).any()]
+    there = set(names.tolist())
+    if levels is not None and (left_out := there - set(levels)):
+        raise InputError(f"levels leave out {len(left_out)} groups with cells (first: {min(left_out)!r}): add them")
+    order = [level for level in (natural_order(there) if levels is None else levels) if level in there]
     ax = _style.given_or_new_axes(ax, figsize=(7.2, 2.8))
     styles = _style.category_styles(shares.shape[1], ink=_style.ink(ax))
     gap = _GAP * len(kept)
