@@ -85,6 +85,26 @@ def test_strongest_keeps_to_the_batch_asked_for(adata, ax):
     assert len(rows_of(ax)) == 4
 
 
+def test_batches_named_by_numbers_may_be_asked_for_by_them():
+    cells = ub.simulate(n_cells=400, n_genes=60, n_batches=3, n_types=2, median_depth=300, seed=1)
+    cells.obs["run"] = cells.obs["batch"].cat.codes.astype(int)
+    cells.uns["simulation"]["batches"] = ["0", "1", "2"]
+    ub.tl.batch_effects(cells, batch_key="run")
+    for one in (1, np.int64(1), [1], np.array([1])):
+        assert columns(pl.batch_effects(cells, batch=one)) == ["1"]
+    assert columns(pl.batch_effects(cells, batch=[2, "0", 2])) == ["2", "0"]
+    assert pl.recovery(cells, batch=0).get_title().startswith("0")
+    assert pl.strongest(cells, batch=2).get_title() == "2"
+    assert pl.balance(cells, pair=(0, 1)).get_title().startswith("0 \N{EN DASH} 1: ")
+    assert rows_of(pl.balance(cells, kind="pairs", pair=(1, 0))) == ["0 \N{EN DASH} 1"]
+    with pytest.raises(InputError, match="no batch '3'; it has '0', '1', '2'"):
+        pl.batch_effects(cells, batch=3)
+
+
+def columns(ax):
+    return [label.get_text() for label in ax.get_xticklabels()]
+
+
 @pytest.mark.parametrize(
     ("draw", "message"),
     [

@@ -166,6 +166,9 @@ def balance(
     >>> ax = ub.pl.balance(adata, pair=("batch_1", "batch_2"))
     """
     check_kind(kind, ("genes", "dimensions", "pairs"))
+    if pair is not None:
+        first, second = map(str, pair)
+        pair = first, second
     summary = _record.read_table(adata, "balance_summary")
     if kind == "pairs":
         return balance_summary(summary if pair is None else _of_pair(summary, pair), n_pairs=n_names, ax=ax)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,9 @@ def batches_of(adata: AnnData) -> list[str]:
 
 
 def columns_of(adata: AnnData, batch: str | Sequence[str] | None) -> list[int]:
-    """Columns of the effects that belong to the batches asked for; all for None.
+    """Columns of the effects that belong to the batches asked for, of one or of several; all for None.
+
+    A batch that is named by a number may be asked for by it, as everywhere.
 
     Raises
     ------
@@ -36,7 +39,8 @@ def columns_of(adata: AnnData, batch: str | Sequence[str] | None) -> list[int]:
     batches = batches_of(adata)
     if batch is None:
         return list(range(len(batches)))
-    asked = [batch] if isinstance(batch, str) else list(dict.fromkeys(batch))
+    several = batch if isinstance(batch, Iterable) and not isinstance(batch, str) else [batch]
+    asked = list(dict.fromkeys(str(name) for name in several))
     check_batches(asked, batches)
     return [batches.index(name) for name in asked]
 
