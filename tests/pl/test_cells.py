@@ -3,6 +3,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from unbatch import pl
+from unbatch._check import InputError
 from unbatch.pl import _style
 
 
@@ -32,6 +33,32 @@ def test_numbers_in_names_sort_by_size_and_a_ninth_level_changes_the_marker(ax):
     pl.cells(np.zeros((12, 2)), labels, title="t", ax=ax)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == labels
     assert [len(dots.get_offsets()) for dots in ax.collections] == [8, 4]
+
+
+def colours_of(ax):
+    """Colour of every dot by where it is along the first axis, and the names in the legend."""
+    dots = [dot for drawn in ax.collections for dot in zip(*_places(drawn), strict=True)]
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    return {float(place[0]): to_hex(rgba).upper() for place, rgba in dots}, names
+
+
+def test_levels_take_their_colours_in_the_given_order_also_those_without_cells(ax):
+    places = np.column_stack([np.arange(3.0), np.zeros(3)])
+    pl.cells(places, ["mid", "late", "mid"], title="t", levels=["early", "mid", "late"], ax=ax)
+    drawn, named = colours_of(ax)
+    assert drawn == {0: _style.COLOURS[1], 1: _style.COLOURS[2], 2: _style.COLOURS[1]}
+    assert named == ["mid", "late"]
+    assert [to_hex(handle.get_color()).upper() for handle in ax.get_legend().legend_handles] == list(
+        _style.COLOURS[1:3]
+    )
+    with pytest.raises(InputError, match=r"levels lack 1 labels that cells have \(first: 'late'"):
+        pl.cells(places, ["mid", "late", "mid"], title="t", levels=["early", "mid"])
+
+
+def test_levels_may_have_colours_of_their_own(ax):
+    places = np.column_stack([np.arange(3.0), np.zeros(3)])
+    pl.cells(places, ["a", "b", "c"], title="t", colours={"a": "#123456", "c": "red"}, ax=ax)
+    assert colours_of(ax)[0] == {0: "#123456", 1: _style.COLOURS[1], 2: "#FF0000"}
 
 
 def test_values_get_a_colour_bar_and_no_value_covers_the_others(ax):

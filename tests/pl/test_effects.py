@@ -68,6 +68,14 @@ def test_many_batches_are_named_with_their_gene(ax):
     assert all(" · b" in text.get_text() for text in ax.texts)
 
 
+def test_two_batches_whose_places_share_a_colour_are_named_with_their_gene(ax):
+    effects = np.random.default_rng(0).normal(size=(20, 2))
+    genes = [f"g{i}" for i in range(20)]
+    pl.effects_volcano(effects, np.full((20, 2), 0.1), genes=genes, batches=["b0", "b8"], places=[0, 8], ax=ax)
+    assert ax.get_legend() is None
+    assert all(" · b" in text.get_text() for text in ax.texts)
+
+
 def test_a_reference_is_not_drawn(ax):
     pl.effects_volcano(np.array([[0.0, 1.0]]), np.array([[0.0, 0.2]]), genes=["x"], batches=["a", "b"], ax=ax)
     assert sum(len(dots.get_offsets()) for dots in ax.collections) == 1

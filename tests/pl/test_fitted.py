@@ -2,10 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from matplotlib.colors import to_hex
 
 from unbatch import pl, slots
 from unbatch._check import InputError
 from unbatch.fitted import BatchFit
+from unbatch.pl import _style
 
 
 @pytest.fixture
@@ -87,6 +89,51 @@ def test_embedding_gives_one_axes_per_column_numbers_with_a_colour_bar(adata):
     assert by_donor.get_legend().get_title().get_text() == "donor"
     assert by_overlap.get_legend() is None
     assert by_overlap.figure.axes[-1].get_ylabel() == slots.OVERLAP
+
+
+def legend_of(ax):
+    """Colour of each name in the legend."""
+    legend = ax.get_legend()
+    names = [text.get_text() for text in legend.get_texts()]
+    return dict(zip(names, [to_hex(handle.get_color()).upper() for handle in legend.legend_handles], strict=True))
+
+
+def test_a_batch_has_the_colour_of_its_place_in_the_fit_in_every_figure(adata):
+    ours = dict(zip(["a | x", "b | x"], _style.COLOURS, strict=False))
+    assert legend_of(pl.batch_effects(adata, kind="volcano")) == ours
+    for batch, colour in ours.items():
+        volcano = pl.batch_effects(adata, kind="volcano", batch=batch)
+        assert legend_of(volcano) == {batch: colour}
+        assert to_hex(volcano.collections[-1].get_facecolor()[0]).upper() == colour
+    assert legend_of(pl.embedding(adata)[0]) == ours
+    assert legend_of(pl.embedding(adata[3:].copy())[0]) == {"b | x": ours["b | x"]}
+
+
+def test_the_column_that_names_the_batches_stands_in_the_order_of_the_fit(adata):
+    adata.obs["run"] = np.where(adata.obs["donor"] == "a", "10", "9")
+    record = adata.uns[slots.RECORD]
+    record["batches"], record["batch_key"] = np.array(["10", "9"], dtype=object), np.array(["run"], dtype=object)
+    assert list(legend_of(pl.embedding(adata, "run")[0])) == ["10", "9"]
+    del adata.uns[slots.RECORD]
+    assert list(legend_of(pl.embedding(adata, "run")[0])) == ["9", "10"]
+
+
+def test_categories_stand_in_their_order_and_cells_without_a_label_last(adata):
+    adata.obs["day"] = pd.Categorical(
+        ["late", None, "early", "mid", "mid", "late"], ["early", "mid", "late"], ordered=True
+    )
+    assert list(legend_of(pl.embedding(adata, "day")[0])) == ["early", "mid", "late", "(missing)"]
+
+
+def test_colours_that_scanpy_keeps_of_a_column_are_those_of_its_categories(adata):
+    adata.obs["day"] = pd.Categorical(["late", None, "early", "mid", "mid", "late"], ["early", "mid", "late"])
+    adata.uns["day_colors"] = np.array(["#111111", "#222222", "red"], dtype=object)
+    kept = {"early": "#111111", "mid": "#222222", "late": "#FF0000", "(missing)": _style.MISSING}
+    assert legend_of(pl.embedding(adata, "day")[0]) == kept
+    ours = dict(zip(kept, _style.COLOURS, strict=False))
+    for useless in (["#111111"], ["no", "such", "colours"], {"early": "red"}):
+        adata.uns["day_colors"] = useless
+        assert legend_of(pl.embedding(adata, "day")[0]) == ours
 
 
 def test_embedding_takes_one_axes_for_one_column(adata, ax):

@@ -7,19 +7,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from unbatch._check import InputError
 from unbatch._levels import natural_order
 from unbatch.pl import _style
 from unbatch.pl._names import legible
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
 
     from unbatch._types import FloatArray, IntArray
 
 
-def cells(coordinates: FloatArray, labels: Sequence[str], *, title: str, ax: Axes | None = None) -> Axes:
+def cells(
+    coordinates: FloatArray,
+    labels: Sequence[str],
+    *,
+    title: str,
+    levels: Sequence[str] | None = None,
+    colours: Mapping[str, str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     """Draw one dot per cell, coloured by its label, in an order that lets no label cover the others.
 
     Parameters
@@ -27,9 +36,14 @@ def cells(coordinates: FloatArray, labels: Sequence[str], *, title: str, ax: Axe
     coordinates
         (n_cells, 2), of no unit: the ticks are left out.
     labels
-        (n_cells,), the label of each cell; levels are sorted by name, numbers in them by size.
+        (n_cells,), the label of each cell.
     title
         What the labels are; heads the legend.
+    levels
+        All levels in the order in which they take their colours and stand in the legend. Those without cells keep their
+        colour to themselves and are not named. None for those that there are, sorted by name, numbers in them by size.
+    colours
+        Colours of levels, in any form that matplotlib knows. Levels without one take theirs by their place.
     ax
         Axes to draw on; a new figure by default.
 
@@ -37,17 +51,28 @@ def cells(coordinates: FloatArray, labels: Sequence[str], *, title: str, ax: Axe
     -------
     The axes, with a legend to its right for at most 40 levels. Of more than 200,000 cells, only those are drawn that
     are seen: the others lie below them.
+
+    Raises
+    ------
+    InputError
+        If a label is not among the levels.
     """
     from matplotlib.colors import to_rgba_array
 
-    codes, found = pd.factorize(np.asarray(labels, dtype=object).astype(str))
-    levels = natural_order(found)
+    codes, found = pd.factorize(np.array([str(label) for label in labels], dtype=object))
+    levels = natural_order(found) if levels is None else list(levels)
     place = {level: code for code, level in enumerate(levels)}
+    if strangers := sorted(set(found) - set(place)):
+        raise InputError(f"levels lack {len(strangers)} labels that cells have (first: {strangers[0]!r}): add them")
     codes = np.array([place[level] for level in found], dtype=np.int64)[codes]
     new = ax is None
     ax = _style.given_or_new_axes(ax, figsize=(4.4, 3.4))
-    styles = _style.category_styles(len(levels), ink=_style.ink(ax))
-    colours = to_rgba_array([colour for colour, _ in styles])
+    given = {} if colours is None else colours
+    styles = [
+        (given[level], _style.MARKERS[0]) if level in given else style
+        for level, style in zip(levels, _style.category_styles(len(levels), ink=_style.ink(ax)), strict=True)
+    ]
+    of_levels = to_rgba_array([colour for colour, _ in styles])
     markers = np.array([marker for _, marker in styles])
     order = _drawing_order(coordinates)
     for marker in dict.fromkeys(markers.tolist()):
@@ -55,7 +80,7 @@ def cells(coordinates: FloatArray, labels: Sequence[str], *, title: str, ax: Axe
         ax.scatter(
             coordinates[chosen, 0],
             coordinates[chosen, 1],
-            c=colours[codes[chosen]],
+            c=of_levels[codes[chosen]],
             s=_style.dot_size(len(codes)),
             marker=marker,
             alpha=0.8 if len(order) == len(codes) else 1.0,
@@ -63,7 +88,8 @@ def cells(coordinates: FloatArray, labels: Sequence[str], *, title: str, ax: Axe
             rasterized=_style.rasterise(len(codes)),
         )
     _bare(ax)
-    _style.legend_of_levels(ax, levels, title=title)
+    named = sorted(place[level] for level in found)
+    _style.legend_of_levels(ax, [levels[code] for code in named], title=title, styles=[styles[code] for code in named])
     if new:
         _style.widen_for_legends(ax)
     return ax

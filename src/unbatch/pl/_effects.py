@@ -110,6 +110,7 @@ def effects_volcano(
     *,
     genes: Sequence[str],
     batches: Sequence[str],
+    places: Sequence[int] | None = None,
     n_genes: int = 10,
     ax: Axes | None = None,
 ) -> Axes:
@@ -125,6 +126,9 @@ def effects_volcano(
         reference: neither is drawn.
     genes, batches
         Names.
+    places
+        Place of each batch among all of the fit, from which it has its colour: the same in every figure. None if these
+        are all.
     n_genes
         How many dots to name, those of the strongest certain effects first; a larger number names weaker ones. Names
         that would cover others are left out.
@@ -133,7 +137,7 @@ def effects_volcano(
 
     Returns
     -------
-    The axes. Effects with q < 0.05 are coloured, by their batch if there are at most eight.
+    The axes. Effects with q < 0.05 are coloured, by their batch if each has a colour of its own (there are eight).
     """
     tested = np.isfinite(standard_error) & (standard_error > 0)
     if not tested.any():
@@ -145,13 +149,13 @@ def effects_volcano(
     y = np.minimum(height, MOST_EXPONENT)
     sure = doubt < _SURE
     ax = _style.given_or_new_axes(ax, figsize=(5.2, 4.0))
-    by_batch = len(batches) <= len(_style.COLOURS)
+    colours = _colours(range(len(batches)) if places is None else places, ink=_style.ink(ax))
+    by_batch = len(set(colours)) == len(batches)
     limit = max(1.08 * float(np.abs(x).max()), 0.1)
     top = max(1.15 * float(y.max()), 2.0)
     ax.set(xlim=(-limit, limit), ylim=(-0.02 * top, top))
-    styles = _style.category_styles(len(batches) if by_batch else 1, ink=_style.ink(ax))
     _dots(ax, x, y, ~sure, colour=_style.NEUTRAL, rim=height > MOST_EXPONENT)
-    for code, (colour, _) in enumerate(styles):
+    for code, colour in enumerate(colours if by_batch else _style.COLOURS[:1]):
         _dots(ax, x, y, sure & ((batch == code) | (not by_batch)), colour=colour, rim=height > MOST_EXPONENT)
     ax.axhline(-np.log10(_SURE), color=_style.ink(ax), linewidth=0.8, linestyle="--")
     ax.axvline(0, color=_style.ink(ax), linewidth=0.8)
@@ -160,7 +164,7 @@ def effects_volcano(
     ax.locator_params(axis="x", nbins=6)
     _style.open_frame(ax)
     if by_batch:
-        _style.legend_of_levels(ax, batches, title="batch")
+        _style.legend_of_levels(ax, batches, title="batch", styles=[(colour, "o") for colour in colours])
     ax.set_title(
         f"{int(sure.sum()):,} of {len(sure):,} effects with q < {_SURE} (dashed)", fontsize="medium", parse_math=False
     )
@@ -176,6 +180,12 @@ def effects_volcano(
         ]
     write_beside(ax, x[named], y[named], labels)
     return ax
+
+
+def _colours(places: Sequence[int], *, ink: str) -> list[str]:
+    """Colour of each batch by its place in the fit."""
+    styles = _style.category_styles(max(places, default=-1) + 1, ink=ink)
+    return [styles[place][0] for place in places]
 
 
 def _dots(ax: Axes, x: FloatArray, y: FloatArray, chosen: BoolArray, *, colour: str, rim: BoolArray) -> None:

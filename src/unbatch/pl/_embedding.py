@@ -9,6 +9,7 @@ import pandas as pd
 
 from unbatch import slots
 from unbatch._check import InputError
+from unbatch._levels import MISSING, levels_of
 from unbatch.pl import _record, _style
 from unbatch.pl._cells import cells, cells_by_value
 from unbatch.pl._fitted import batch_of_cells, check_kind
@@ -46,7 +47,10 @@ def embedding(
     adata
         Annotated data with an embedding; for ``"before"`` and ``"after"`` a fit with diagnostics.
     color
-        Columns of ``obs``: numbers get a colour bar, everything else a legend. None for the batches of the fit.
+        Columns of ``obs``: numbers get a colour bar, everything else a legend, with categories in their order, other
+        labels by name, and cells without a label as ``(missing)``. A categorical column has the colours of
+        ``uns["<column>_colors"]``, one for each category, where scanpy or you have put them there. None for the batches
+        of the fit, each in the colour that it has in every figure.
     basis
         Names of ``obsm``; ``"X_unbatch"``, the default, has no batch in it. ``"before"`` and ``"after"`` are the
         coordinates, without correction and with it, of the cells that the diagnostics sampled (at most 5,000):
@@ -167,14 +171,30 @@ def _sampled_rows(adata: AnnData) -> IntArray:
 
 def _draw(adata: AnnData, column: str | None, basis: str, places: FloatArray, shown: IntArray, *, ax: Axes) -> None:
     if column is None:
-        cells(places, _batches(adata, basis, shown), title="batch", ax=ax)
-    else:
-        rows = _sampled_rows(adata)[shown] if basis in _KEPT else shown
-        values = adata.obs[column].iloc[rows]
-        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-            cells_by_value(places, values.to_numpy(dtype=np.float64), title=column, ax=ax)
-        else:
-            cells(places, values.astype(str).tolist(), title=column, ax=ax)
+        cells(places, _batches(adata, basis, shown), title="batch", levels=_record.batches_of(adata), ax=ax)
+        return
+    rows = _sampled_rows(adata)[shown] if basis in _KEPT else shown
+    values = adata.obs[column].iloc[rows]
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        cells_by_value(places, values.to_numpy(dtype=np.float64), title=column, ax=ax)
+        return
+    found, batches = levels_of(adata.obs[column]), _record.batches_named_by(adata, column)
+    levels = batches if set(found.labels) <= set(batches) else found.levels
+    labels = [found.labels[row] for row in rows]
+    cells(places, labels, title=column, levels=levels, colours=_kept_colours(adata, column), ax=ax)
+
+
+def _kept_colours(adata: AnnData, column: str) -> dict[str, str]:
+    """Colours that scanpy keeps of the categories of a column; none if they are not one colour for each of them."""
+    from matplotlib.colors import is_color_like
+
+    values, kept = adata.obs[column], adata.uns.get(f"{column}_colors")
+    if kept is None or not isinstance(values.dtype, pd.CategoricalDtype):
+        return {}
+    categories, colours = values.cat.categories, [str(colour) for colour in np.ravel(kept)]
+    if len(colours) < len(categories) or not all(map(is_color_like, colours)):
+        return {}
+    return {**{str(level): colour for level, colour in zip(categories, colours, strict=False)}, MISSING: _style.MISSING}
 
 
 def _batches(adata: AnnData, basis: str, shown: IntArray) -> list[str]:

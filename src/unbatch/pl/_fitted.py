@@ -82,15 +82,15 @@ def batch_effects(
     check_kind(kind, ("heatmap", "volcano"))
     columns = _record.columns_of(adata, batch)
     batches = _record.batches_of(adata)
-    draw, usual = (effects_heatmap, 30) if kind == "heatmap" else (effects_volcano, 10)
-    return draw(
-        np.asarray(adata.varm[slots.EFFECTS], dtype=np.float64)[:, columns],
-        np.asarray(adata.varm[slots.ERRORS], dtype=np.float64)[:, columns],
-        genes=adata.var_names.astype(str),
-        batches=[batches[column] for column in columns],
-        n_genes=usual if n_genes is None else n_genes,
-        ax=ax,
+    log_delta, se = (
+        np.asarray(adata.varm[name], dtype=np.float64)[:, columns] for name in (slots.EFFECTS, slots.ERRORS)
     )
+    genes, shown = adata.var_names.astype(str), [batches[column] for column in columns]
+    if kind == "heatmap":
+        most = 30 if n_genes is None else n_genes
+        return effects_heatmap(log_delta, se, genes=genes, batches=shown, n_genes=most, ax=ax)
+    most = 10 if n_genes is None else n_genes
+    return effects_volcano(log_delta, se, genes=genes, batches=shown, places=columns, n_genes=most, ax=ax)
 
 
 def trace(adata: AnnData, *, quantity: str | None = None, ax: Axes | None = None) -> Axes:

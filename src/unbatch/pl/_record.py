@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from unbatch import slots
 from unbatch._check import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from anndata import AnnData
 
@@ -24,6 +24,15 @@ DIAGNOSTICS = "diagnostics"
 def batches_of(adata: AnnData) -> list[str]:
     """Names of the batches of the fit."""
     return [str(batch) for batch in slots.read_record(adata)["batches"]]
+
+
+def batches_named_by(adata: AnnData, column: str) -> list[str]:
+    """Names of the batches of the fit, if there is one and this column of obs tells them; else none."""
+    record = adata.uns.get(slots.RECORD)
+    if not isinstance(record, Mapping) or "batches" not in record:
+        return []
+    keys = [str(key) for key in record.get("batch_key", ())]
+    return [str(batch) for batch in record["batches"]] if column == slots.BATCH or keys == [column] else []
 
 
 def columns_of(adata: AnnData, batch: str | Sequence[str] | None) -> list[int]:

@@ -129,14 +129,19 @@ def open_frame(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def legend_of_levels(ax: Axes, levels: Sequence[str], *, title: str) -> None:
-    """Write the levels of a categorical colouring to the right of the axes, or their number into its title."""
+def legend_of_levels(
+    ax: Axes, levels: Sequence[str], *, title: str, styles: Sequence[tuple[str, str]] | None = None
+) -> None:
+    """Write the levels of a categorical colouring to the right of the axes, or their number into its title.
+
+    ``styles`` are the colour and the marker of each, by default those of so many categories.
+    """
     from matplotlib.lines import Line2D
 
     if len(levels) > MAX_LEGEND:
         ax.set_title(f"{legible(title)} ({len(levels)} levels)", parse_math=False)
         return
-    styles = category_styles(len(levels), ink=ink(ax))
+    styles = category_styles(len(levels), ink=ink(ax)) if styles is None else styles
     handles = [
         Line2D([], [], color=colour, marker=marker, linestyle="", markersize=5, label=level)
         for level, (colour, marker) in zip(legible_names(levels, longest=20), styles, strict=True)
