@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from unbatch._check import InputError
 from unbatch.report import maps
 from unbatch.report.maps import draw_maps
 from unbatch.report.reading import read_fitted
@@ -71,6 +72,45 @@ def test_a_column_with_gaps_and_very_many_levels():
     assert "(all others)" in group.levels
     assert not group.legend
     assert len(dots_of(group.maps[0])) == 400
+
+
+@pytest.mark.parametrize(
+    ("values", "levels"),
+    [
+        (np.arange(12), [str(number) for number in range(12)]),
+        ([f"donor {number}" for number in range(12)], [f"donor {number}" for number in range(12)]),
+        (
+            pd.Categorical(["late", "early", "mid"] * 4, ["early", "mid", "late"], ordered=True),
+            ["early", "mid", "late"],
+        ),
+        (pd.Categorical(["b", None, "a"] * 4, ["b", "none", "a"]), ["b", "a", "(missing)"]),
+        ([0.5, -1.5, np.nan] * 4, ["-1.5", "0.5", "(missing)"]),
+    ],
+)
+def test_levels_stand_in_their_order(values, levels):
+    adata = made(genes=GENES, batches=BATCHES, n_cells=60)
+    repeated = np.resize(np.arange(12), 60)
+    adata.obs["what"] = pd.Series(values)[repeated].set_axis(adata.obs_names)
+    _, group = drawn(adata, columns=["what"]).maps
+    assert list(group.levels) == levels
+
+
+def test_of_very_many_levels_the_order_stays_and_the_rest_and_missing_labels_stand_last():
+    adata = made(genes=GENES, batches=BATCHES, n_cells=400, diagnostics=False)
+    adata.obs["many"] = pd.Series([None, None, *range(58), *range(340)], index=adata.obs_names, dtype=object)
+    _, group = drawn(adata, most_cells=400, columns=["many"]).maps
+    numbers = [int(level) for level in group.levels[:-2]]
+    assert numbers == sorted(numbers)
+    assert group.levels[-2:] == ("(all others)", "(missing)")
+
+
+def test_a_measure_is_refused_before_cells_are_laid_out(monkeypatch):
+    monkeypatch.delattr(maps, "tsne")
+    adata = made(genes=GENES, batches=BATCHES, n_cells=80)
+    adata.obs["score"] = np.linspace(0, 1, 80)
+    with pytest.raises(InputError, match=r"obs\['score'\] holds 80 different numbers .*pd.cut"):
+        drawn(adata, columns=["score"])
+    assert drawn(adata, columns=["score"], most_cells=0).maps == ()
 
 
 def test_a_fit_without_diagnostics_shows_what_it_has():

@@ -35,7 +35,8 @@ def write_report(
     output
         Where to write, ending in .html. A page that is there is replaced, whole or not at all.
     color
-        Columns of ``obs`` to colour the maps by, besides the batch: cell types, a condition.
+        Columns of ``obs`` to colour the maps by, besides the batch: cell types, a condition. Categories stand in their
+        order, numbers by value, other labels by name, cells without a label last. Bin a measure first (``pd.cut``).
     n_map_cells
         Cells on each map at most, spread evenly over the batches; 0 for no maps. More show rarer states, and take
         longer: 2,000 about ten seconds in all.
@@ -43,7 +44,8 @@ def write_report(
     Raises
     ------
     InputError
-        If there is no such fit or column, the output has another ending, is the fit itself or cannot be written.
+        If there is no such fit or column, a column holds more than 20 different numbers that are not whole by type, or
+        the output has another ending, is the fit itself or cannot be written.
 
     Examples
     --------

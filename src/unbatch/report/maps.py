@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from unbatch._check import InputError
+from unbatch._levels import MISSING, levels_of
 from unbatch._types import FloatArray, IntArray
 from unbatch.pl import tsne
 from unbatch.report.reading import Fitted, evenly
@@ -22,6 +24,8 @@ MOST_LEVELS = 300
 _MARGIN = 20
 _LAYERS = 6
 _FEWEST = 10
+_MOST_NUMBERS = 20
+_OTHERS = "(all others)"
 
 
 @dataclass(frozen=True)
@@ -104,9 +108,16 @@ def draw_maps(fitted: Fitted, *, most_cells: int, columns: Sequence[str] = ()) -
         Cells on a map at most; 0 for no maps. The time for a layout grows somewhat faster than the number.
     columns
         Columns of obs to colour by, besides the batch.
+
+    Raises
+    ------
+    InputError
+        If a column holds more different numbers than can be told apart as levels.
     """
     if most_cells < _FEWEST:
         return Drawn((), 0, "No maps were asked for.")
+    for column in columns:
+        _check_levels(fitted.cells.obs[column], column)
     layouts, rows, batch = _layouts(fitted, most_cells)
     if not layouts:
         return Drawn((), 0, _why_none(fitted))
@@ -166,15 +177,28 @@ def _batch_of(fitted: Fitted, kept: IntArray) -> IntArray | None:
     return np.asarray(pd.Index(fitted.batches).get_indexer(names), dtype=np.int64)
 
 
+def _check_levels(values: pd.Series, column: str) -> None:
+    """Refuse a measure, whose every value would be a level of its own; whole numbers and text may name many groups."""
+    if pd.api.types.is_float_dtype(values) and values.nunique() > _MOST_NUMBERS:
+        raise InputError(
+            f"obs[{column!r}] holds {values.nunique()} different numbers in the cells of the maps, which have colours "
+            f"for groups alone: bin it into a new column (pd.cut(adata.obs[{column!r}], 5)) and colour by that; of "
+            f"numbers that name groups make text (adata.obs[{column!r}].astype(str))"
+        )
+
+
 def _levels(values: pd.Series) -> tuple[IntArray, list[str]]:
     """Give each cell the number of its level; of too many levels, the rarest together are one."""
-    text = values.astype(object).where(values.notna(), "(missing)").map(str)
-    levels = text.value_counts().index
+    found = levels_of(values)
+    text = pd.Series(found.labels)
+    counts = text.value_counts()
+    levels = [level for level in found.levels if level in counts.index]
     if len(levels) > MOST_LEVELS:
-        levels = levels[: MOST_LEVELS - 1].append(pd.Index(["(all others)"]))
-        text = text.where(text.isin(levels), "(all others)")
-    levels = levels.sort_values()
-    return levels.get_indexer(text), [shown(level) for level in levels]
+        kept = set(counts.index[: MOST_LEVELS - 1])
+        text = text.where(text.isin(kept), _OTHERS)
+        levels = [*(level for level in levels if level in kept - {MISSING, _OTHERS}), _OTHERS]
+        levels += [MISSING] if MISSING in kept else []
+    return np.asarray(pd.Index(levels).get_indexer(text), dtype=np.int64), [shown(level) for level in levels]
 
 
 def _dots(places: FloatArray, codes: IntArray, turn: IntArray, n_levels: int) -> tuple[Dots, ...]:
