@@ -130,7 +130,7 @@ def test_some_genes_are_thinned_as_all_of_them(counts, effects, batch):
 
 
 def test_thinned_counts_are_whole_and_another_seed_draws_others(counts, effects, batch):
-    one, same, other = (adjuster(effects, mode="thin", seed=s).adjust(counts, batch).counts for s in (1, 1, 2**64 - 1))
+    one, same, other = (adjuster(effects, mode="thin", seed=s).adjust(counts, batch).counts for s in (1, 1, 2**63 - 1))
     assert one.dtype == np.int32
     assert (one != same).nnz == 0
     assert (one != other).nnz > 0
@@ -235,6 +235,7 @@ def test_counts_that_int32_cannot_hold_are_not_thinned(effects):
         ({"max_factor": 0.5}, "max_factor is 0.5"),
         ({"max_factor": np.nan}, "max_factor is nan"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**63}, f"seed is {2**63}: it must be a whole number from 0 to {2**63 - 1}"),
         ({"mode": "thin", "keep_library_size": True}, "can only take counts away"),
     ],
 )

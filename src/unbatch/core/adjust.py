@@ -20,7 +20,6 @@ Mode: TypeAlias = Literal["scale", "thin"]
 
 _ROWS = 1024
 _LARGEST_THINNED = 2**31 - 1
-_SEEDS = 2**64
 _NO_STATE = np.int32(-1)
 
 
@@ -48,13 +47,14 @@ class AdjustOptions:
     larger value follows the effects of genes that are nearly absent in a batch further, and so the noise of their few
     counts; a smaller one leaves more of such effects in."""
     seed: int = 0
-    """Start of the random numbers of ``"thin"``. The draw of a count depends on it, the cell's place and the gene."""
+    """Start of the random numbers of ``"thin"``, up to 2^63 - 1, which every file can hold. The draw of a count depends
+    on it, the cell's place and the gene."""
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
             raise InputError(f"there is no mode {self.mode!r}: choose {' or '.join(map(repr, get_args(Mode)))}")
         check_number("max_factor", self.max_factor, least=1)
-        check_whole("seed", self.seed, least=0, most=_SEEDS - 1)
+        check_whole("seed", self.seed, least=0)
         if self.mode == "thin" and self.keep_library_size:
             raise InputError(
                 "mode 'thin' can only take counts away, so no cell could keep its total: use mode 'scale' for "
