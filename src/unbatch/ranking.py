@@ -59,7 +59,8 @@ def rank_genes(
 def mean_expression(fit: BatchFit) -> FloatArray:
     r"""Batch-free rate of each gene in the mean cell, :math:`\sum_s n_s \mu_{gs} / \sum_s n_s`, (n_genes,).
 
-    After a fit of effects only, in the mean cell of those that were kept for the fit.
+    Of the cells that took part in the fit and are still there; after a fit of effects only, of those that were kept for
+    the fit.
     """
     if fit.sample is None:
         n_cells = fit.evidence["state_cells"].sum(axis=1)

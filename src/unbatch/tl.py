@@ -336,7 +336,9 @@ def rank_batch_genes(
             Share of the batch's cells that have a counterpart in another batch, averaged over those; of a pair, share
             of the cells of the two that have one in the other. Effects with little support rest on few cells.
         ``mean_expression``
-            Batch-free rate of the gene in the mean cell, :math:`\sum_s n_s \mu_{gs} / \sum_s n_s`.
+            Batch-free rate of the gene in the mean cell, :math:`\sum_s n_s \mu_{gs} / \sum_s n_s`, with
+            :math:`n_s` the cells of state s that took part in the fit and are still there: it is another in a part
+            of the cells. After ``effects_only``, of the cells that were kept for the fit.
 
     Raises
     ------

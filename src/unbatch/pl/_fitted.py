@@ -140,7 +140,9 @@ def recovery(
     """Draw estimated against true effects, where the truth is known: a dot per gene and batch.
 
     Only contrasts between batches are identifiable, so the truth is first brought into the convention of the fit: for
-    each gene the mean over batches is 0, or the reference of the fit is 0; of mapped cells those of the model are.
+    each gene the mean over batches is 0, or the reference of the fit is 0; of mapped cells those of the model are. Its
+    medians weight genes by their ``mean_expression`` (`unbatch.tl.rank_batch_genes`) in the cells that are still there:
+    in a part of the cells all genes of a batch may lie a little higher or lower.
 
     Parameters
     ----------
