@@ -59,6 +59,28 @@ def test_thinned_counts_in_x_are_not_adjusted_again(fitted):
         ub.pp.adjust_counts(fitted, layer="adjusted")
 
 
+def test_adjusted_counts_are_known_as_such_after_another_fit(fitted, tmp_path):
+    fitted.layers["counts"] = fitted.X.copy()
+    ub.pp.adjust_counts(fitted, mode="thin")
+    ub.pp.adjust_counts(fitted, key_added="gone")
+    del fitted.layers["gone"]
+    fitted.X = fitted.layers["adjusted"].copy()
+    ub.tl.batch_effects(fitted, batch_key="batch", layer="counts", seed=1)
+    assert fitted.uns["unbatch"]["adjusted"]["adjusted"]["by_an_earlier_fit"]
+    assert list(fitted.uns["unbatch"]["adjusted"]) == ["adjusted"]
+    with pytest.raises(ub.InputError, match=r"adjusted counts of layers\['adjusted'\]"):
+        ub.pp.adjust_counts(fitted, layer="adjusted", key_added="again")
+    ub.pp.adjust_counts(fitted, key_added="again")  # of the layer that was fitted
+    assert "by_an_earlier_fit" not in fitted.uns["unbatch"]["adjusted"]["again"]
+    ub.tl.batch_effects(fitted, batch_key="batch")  # X is taken for raw
+    with pytest.raises(ub.InputError, match=r"X of .* holds the adjusted counts of layers\['adjusted'\]"):
+        ub.pp.adjust_counts(fitted)
+    fitted.write_h5ad(tmp_path / "fitted.h5ad")
+    with pytest.raises(ub.InputError, match=r"X of .* holds the adjusted counts of layers\['adjusted'\]"):
+        ub.pp.adjust_counts(anndata.read_h5ad(tmp_path / "fitted.h5ad"))
+    assert ub.get.offsets(fitted).shape == fitted.shape
+
+
 def test_raw_keeps_genes_that_were_taken_away():
     adata = ub.simulate(n_cells=300, n_genes=40, n_batches=2, n_types=2, median_depth=500, seed=1)
     adata.raw = adata.copy()

@@ -13,7 +13,7 @@ from unbatch.adjusting import Adjustment
 from unbatch.core.adjust import AdjustOptions
 from unbatch.fitted import BatchFit
 from unbatch.io.source import CountSource, open_counts
-from unbatch.slots import RECORD
+from unbatch.slots import EARLIER, RECORD
 
 _RAW = "raw"
 _COMPARED = 1000
@@ -79,6 +79,8 @@ def _adjusted(source: CountSource, adata: AnnData, fit: BatchFit, name: str, how
     here, there = source.rows(rows), open_counts(adata, layer=name).rows(rows)
     if here.shape != there.shape or not here.nnz or (here != there).nnz:
         return False
+    if how.get(EARLIER, False):  # its effects have gone; to those of a fit of adjusted counts there is little left
+        return True
     recorded = {field.name: how[field.name] for field in fields(AdjustOptions) if field.name in how}
     plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in recorded.items()}
     try:

@@ -48,6 +48,9 @@ OVERLAP = "unbatch_overlap"
 BATCH = "unbatch_batch"
 RECORD = "unbatch"
 
+EARLIER = "by_an_earlier_fit"
+"""Marks the record of a layer that an earlier fit adjusted."""
+
 _X = "X"
 _NO_REFERENCE = ""
 _CENTRED = "centred_se"
@@ -56,6 +59,7 @@ _PLACED = "placed"
 _STATE_EFFECTS = "state_effects"
 _EMBEDDER = "embedder"
 _DIAGNOSTICS = "diagnostics"
+_ADJUSTED = "adjusted"
 _LANDMARKS, _MAPPED_ONTO, _SHIFTS = "landmarks", "mapped_onto", "shifts"
 _LANDMARKS_BY_GENE = frozenset(
     {"log_delta", "gene_shift", "exposure", "dispersion", "expression", "mean_logs", "embedding_logs"}
@@ -78,8 +82,29 @@ _NEEDED = (
 )
 
 
+def results_in(adata: AnnData, *, copy: bool = False) -> AnnData:
+    """Give the AnnData that results are put into: this one, or a copy of it.
+
+    Raises
+    ------
+    InputError
+        If it would have to be copied, as a view is at the first change, but its counts are in a file.
+    """
+    if adata.isbacked and (copy or adata.is_view):
+        what = "copy=True was given for a backed AnnData" if copy else "this AnnData is a view of a backed one"
+        raise InputError(
+            f"{what}, whose counts are in a file: results cannot be put into a copy of it. Read it into memory first "
+            "(adata.to_memory())"
+        )
+    return adata.copy() if copy else adata
+
+
 def write_slots(adata: AnnData, fit: BatchFit) -> None:
-    """Put `fit` into the slots of `adata`, replacing what an earlier fit left there."""
+    """Put `fit` into the slots of `adata`, replacing what an earlier fit left there.
+
+    Of that one the records of adjusted layers that are still there are kept: these counts must not be taken for raw.
+    """
+    adjusted = {name: {**how, EARLIER: True} for name, how in _adjusted(adata).items() if name in adata.layers}
     adata.varm[EFFECTS] = fit.log_delta
     adata.varm[ERRORS] = fit.se
     _replace(adata.obsm, EMBEDDING, fit.embedding)
@@ -119,6 +144,7 @@ def write_slots(adata: AnnData, fit: BatchFit) -> None:
         **({} if fit.landmarks is None else {_LANDMARKS: _as_record(fit.landmarks)}),
         **({} if fit.mapped_onto is None else {_MAPPED_ONTO: _as_record(fit.mapped_onto)}),
         **({} if fit.diagnostics is None else {_DIAGNOSTICS: fit.diagnostics.as_record()}),
+        **({_ADJUSTED: adjusted} if adjusted else {}),
     }
 
 
@@ -364,6 +390,18 @@ def read_record(adata: AnnData, *, where: str = "this AnnData") -> dict[str, Any
 def write_diagnostics(adata: AnnData, diagnostics: Diagnostics) -> None:
     """Put diagnostics beside the fit that `adata` holds, replacing older ones."""
     adata.uns[RECORD] = {**adata.uns[RECORD], _DIAGNOSTICS: diagnostics.as_record()}
+
+
+def write_adjusted(adata: AnnData, layer: str, how: Mapping[str, Any]) -> None:
+    """Put down how the counts of a layer were adjusted, beside the fit that `adata` holds."""
+    adata.uns[RECORD] = {**adata.uns[RECORD], _ADJUSTED: {**_adjusted(adata), layer: dict(how)}}
+
+
+def _adjusted(adata: AnnData) -> Mapping[str, Any]:
+    """Give the records of adjusted layers, by their names."""
+    record = adata.uns.get(RECORD)
+    found = record.get(_ADJUSTED, {}) if isinstance(record, Mapping) else {}
+    return {name: how for name, how in found.items() if isinstance(how, Mapping)} if isinstance(found, Mapping) else {}
 
 
 def read_diagnostics(adata: AnnData, *, where: str = "this AnnData") -> Diagnostics:
