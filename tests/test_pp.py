@@ -3,6 +3,7 @@
 import anndata as ad
 import numpy as np
 import pytest
+import zarr
 from scipy import sparse
 
 import unbatch as ub
@@ -79,6 +80,55 @@ def test_the_counts_of_the_fit_are_used(fitted):
     ub.tl.batch_effects(adata, batch_key="batch", layer="counts")
     ub.pp.adjust_counts(adata)
     np.testing.assert_allclose(adata.layers["adjusted"].toarray(), oracle(fitted), rtol=1e-6)
+
+
+def test_raw_counts_are_not_written_over():
+    adata = ub.simulate(n_cells=200, n_genes=30, n_batches=2, seed=8, n_types=3)
+    for name in ("counts", "moved"):
+        adata.layers[name] = adata.X.copy()
+    ub.tl.batch_effects(adata, batch_key="batch", layer="counts")
+    for use in (
+        lambda: ub.pp.adjust_counts(adata, key_added="counts"),
+        lambda: ub.pp.adjust_counts(adata, layer="moved", key_added="counts"),
+        lambda: ub.pp.adjust_counts(adata, layer="moved", key_added="moved"),
+        lambda: ub.pp.add_offsets(adata, key_added="counts"),
+    ):
+        with pytest.raises(ub.InputError, match=r"key_added is '(counts|moved)', where the raw counts are"):
+            use()
+    for name in ("counts", "moved"):
+        assert (adata.layers[name] != adata.X).nnz == 0
+    assert "adjusted" not in adata.uns["unbatch"]
+
+
+def test_the_record_is_not_put_into_other_data_with_the_same_uns(fitted):
+    one, other = fitted.copy(), fitted.copy()
+    other.uns["unbatch"] = one.uns["unbatch"]
+    ub.pp.adjust_counts(one)
+    ub.pp.adjust_counts(one, key_added="again")
+    assert set(one.uns["unbatch"]["adjusted"]) == {"adjusted", "again"}
+    assert "adjusted" not in other.uns["unbatch"]
+
+
+def test_a_view_of_a_backed_file_is_to_be_read_first(fitted, tmp_path):
+    fitted.write_h5ad(tmp_path / "fit.h5ad")
+    backed = ad.read_h5ad(tmp_path / "fit.h5ad", backed="r")
+    for use in (ub.pp.adjust_counts, ub.pp.add_offsets):
+        with pytest.raises(ub.InputError, match=r"is a view of a backed one.*adata.to_memory\(\)"):
+            use(backed[:100])
+        use(backed[:100].to_memory())
+        use(backed)
+    backed.file.close()
+
+
+def test_the_largest_seed_survives_every_file(fitted, tmp_path):
+    adata = fitted.copy()
+    ub.pp.adjust_counts(adata, mode="thin", seed=2**63 - 1)
+    group = zarr.open_group(tmp_path / "fit.zarr", mode="w")
+    with ad.settings.override(zarr_write_format=3, auto_shard_zarr_v3=False):
+        ad.io.write_elem(group, "uns", adata.uns["unbatch"]["adjusted"])
+    assert ad.io.read_elem(group["uns"])["adjusted"]["seed"] == 2**63 - 1
+    with pytest.raises(ub.InputError, match="seed is 9223372036854775808"):
+        ub.pp.adjust_counts(adata, mode="thin", seed=2**63)
 
 
 def test_before_a_fit_it_says_what_to_run():

@@ -79,6 +79,24 @@ def test_backed_counts(toy, expected, tmp_path):
     check(adata, expected)
 
 
+def test_what_cannot_be_copied_is_to_be_read_first(toy, tmp_path):
+    done = ub.tl.batch_effects(toy, batch_key="batch", copy=True)
+    done.write_h5ad(tmp_path / "done.h5ad")
+    adata = ad.read_h5ad(tmp_path / "done.h5ad", backed="r")
+    uses = (
+        lambda adata, **options: ub.tl.batch_effects(adata, batch_key="batch", **options),
+        ub.tl.diagnose,
+        lambda adata, **options: ub.tl.map_cells(adata, model=tmp_path / "done.h5ad", **options),
+    )
+    for use in uses:
+        with pytest.raises(ub.InputError, match=r"copy=True was given for a backed AnnData.*adata.to_memory\(\)"):
+            use(adata, copy=True)
+    for use in (*uses, ub.tl.factors):
+        with pytest.raises(ub.InputError, match=r"a view of a backed one.*adata.to_memory\(\)"):
+            use(adata[:])
+    adata.file.close()
+
+
 def test_the_result_can_be_written_and_is_the_model(toy, expected, tmp_path):
     adata = toy.copy()
     ub.tl.batch_effects(adata, batch_key="batch")

@@ -3,11 +3,12 @@
 from anndata import AnnData
 from scipy import sparse
 
+from unbatch._check import InputError
 from unbatch.adjusting import Adjustment
 from unbatch.core.adjust import AdjustOptions, Mode
 from unbatch.offsets import cell_offsets
 from unbatch.raw_counts import open_any, open_raw
-from unbatch.slots import RECORD, read_slots
+from unbatch.slots import read_slots, results_in, write_adjusted
 
 
 def adjust_counts(
@@ -51,12 +52,12 @@ def adjust_counts(
         become many; when thinning, no batch keeps less than one in this many. A larger value follows such effects, and
         the noise of the few counts, further; a smaller one leaves more of them in.
     seed
-        Start of the random numbers of ``mode="thin"``. The draw of a count depends on the seed, the place of its cell
-        in `adata` and the name of its gene alone.
+        Start of the random numbers of ``mode="thin"``, from 0 to 2^63 - 1. The draw of a count depends on the seed, the
+        place of its cell in `adata` and the name of its gene alone.
     layer
         Where the raw counts are now; None for where `unbatch.tl.batch_effects` found them.
     key_added
-        Name of the layer that is set.
+        Name of the layer that is set; not that in which the raw counts are.
 
     Returns
     -------
@@ -64,14 +65,16 @@ def adjust_counts(
         Sets ``layers[key_added]``, CSR, (n_cells, n_genes), float32 if scaled and int32 if thinned, and in
         ``uns["unbatch"]["adjusted"][key_added]`` says what it is expressed in (``"expressed_in"``: the mean over
         batches, the reference, or the least affected batch), the options, and what met the cap: ``"capped_counts"``,
-        ``"capped_effects"`` (of genes x batches) and ``"capped_genes"``, those with most such counts first.
+        ``"capped_effects"`` (of genes x batches) and ``"capped_genes"``, those with most such counts first. Another fit
+        of `adata` keeps what is said of layers that are still there, and adds ``"by_an_earlier_fit"``.
 
     Raises
     ------
     InputError
         If the effects have not been estimated, or those of states are wanted and were not; if the batch column has gone
         or has other labels, values are not counts or are adjusted already, an option is out of range, or a count is
-        above 2^31 - 1 and to be thinned.
+        above 2^31 - 1 and to be thinned; if `key_added` is where the raw counts are; or if `adata` is a view of a
+        backed AnnData.
 
     Examples
     --------
@@ -82,6 +85,7 @@ def adjust_counts(
     >>> adata.layers["adjusted"].dtype
     dtype('float32')
     """
+    adata = results_in(adata)
     options = AdjustOptions(
         mode=mode,
         state_specific=state_specific,
@@ -90,11 +94,12 @@ def adjust_counts(
         seed=seed,
     )
     fit = read_slots(adata)
-    adjustment = Adjustment(open_raw(adata, fit, layer=layer), fit, options=options)
+    source = open_raw(adata, fit, layer=layer)
+    _check_new_layer(key_added, layer, fit.layer)
+    adjustment = Adjustment(source, fit, options=options)
     blocks = [block.counts for block in adjustment.blocks()]
     adata.layers[key_added] = sparse.csr_matrix(sparse.vstack(blocks, format="csr"))
-    adjusted = dict(adata.uns[RECORD].get("adjusted", {}))
-    adata.uns[RECORD]["adjusted"] = {**adjusted, key_added: adjustment.record()}
+    write_adjusted(adata, key_added, adjustment.record())
 
 
 def add_offsets(adata: AnnData, *, state_specific: bool = False, key_added: str = "log_delta") -> None:
@@ -111,7 +116,7 @@ def add_offsets(adata: AnnData, *, state_specific: bool = False, key_added: str 
         Use the effect of the batch on the cell's own state, ``log(delta_gk rho_gsk)``; needs a fit with
         ``state_specific=True``.
     key_added
-        Name of the layer that is set.
+        Name of the layer that is set; not that in which the raw counts are.
 
     Returns
     -------
@@ -122,7 +127,15 @@ def add_offsets(adata: AnnData, *, state_specific: bool = False, key_added: str 
     ------
     InputError
         If the effects have not been estimated, or those of states are wanted and were not, or the batch column has
-        gone or has new labels.
+        gone or has new labels, `key_added` is where the raw counts are, or `adata` is a view of a backed AnnData.
     """
+    adata = results_in(adata)
     fit = read_slots(adata)
+    _check_new_layer(key_added, fit.layer)
     adata.layers[key_added] = cell_offsets(open_any(adata), fit, state_specific=state_specific)
+
+
+def _check_new_layer(key_added: str, *raw: str | None) -> None:
+    """Refuse to write over the layers in which raw counts are."""
+    if key_added in raw:
+        raise InputError(f"key_added is {key_added!r}, where the raw counts are: they would be lost, give another name")

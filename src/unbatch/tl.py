@@ -16,10 +16,10 @@ from unbatch.io.source import open_counts
 from unbatch.methods import DEFAULT_METHOD, MethodOptions
 from unbatch.model import BatchModel
 from unbatch.programmes import FactorOptions, fit_factors
-from unbatch.programmes.slots import write_factors
+from unbatch.programmes.slots import check_key, write_factors
 from unbatch.ranking import rank_genes
 from unbatch.raw_counts import open_raw
-from unbatch.slots import read_slots, write_diagnostics, write_slots
+from unbatch.slots import read_slots, results_in, write_diagnostics, write_slots
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -116,7 +116,8 @@ def batch_effects(
     ------
     InputError
         If a column or the layer is missing, a label is missing, there are fewer than two batches, values are not
-        counts, the reference is no batch or too small, no control gene is known, or the method takes no such option.
+        counts, the reference is no batch or too small, no control gene is known, or the method takes no such option; or
+        if `adata` is backed and to be copied, or a view of a backed AnnData.
 
     Warns
     -----
@@ -138,7 +139,7 @@ def batch_effects(
     >>> adata.varm["batch_effects"].shape
     (500, 2)
     """
-    adata = adata.copy() if copy else adata
+    adata = results_in(adata, copy=copy)
     source = open_counts(adata, layer=layer)
     if not source.var.index.equals(adata.var_names.astype(object)):
         raise InputError(
@@ -202,7 +203,8 @@ def diagnose(
     Raises
     ------
     InputError
-        If `adata` holds no fit, or mapped cells, other cells than were fitted, or no counts where the fit found them.
+        If `adata` holds no fit, or mapped cells, other cells than were fitted, or no counts where the fit found them;
+        or if it is backed and to be copied, or a view of a backed AnnData.
 
     Examples
     --------
@@ -213,7 +215,7 @@ def diagnose(
     >>> list(ub.get.verdicts(adata)["check"])
     ['need', 'overlap', 'balance', 'mixing', 'remainder', 'effects', 'convergence']
     """
-    adata = adata.copy() if copy else adata
+    adata = results_in(adata, copy=copy)
     fit = read_slots(adata)
     source = open_raw(adata, fit, layer=layer)
     write_diagnostics(adata, diagnose_source(source, fit, probes=probes, progress=progress_for(quiet=not progress)))
@@ -259,7 +261,8 @@ def map_cells(
     Raises
     ------
     InputError
-        If the model keeps no states, no gene is known to it, labels are missing, or values are not counts.
+        If the model keeps no states, no gene is known to it, labels are missing, or values are not counts; or if
+        `adata` is backed and to be copied, or a view of a backed AnnData.
 
     Warns
     -----
@@ -278,7 +281,7 @@ def map_cells(
     >>> new.varm["batch_effects"].shape
     (200, 1)
     """
-    adata = adata.copy() if copy else adata
+    adata = results_in(adata, copy=copy)
     if isinstance(model, AnnData):
         raise InputError(
             "the model is an AnnData: give the file that `unbatch fit` wrote, or write the AnnData, with all genes of "
@@ -402,7 +405,8 @@ def factors(
     layer
         Where the raw counts are now; None for where `unbatch.tl.batch_effects` found them.
     key_added
-        Names the slots that are set.
+        Names the slots that are set. Not ``"unbatch"``, ``"batch_effects"``, ``"batch_effects_se"`` or ``"adjusted"``,
+        whose slots hold the fit itself.
     client
         A ``distributed.Client``: the workers of its Dask cluster read the counts, and the result is the same to the
         bit. `adata` must be backed then. None to read in this process.
@@ -427,8 +431,8 @@ def factors(
     ------
     InputError
         If the effects have not been estimated, or without coordinates of cells (``effects_only``); if cells or labels
-        are not those of the fit; if values are not counts; or if a number of factors is below 1, or more than there are
-        pseudobulks.
+        are not those of the fit; if values are not counts; if a number of factors is below 1, or more than there are
+        pseudobulks; if `key_added` names slots of the fit; or if `adata` is a view of a backed AnnData.
 
     See Also
     --------
@@ -449,6 +453,8 @@ def factors(
     >>> adata.obsm["X_factors"].shape, adata.varm["factors"].shape
     ((1000, 5), (500, 5))
     """
+    check_key(key_added)
+    adata = results_in(adata)
     fit = read_slots(adata)
     found = fit_factors(
         open_raw(adata, fit, layer=layer),

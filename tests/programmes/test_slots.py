@@ -42,6 +42,22 @@ def test_they_survive_a_file(adata, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("key", "slot"),
+    [
+        ("unbatch", r"obsm\['X_unbatch'\]"),
+        ("batch_effects", r"varm\['batch_effects'\]"),
+        ("batch_effects_se", r"varm\['batch_effects_se'\]"),
+        ("adjusted", r"uns\['unbatch_adjusted'\]"),
+    ],
+)
+def test_programmes_do_not_take_the_place_of_the_fit(adata, key, slot):
+    before = dict(adata.obsm), dict(adata.varm), dict(adata.uns)
+    with pytest.raises(ub.InputError, match=f"key_added is '{key}', but {slot} is a part of the batch effects"):
+        ub.tl.factors(adata, key_added=key)
+    assert [list(kept) for kept in before] == [list(adata.obsm), list(adata.varm), list(adata.uns)]
+
+
+@pytest.mark.parametrize(
     ("harm", "message"),
     [
         (lambda a: a.uns.clear(), r"holds no programmes \(no uns\['unbatch_factors'\]\): run unbatch.tl.factors"),

@@ -17,9 +17,26 @@ from anndata import AnnData
 
 from unbatch._check import InputError
 from unbatch.programmes.result import HELD_OUT, FactorFit
+from unbatch.slots import EFFECTS, EMBEDDING, ERRORS
 
+_ADJUSTED = "adjusted"
+"""``unbatch adjust`` leaves ``uns["unbatch_adjusted"]``."""
 FORMAT = 1
 """Version of this layout; a reader refuses a newer one."""
+
+
+def check_key(key: str) -> None:
+    """Refuse a key whose slots hold something else of this package.
+
+    Raises
+    ------
+    InputError
+        If programmes of this key would take the place of the fit, or of the record of ``unbatch adjust``.
+    """
+    taken = {EMBEDDING: f"obsm['X_{key}']", EFFECTS: f"varm['{key}']", ERRORS: f"varm['{key}']"}
+    here = taken.get(f"X_{key}") or taken.get(key) or (f"uns['unbatch_{key}']" if key == _ADJUSTED else "")
+    if here:
+        raise InputError(f"key_added is {key!r}, but {here} is a part of the batch effects: give another name")
 
 
 def write_factors(adata: AnnData, found: FactorFit, *, key: str) -> None:
