@@ -91,7 +91,7 @@ def test_numbers_given_as_labels_are_the_same_however_they_are_written(cells):
     ],
 )
 def test_only_the_point_of_a_whole_number_makes_no_difference(known, level, name):
-    assert known_names([level, "x"], SimpleNamespace(batches=(known, "y"))) == (name, "x")
+    assert known_names([level, "x"], (known, "y")) == (name, "x")
 
 
 def ub_batches(cells):
@@ -201,3 +201,21 @@ def test_another_file_in_a_folder_that_names_a_batch_is_new(files):
 def test_inputs_that_were_given_names_have_no_others(files):
     source = open_counts({"x": files["lab1/d1.h5ad"], "y": files["lab1/d2.h5ad"]})
     assert batches_of(source, fit_of("d1", "d2", cells=source.obs.index)) == ["x", "y"]
+
+
+def test_conditions_that_are_numbers_are_the_same_however_they_are_written(cells):
+    cells.obs["run"] = np.arange(240) % 2
+    model = ub.BatchModel()
+    from unbatch.io.batches import label_cells
+
+    source = open_counts(cells)
+    model.fit_source(source, ub_batches(cells), within=label_cells(source, "run"))
+    again = cells.copy()
+    again.obs["run"] = again.obs["run"].astype(float)
+    mapped = model.map(again, batch_key="batch").result
+    np.testing.assert_array_equal(mapped.sample, model.result.sample)
+    ub.tl.batch_effects(cells, batch_key="batch", match_within="run")
+    cells.obs["run"] = cells.obs["run"].astype(float)
+    before = ub.get.verdicts(cells)
+    ub.tl.diagnose(cells)
+    assert ub.get.verdicts(cells).equals(before)

@@ -53,7 +53,7 @@ def find_batches(source: CountSource, fit: BatchFit) -> tuple[CodeArray, tuple[s
             f"{columns}): add it"
         )
     found = label_cells(source, fit.batch_key)
-    return found.codes, known_names(found.levels, fit)
+    return found.codes, known_names(found.levels, fit.batches)
 
 
 def _is_bare(source: CountSource) -> bool:
@@ -71,13 +71,13 @@ def _warn_of_files(source: CountSource, names: tuple[str, ...], fit: BatchFit) -
     )
 
 
-def known_names(levels: Sequence[str], fit: BatchFit) -> tuple[str, ...]:
-    """Give batches of the fit the names that they have there, if a whole number is written in another way (0.0, 0).
+def known_names(levels: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Give levels of the fit the names that they have there, if a whole number is written in another way (0.0, 0).
 
     Nothing else that reads as the same number is taken for it: 1_0 and 10, or 01 and 1, may be different donors.
     """
-    known = {_plain(name): name for name in fit.batches}
-    names = tuple(level if level in fit.batches else known.get(_plain(level), level) for level in levels)
+    usual = {_plain(name): name for name in known}
+    names = tuple(level if level in known else usual.get(_plain(level), level) for level in levels)
     return names if len(set(names)) == len(names) else tuple(levels)
 
 
@@ -121,7 +121,7 @@ def cell_batches(source: CountSource, fit: BatchFit, *, labels: Sequence[Any] | 
         found, names = find_batches(source, fit)
     else:
         found, given = pd.factorize(np.array([str(label) for label in labels], dtype=object))
-        names = known_names([str(name) for name in given], fit)
+        names = known_names([str(name) for name in given], fit.batches)
     place = pd.Index(fit.batches).get_indexer(pd.Index(names))
     codes = np.asarray(place[found], dtype=np.int32)
     strange = sorted(str(names[number]) for number in np.unique(found[codes < 0]))

@@ -187,7 +187,7 @@ def _check_answer(*arrays: FloatArray | Float32Array) -> None:
 def _label(source: CountSource, fit: BatchFit, batch_key: tuple[str, ...] | None) -> Batches:
     if batch_key:
         found = label_cells(source, batch_key)
-        return replace(found, levels=known_names(found.levels, fit))
+        return replace(found, levels=known_names(found.levels, fit.batches))
     codes, names = find_batches(source, fit)
     there, compact = np.unique(codes, return_inverse=True)
     key = fit.batch_key if set(fit.batch_key) <= set(source.obs) else ()  # else files were taken for batches

@@ -16,7 +16,7 @@ from unbatch.fitted import BatchFit
 from unbatch.io.batches import label_cells
 from unbatch.io.door import are_counts
 from unbatch.io.source import CountSource
-from unbatch.labels import cell_batches
+from unbatch.labels import cell_batches, known_names
 from unbatch.methods.checked import CheckedCells, checked_rows
 
 
@@ -88,10 +88,11 @@ def _identify(source: CountSource, fit: BatchFit) -> _Known:
     levels = label_cells(source, fit.match_within)
     names = levels.levels if fit.landmarks is None else fit.landmarks.level_names
     place = {name: code for code, name in enumerate(names)}
-    strangers = sorted(set(levels.levels) - set(place))
+    given = known_names(levels.levels, names)
+    strangers = sorted(set(given) - set(place))
     if strangers:
         raise InputError(f"condition {strangers[0]!r} of {source.description} was not part of the fit: fit again")
-    order = np.array([place[name] for name in levels.levels], dtype=np.int32)
+    order = np.array([place[name] for name in given], dtype=np.int32)
     return _Known(batch, order[levels.codes])
 
 

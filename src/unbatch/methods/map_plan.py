@@ -17,6 +17,7 @@ from unbatch.core.reference import Reference
 from unbatch.fitted import BatchFit
 from unbatch.io.batches import Batches, label_cells, measured_by_batch
 from unbatch.io.source import CountSource
+from unbatch.labels import known_names
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -134,7 +135,8 @@ def _levels(source: CountSource, fit: BatchFit, landmarks: Landmarks) -> CodeArr
     if not fit.match_within:
         return np.zeros(source.n_cells, dtype=np.int32)
     within = label_cells(source, fit.match_within)
-    place = pd.Index(landmarks.level_names).get_indexer(pd.Index(within.levels))
+    names = known_names(within.levels, landmarks.level_names)
+    place = pd.Index(landmarks.level_names).get_indexer(pd.Index(names))
     strange = [level for level, at in zip(within.levels, place, strict=True) if at < 0]
     if strange:
         warnings.warn(
