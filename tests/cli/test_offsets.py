@@ -55,3 +55,19 @@ def test_what_is_missing_is_said_in_one_line(run, h5ad, model, tmp_path):
         "no effects of states",
     )
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["gene", "count", "log_delta", "measured"])
+def test_a_column_of_groups_that_a_table_would_overwrite_is_refused_before_counts_are_read(
+    run, toy, model, tmp_path, name
+):
+    cells = tmp_path / "cells.h5ad"
+    other = toy.copy()
+    other.obs[name] = "kept"
+    other.write_h5ad(cells)
+    for out in ("sums.csv", "sums.parquet"):
+        done = run("offsets", cells, "-m", model, "-g", "batch", "-g", name, "-o", tmp_path / out, "--verbose")
+        refused(done, f"--groupby {name} ", "would be lost", "rename it in obs, or write .h5ad")
+    done = run("offsets", cells, "-m", model, "-g", name, "-o", tmp_path / "sums.h5ad")
+    assert done.exit_code == 0, done.output
+    assert ad.read_h5ad(tmp_path / "sums.h5ad").obs[name].tolist() == ["kept"]

@@ -11,6 +11,8 @@ from unbatch._progress import progress_for
 from unbatch.cli._console import Inputs, Quiet, Scratch, Verbose, check_output, open_inputs, say, thousands
 
 _SUFFIXES = (".h5ad", ".parquet", ".csv")
+_OWN_COLUMNS = ("gene", "count", "log_delta", "measured")
+"""What a table says of each group and gene: no column of groups may be called so."""
 
 
 def offsets(
@@ -54,7 +56,7 @@ def offsets(
     group is the log of the mean effect on its cells, weighted by their size factors.
 
     .h5ad has groups x genes: counts in X, the layer "log_delta", and n_cells and exposure in obs. .csv and .parquet
-    have one row per group and gene.
+    have one row per group and gene, and columns of their own: gene, count, log_delta, measured.
 
     Examples
     --------
@@ -71,6 +73,7 @@ def offsets(
     if not groupby:
         raise InputError("--groupby is missing: give the obs columns whose combinations are the groups, such as donor")
     check_output(output, [*inputs, model], suffixes=_SUFFIXES)
+    _check_columns(output, groupby)
     fit = BatchModel.load(model).result
     source = open_inputs(inputs, layer, usual=fit.layer, scratch=scratch or output.parent)
     progress = progress_for(quiet=quiet, verbose=verbose)
@@ -88,3 +91,12 @@ def offsets(
     say(f"Summed {thousands(source.n_cells)} cells into {thousands(len(found.obs))} groups by {', '.join(groupby)}")
     say(f"Wrote {output} (raw counts, offset log_delta, exposure)")
     say("Next: fit raw counts with the offset log_delta + log(exposure)")
+
+
+def _check_columns(output: Path, groupby: list[str]) -> None:
+    taken = [name for name in _OWN_COLUMNS if name in groupby]
+    if taken and output.suffix != ".h5ad":
+        raise InputError(
+            f"--groupby {taken[0]} has the name of a column that the table itself has, and its labels would be lost: "
+            "rename it in obs, or write .h5ad"
+        )
