@@ -93,3 +93,24 @@ def test_other_cells_a_bad_number_and_no_model_are_refused_and_leave_nothing(run
     refused(run("factors", h5ad, "-m", model, "-o", tmp_path / "f.zarr"), "must end in .h5ad")
     refused(run("factors", h5ad, "-m", model, "-o", out, "--top-genes", tmp_path / "t.xls"), "--top-genes")
     assert [path.name for path in tmp_path.iterdir()] == ["some.h5ad"]
+
+
+def test_what_the_model_file_holds_besides_the_fit_stays(run, toy, h5ad, model, tmp_path):
+    fitted = ad.read_h5ad(model)
+    fitted.obsm["X_umap"] = np.arange(300.0).reshape(150, 2)
+    fitted.uns["note"] = "mine"
+    fitted.layers["doubled"] = toy.X * 2
+    fitted.X = toy.X
+    fitted.raw = fitted
+    fitted.write_h5ad(tmp_path / "more.h5ad")
+    toy[:, :20].copy().write_h5ad(tmp_path / "fewer_genes.h5ad")
+    for cells, n_genes in ((h5ad, 25), (tmp_path / "fewer_genes.h5ad", 20)):
+        done = run("factors", cells, "-m", tmp_path / "more.h5ad", "-o", tmp_path / "f.h5ad", "--n-factors", 3)
+        assert done.exit_code == 0, done.output
+        written = ad.read_h5ad(tmp_path / "f.h5ad")
+        np.testing.assert_array_equal(written.obsm["X_umap"], fitted.obsm["X_umap"])
+        assert written.uns["note"] == "mine"
+        assert written.raw.shape == (150, 25)
+        np.testing.assert_array_equal(written.X.toarray(), toy.X.toarray()[:, :n_genes])
+        np.testing.assert_array_equal(written.layers["doubled"].toarray(), 2 * toy.X.toarray()[:, :n_genes])
+        assert written.varm["factors"].shape == (n_genes, 3)

@@ -84,15 +84,18 @@ def factors(
       unbatch factors cells.h5ad -m fit.h5ad -o factors.h5ad --n-factors 15 --top-genes top.csv
       unbatch factors cells.h5ad -m fit.h5ad -o factors.h5ad --n-factors 5 --n-factors 10 --n-factors 20
     """
+    import anndata
+
     from unbatch.get import factors as top_table
     from unbatch.io.cluster import connect
+    from unbatch.io.failures import reading
     from unbatch.io.sink import write_h5ad
     from unbatch.io.table_file import SUFFIXES, write_table
     from unbatch.model import BatchModel
     from unbatch.programmes import FactorOptions, fit_factors
     from unbatch.programmes.fitting import check_numbers
     from unbatch.programmes.slots import write_factors
-    from unbatch.slots import as_anndata
+    from unbatch.slots import repeated_names_allowed
 
     check_output(output, [*inputs, model])
     if top_genes:
@@ -110,7 +113,11 @@ def factors(
             driver=driver,
             progress=progress_for(quiet=quiet, verbose=verbose),
         )
-    adata = as_anndata(fit)[:, source.var.index].copy()
+    with reading(str(model)), repeated_names_allowed():
+        adata = anndata.read_h5ad(model)
+    if not adata.var_names.equals(source.var.index):
+        with repeated_names_allowed():
+            adata = adata[:, source.var.index].copy()
     write_factors(adata, found, key="factors")
     write_h5ad(output, adata, inputs=[*source.paths, model])
     if top_genes:
