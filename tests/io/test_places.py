@@ -6,10 +6,13 @@ import pytest
 import zarr
 
 from unbatch._check import InputError
+from unbatch.io import tenx_source
 from unbatch.io.atomic import replacing
+from unbatch.io.readers import WholeReader
 from unbatch.io.source import open_counts
+from unbatch.io.turning import TurnedReader
 
-from .conftest import example_adata, write_zarr
+from .conftest import example_adata, example_counts, write_mtx, write_zarr
 
 CHANGED = "was changed or replaced while it was read"
 
@@ -80,3 +83,61 @@ def test_a_store_that_is_not_touched_is_read_as_often_as_wanted(tmp_path):
     source = open_counts(path)
     assert zarr.open_group(path, mode="r")["X"].attrs["encoding-type"] == "csr_matrix"
     assert [len(list(source.blocks())) for _ in range(3)] == [1, 1, 1]
+
+
+@pytest.fixture(params=["in memory", "on disk"])
+def way(request, tmp_path, monkeypatch):
+    """Both ways to turn text to rows."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    if request.param == "on disk":
+        monkeypatch.setattr("unbatch.io.tenx_source.TURN_IN_MEMORY", -1)
+    return request.param
+
+
+def test_a_10x_folder_that_is_not_touched_is_read_as_often_as_wanted(tmp_path, way):
+    source = open_counts(write_mtx(tmp_path / "a"))
+    assert isinstance(source.reader, WholeReader if way == "in memory" else TurnedReader)
+    for _ in range(2):
+        assert sum(block.counts.sum(dtype=float) for block in source.blocks(5)) == example_counts().sum(dtype=float)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("name", ["matrix.mtx", "barcodes.tsv", "features.tsv"])
+def test_a_10x_folder_of_which_a_file_is_replaced_after_it_was_opened_is_refused(tmp_path, name):
+    folder, other = write_mtx(tmp_path / "a"), write_mtx(tmp_path / "b")
+    source = open_counts(folder)
+    os.utime(other / name, ns=(1, 1))
+    (other / name).replace(folder / name)
+    with pytest.raises(InputError, match=f"{name} {CHANGED}"):
+        list(source.blocks())
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["whole", "cut short"])
+def test_a_10x_folder_that_is_replaced_while_it_is_turned_is_refused(tmp_path, way, monkeypatch, broken):
+    folder = write_mtx(tmp_path / "a")
+    source = open_counts(folder)
+    name = "check_text" if way == "in memory" else "read_entries"
+    before = getattr(tenx_source, name)
+
+    def meanwhile(path, *arguments, **options):
+        text = path.read_text()
+        path.write_text(text[: len(text) // 2] if broken else text.replace(" 1\n", " 2\n"))
+        os.utime(path, ns=(1, 1))
+        return before(path, *arguments, **options)
+
+    monkeypatch.setattr(tenx_source, name, meanwhile)
+    with pytest.raises(InputError, match=CHANGED):
+        list(source.blocks())
+
+
+def test_a_10x_folder_that_is_replaced_while_its_names_are_read_is_refused(tmp_path, monkeypatch):
+    folder = write_mtx(tmp_path / "a")
+    before = tenx_source._table
+
+    def meanwhile(path):
+        os.utime(folder / "matrix.mtx", ns=(1, 1))
+        return before(path)
+
+    monkeypatch.setattr(tenx_source, "_table", meanwhile)
+    with pytest.raises(InputError, match=CHANGED):
+        open_counts(folder)

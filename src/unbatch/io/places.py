@@ -91,6 +91,30 @@ class OpenElement:
         """Do nothing: it is for its owner to keep it."""
 
 
+@dataclass(frozen=True)
+class TextFiles:
+    """Files of text that belong together, each read as a whole; refused if one is not the file that bore its stamp."""
+
+    paths: tuple[Path, ...]
+    stamps: tuple[Stamp, ...]
+
+    def check(self) -> None:
+        """Notice that one of them was written to, or that another file has taken its place."""
+        for path, stamp in zip(self.paths, self.stamps, strict=True):
+            _compare(path, stamp, stamp_of(path))
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Read within: they are looked at before and after, and if reading fails, as it may where they change."""
+        self.check()
+        try:
+            yield
+        except Exception:
+            self.check()
+            raise
+        self.check()
+
+
 def stamp_of(path: Path) -> Stamp:
     """Give what a file or zarr folder is known again by.
 

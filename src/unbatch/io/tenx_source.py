@@ -1,8 +1,8 @@
 """Counts as 10x Genomics' Cell Ranger writes them: an .h5 file (layout 2 or 3), or a folder with matrix.mtx."""
 
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from unbatch.io.layers import Wanted
 from unbatch.io.matrix_market import check_text, read_entries
 from unbatch.io.matrix_source import MatrixSource
 from unbatch.io.names import check_cell_names, check_gene_names
-from unbatch.io.places import Hdf5File, stamp_of
+from unbatch.io.places import Hdf5File, TextFiles, stamp_of
 from unbatch.io.readers import CsrReader, GeneSubset, RowReader, WholeReader, mean_row_bytes
 from unbatch.io.soundness import check_filters, check_sparse
-from unbatch.io.turning import TURN_IN_MEMORY, TurnedReader
+from unbatch.io.turning import TURN_IN_MEMORY, Entries, TurnedReader
 
 GENE_EXPRESSION = "Gene Expression"
 _MATRIX_NAMES = ("matrix.mtx", "matrix.mtx.gz")
@@ -134,12 +134,15 @@ def open_tenx_mtx(files: MtxFiles, path: Path, *, scratch: Path | None = None) -
     Raises
     ------
     InputError
-        If the matrix does not fit its barcodes and features, or no feature is a gene.
+        If the matrix does not fit its barcodes and features, no feature is a gene, or a file is changed meanwhile.
     """
     description = f"the 10x matrix of {path}"
-    n_rows, n_columns, n_values, layout, field, symmetry = io.mminfo(files.matrix)
-    features = _table(files.features)
-    barcodes = _table(files.barcodes)[0]
+    paths = astuple(files)
+    place = TextFiles(paths, tuple(map(stamp_of, paths)))
+    with place.unchanged():
+        n_rows, n_columns, n_values, layout, field, symmetry = io.mminfo(files.matrix)
+        features = _table(files.features)
+        barcodes = _table(files.barcodes)[0]
     by_cell = (n_rows, n_columns) == (len(barcodes), len(features))
     if not by_cell and (n_columns, n_rows) != (len(barcodes), len(features)):
         raise InputError(
@@ -152,11 +155,11 @@ def open_tenx_mtx(files: MtxFiles, path: Path, *, scratch: Path | None = None) -
     var = gene_table(columns[0], columns[min(1, len(columns) - 1)], columns[2] if len(columns) > 2 else None)  # noqa: PLR2004
     dtype = count_dtype({"integer": np.int64, "complex": np.complex128}.get(field, np.float64), description)
     shape = (len(barcodes), len(features))
-    reader: RowReader = WholeReader(partial(_load, files.matrix, by_cell=by_cell), shape, dtype)
+    reader: RowReader = WholeReader(partial(_load, place, files.matrix, by_cell=by_cell), shape, dtype)
     # what a market file may hold besides, dense or one half of a symmetric matrix, is no count matrix of any size
     plain = layout == "coordinate" and symmetry == "general"
     if plain and mean_row_bytes(n_values, dtype, shape[0]) * shape[0] > TURN_IN_MEMORY:
-        entries = partial(read_entries, files.matrix, dtype, by_cell=by_cell)
+        entries = partial(_entries, place, files.matrix, dtype, by_cell=by_cell)
         reader = TurnedReader(entries, n_values, shape, dtype, description, scratch=scratch)
     obs = pd.DataFrame(index=pd.Index(barcodes.tolist(), dtype=object))
     return _finish(reader, obs, var, path, description)
@@ -223,7 +226,13 @@ def _table(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, sep="\t", header=None, dtype=str, na_filter=False, quoting=3)
 
 
-def _load(matrix: Path, *, by_cell: bool) -> sparse.csr_array:
-    check_text(matrix)
-    stored = io.mmread(matrix, spmatrix=False)
+def _load(place: TextFiles, matrix: Path, *, by_cell: bool) -> sparse.csr_array:
+    with place.unchanged():
+        check_text(matrix)
+        stored = io.mmread(matrix, spmatrix=False)
     return sparse.csr_array(stored if by_cell else stored.T)
+
+
+def _entries(place: TextFiles, matrix: Path, dtype: np.dtype[Any], number: int, *, by_cell: bool) -> Iterator[Entries]:
+    with place.unchanged():
+        yield from read_entries(matrix, dtype, number, by_cell=by_cell)
