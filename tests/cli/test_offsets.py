@@ -71,3 +71,10 @@ def test_a_column_of_groups_that_a_table_would_overwrite_is_refused_before_count
     done = run("offsets", cells, "-m", model, "-g", name, "-o", tmp_path / "sums.h5ad")
     assert done.exit_code == 0, done.output
     assert ad.read_h5ad(tmp_path / "sums.h5ad").obs[name].tolist() == ["kept"]
+
+
+@pytest.mark.parametrize("out", ["sums.h5ad", "sums.csv", "sums.parquet"])
+def test_a_column_of_groups_that_is_given_twice_is_refused_before_counts_are_read(run, h5ad, model, tmp_path, out):
+    done = run("offsets", h5ad, "-m", model, "-g", "note", "-g", "note", "-o", tmp_path / out, "--verbose")
+    refused(done, "'note' is named twice")
+    assert not list(tmp_path.iterdir())

@@ -157,3 +157,10 @@ def test_columns_whose_labels_become_the_same_together_are_refused():
     source = _source(p=["a", "a | b", "a"], q=["b | c", "c", "d"])
     with pytest.raises(InputError, match=r"'a \| b \| c' in two ways"):
         label_cells(source, ("p", "q"))
+
+
+def test_a_column_that_is_named_twice_is_refused():
+    source = _source(batch=["x", "x", "y", "y"], lane=["1", "2", "1", "2"])
+    for read in (label_cells, read_batches):
+        with pytest.raises(InputError, match="'batch' is named twice: name each column once"):
+            read(source, ["batch", "lane", "batch"])

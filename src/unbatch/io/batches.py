@@ -84,7 +84,8 @@ def read_batches(source: CountSource, batch_key: str | Sequence[str] | None = No
     Raises
     ------
     InputError
-        If a column is missing (lists the likely ones), a cell has no label, or fewer than two batches are large enough.
+        If a column is missing (lists the likely ones) or named twice, a cell has no label, or fewer than two batches
+        are large enough.
 
     Warns
     -----
@@ -115,9 +116,13 @@ def label_cells(source: CountSource, batch_key: str | Sequence[str] | None = Non
     Raises
     ------
     InputError
-        If a column is missing (lists the likely ones), a cell has no label, or a single file comes without a key.
+        If a column is missing (lists the likely ones) or named twice, a cell has no label, or a single file comes
+        without a key.
     """
     keys = () if batch_key is None else (batch_key,) if isinstance(batch_key, str) else tuple(batch_key)
+    twice = [key for number, key in enumerate(keys) if key in keys[:number]]
+    if twice:
+        raise InputError(f"the obs column {twice[0]!r} is named twice: name each column once")
     if keys:
         return _from_columns(source, keys)
     if len(source.parts) > 1:
