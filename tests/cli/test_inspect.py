@@ -176,3 +176,21 @@ def test_a_fit_takes_seconds_minutes_or_hours(run, h5ad, monkeypatch, seconds, t
     monkeypatch.setattr(cost, "expected_cost", priced)
     done = run("inspect", h5ad, "-b", "batch")
     assert f"A fit would take about {text} and " in done.stdout
+
+
+@pytest.mark.parametrize("counted", ["one batch", "one cell"])
+def test_counts_in_one_batch_only_are_an_error_as_they_are_to_a_fit(run, toy, tmp_path, counted):
+    adata = toy.copy()
+    adata.X = adata.X.toarray()
+    adata.X[(adata.obs["batch"] == "batch_2").to_numpy()] = 0
+    if counted == "one cell":
+        adata.X[:] = 0
+        adata.X[int(np.flatnonzero(adata.obs["batch"] == "batch_1")[0]), 3] = 1
+    adata.write_h5ad(tmp_path / "in.h5ad")
+    done = run("inspect", tmp_path / "in.h5ad", "-b", "batch")
+    assert done.exit_code == 2
+    assert "Error: only 1 of 2 batches has cells with counts, 'batch_1': two are needed" in done.stdout
+    assert "Nothing stands in the way" not in done.stdout
+    fitted = run("fit", tmp_path / "in.h5ad", "-b", "batch", "-o", tmp_path / "fit.h5ad")
+    assert fitted.exit_code == 2
+    assert "has cells with counts" in fitted.stderr

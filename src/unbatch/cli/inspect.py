@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from unbatch.core.confounding import Crossing
     from unbatch.fitted import BatchFit
     from unbatch.io.batches import Batches
+    from unbatch.io.door import DoorReport
     from unbatch.io.peek import Peek
     from unbatch.io.source import CountSource
     from unbatch.methods import MethodOptions
 
+_FEWEST_BATCHES = 2
 _MOST_BATCHES = 30
 _MOST_LEVELS = 8
 _WIDEST = 24
@@ -168,8 +170,21 @@ def _look(
                 found.peek = peek(found.source, seconds=seconds)
         except InputError as error:
             found.errors.append(str(error))
+    if found.batches and found.peek and found.peek.report:
+        found.errors += _too_few_counted(found.batches, found.peek.report)
     found.warnings = [str(warning.message) for warning in caught if issubclass(warning.category, InputWarning)]
     return found
+
+
+def _too_few_counted(batches: "Batches", report: "DoorReport") -> list[str]:
+    """Say so if fewer than two batches of those that take part have a cell with counts."""
+    counted = np.bincount(batches.codes, report.counts_per_cell > 0, len(batches.levels)) > 0
+    taking_part = counted & batches.usable
+    if taking_part.sum() >= _FEWEST_BATCHES:
+        return []
+    named = "".join(f", {batches.levels[code]!r}" for code in np.flatnonzero(taking_part))
+    few = f"only {taking_part.sum()} of {len(batches.levels)} batches has cells with counts{named}"
+    return [f"{few}: two are needed, choose another layer or column"]
 
 
 def _describe(found: _Findings) -> None:
