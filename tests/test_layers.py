@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "unbatch"
 
 LAYERS = [
-    ["__main__", "cli", "_stopping"],
+    ["__main__", "cli", "_stopping", "_streams"],
     ["demo"],
     ["__init__"],  # the public names
     ["report"],

@@ -121,3 +121,9 @@ def test_stopwatch_adds_up_repeated_stages_and_passes_calls_on():
 def test_importing_progress_does_not_import_rich():
     code = "import sys, unbatch._progress; sys.exit('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_where_standard_error_is_closed_there_is_silence(monkeypatch, verbose):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert isinstance(progress_for(verbose=verbose), Silent)

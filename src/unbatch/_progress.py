@@ -151,6 +151,8 @@ class Stopwatch:
 def progress_for(stream: TextIO | None = None, *, quiet: bool = False, verbose: bool = False) -> Progress:
     """Bars when `stream` (default: standard error) is a terminal and `quiet` is off; lines if `verbose`; or silence."""
     stream = stream or sys.stderr
+    if stream is None:
+        return Silent()  # standard error is closed
     if verbose and not quiet:
         return Lines(stream)
     return Bars(stream) if stream.isatty() and not quiet else Silent()

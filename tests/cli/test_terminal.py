@@ -184,3 +184,29 @@ def test_warnings_are_one_line_each_every_time(capsys):
 def test_the_module_is_the_command_line():
     done = subprocess.run([sys.executable, "-m", "unbatch", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("unbatch ")
+
+
+def test_a_name_that_standard_output_cannot_encode_is_escaped(toy, tmp_path):
+    adata = toy.copy()
+    adata.obs["batch"] = ["β₁" if name == "batch_1" else "日" for name in adata.obs["batch"]]
+    adata.write_h5ad(tmp_path / "greek.h5ad")
+    done = process("inspect", tmp_path / "greek.h5ad", "-b", "batch", env={**os.environ, "PYTHONIOENCODING": "latin-1"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"\u03b2\u2081" in done.stdout
+    assert r"\u65e5" in done.stdout
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("verbose", ["", "--verbose"])
+def test_with_closed_streams_a_fit_works_in_silence(h5ad, tmp_path, closed, verbose):
+    out = tmp_path / "fit.h5ad"
+    done = subprocess.run(
+        ["sh", "-c", f"'{UNBATCH}' fit '{h5ad}' -b batch -o '{out}' {verbose} {closed}"],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert out.is_file()
+    assert (done.stdout != b"") == (closed == "2>&-")
+    refused = subprocess.run(["sh", "-c", f"'{UNBATCH}' fit nothing.h5ad -o '{out}' {closed}"], check=False)
+    assert refused.returncode == 2
