@@ -229,11 +229,18 @@ def test_from_the_command_line(path, cluster, tmp_path):
 
 def test_a_scheduler_that_does_not_answer(monkeypatch):
     monkeypatch.setattr(cluster_module, "_PATIENCE", 0.2)
-    for address in ("tcp://127.0.0.1:9", "nonsense://x"):
+    for address in ("tcp://127.0.0.1:9", "127.0.0.1:9"):
         with pytest.raises(InputError, match=f"no Dask scheduler answers at {address}: give the address"):
             connect(address).__enter__()
     with connect(None) as driver:
         assert driver == LocalDriver()
+
+
+@pytest.mark.parametrize("address", ["nonsense", "nonsense://x:1", "tcp://host", "tcp://host:port", "inproc://a/b"])
+def test_what_is_no_address_is_refused_before_a_client_is_made_of_it(monkeypatch, address):
+    monkeypatch.setattr("distributed.Client", None)
+    with pytest.raises(InputError, match=f"'{address}' is no address of a Dask scheduler: give the one"):
+        connect(address).__enter__()
 
 
 class Sums:

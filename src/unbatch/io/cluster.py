@@ -1,5 +1,6 @@
 """Walk over the blocks of a source on a Dask cluster: workers read and sum, and merge their sums in a tree."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _MOST_BLOCKS = 32
 """Blocks of a task: half a minute of work to do again when a worker is lost."""
 _ARITY = 4
 """Sums that are merged at a time. More take more memory, as all of them are on one worker then."""
+_ADDRESS = re.compile(r"((tcp|tls|ws|wss|ucx)://)?[^\s/]+:\d+(/\S*)?")
 _PATIENCE = 10.0  # seconds for the scheduler to answer
 _NOT_HERE = "a worker of the cluster failed where this process does not"
 _SHARED_DISK = "Workers read the files themselves: put them where all workers see them under the same path"
@@ -165,7 +167,7 @@ def connect(address: str | None) -> Iterator[Driver]:
     Raises
     ------
     InputError
-        If `distributed` is not installed, or no scheduler answers.
+        If `distributed` is not installed, `address` is none, or no scheduler answers.
     """
     if address is None:
         yield LocalDriver()
@@ -174,6 +176,12 @@ def connect(address: str | None) -> Iterator[Driver]:
         from distributed import Client
     except ImportError as error:
         raise InputError("a Dask cluster needs the package distributed: pip install 'unbatch[dask]'") from error
+    # a client that was given anything else is made by half, and says so for half a minute at the end of the program
+    if not _ADDRESS.fullmatch(address):
+        raise InputError(
+            f"{address!r} is no address of a Dask scheduler: give the one that `dask scheduler` prints, such as "
+            "tcp://host:8786"
+        )
     try:
         client = Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
