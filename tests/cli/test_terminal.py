@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import threading
@@ -210,3 +211,37 @@ def test_with_closed_streams_a_fit_works_in_silence(h5ad, tmp_path, closed, verb
     assert (done.stdout != b"") == (closed == "2>&-")
     refused = subprocess.run(["sh", "-c", f"'{UNBATCH}' fit nothing.h5ad -o '{out}' {closed}"], check=False)
     assert refused.returncode == 2
+
+
+@pytest.fixture
+def held():
+    """Hold files open for writing in another process."""
+    running = []
+
+    def hold(path):
+        code = "import h5py, sys; file = h5py.File(sys.argv[1], 'r+'); print('open', flush=True); sys.stdin.read()"
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        running.append(subprocess.Popen([sys.executable, "-c", code, str(path)], **pipes))
+        assert running[-1].stdout.readline() == b"open\n"
+
+    yield hold
+    for one in running:
+        one.communicate()
+
+
+def test_a_file_that_another_program_writes_to_is_not_called_damaged(run, held, h5ad, model, tmp_path):
+    cells, fit = shutil.copy(h5ad, tmp_path / "cells.h5ad"), shutil.copy(model, tmp_path / "fit.h5ad")
+    held(cells)
+    held(fit)
+    out = tmp_path / "out.h5ad"
+    for path, command in (
+        (cells, ("fit", cells, "-b", "batch", "-o", out)),
+        (fit, ("adjust", h5ad, "-m", fit, "-o", out)),
+        (fit, ("inspect", fit)),
+    ):
+        done = run(*command)
+        assert done.exit_code == 2
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"Error: {path} is open for writing in another program: close it there")
+        assert "HDF5_USE_FILE_LOCKING=FALSE" in line
+    assert not out.exists()

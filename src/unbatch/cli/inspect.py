@@ -280,12 +280,13 @@ def _read_fit(inputs: Inputs) -> "BatchFit | None":
     """Give the fit, if the input is a file that holds one and no counts."""
     import h5py
 
+    from unbatch.io.failures import reading
     from unbatch.model import BatchModel
     from unbatch.slots import RECORD
 
     if len(inputs) != 1 or not Path(inputs[0]).is_file() or not h5py.is_hdf5(inputs[0]):
         return None
-    with h5py.File(inputs[0], "r") as file:
+    with reading(str(inputs[0])), h5py.File(inputs[0], "r") as file:
         if "X" in file or RECORD not in file.get("uns", ()):
             return None
     return BatchModel.load(inputs[0]).result

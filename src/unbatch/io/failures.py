@@ -28,6 +28,10 @@ def cannot_write(error: Exception) -> str | None:
     return found[1] if found else _first_line(error)
 
 
+def _is_locked(error: Exception) -> bool:
+    return isinstance(error, BlockingIOError) or (isinstance(error, OSError) and "unable to lock file" in str(error))
+
+
 @contextmanager
 def reading(what: str) -> Iterator[None]:
     """Turn whatever goes wrong while `what` is read into an InputError that names it.
@@ -49,6 +53,11 @@ def reading(what: str) -> Iterator[None]:
         raise InputError(f"{what} does not exist: check the path ({_first_line(error)})") from error
     # h5py, zarr, numcodecs and anndata raise errors of many types on damaged files, most of them plain Exceptions
     except Exception as error:
+        if _is_locked(error):
+            raise InputError(
+                f"{what} is open for writing in another program: close it there (or set HDF5_USE_FILE_LOCKING=FALSE "
+                "where the file system has no locks)"
+            ) from error
         raise InputError(
             f"{what} could not be read: it is damaged, cut short or not what its name says "
             f"({type(error).__name__}: {_first_line(error)}). Check its size against the original, or write it again",
