@@ -164,3 +164,9 @@ def test_a_column_that_is_named_twice_is_refused():
     for read in (label_cells, read_batches):
         with pytest.raises(InputError, match="'batch' is named twice: name each column once"):
             read(source, ["batch", "lane", "batch"])
+
+
+def test_labels_of_bytes_are_text_and_an_empty_one_is_missing():
+    assert label_cells(_source(batch=[b"y", b"x", b"y", "x"]), "batch").levels == ("x", "y")
+    with pytest.raises(InputError, match="no label for 1 of 4 cells"):
+        label_cells(_source(batch=[b"y", b"x", b"", b"x"]), "batch")

@@ -1,8 +1,11 @@
+import h5py
+import numpy as np
 import pandas as pd
 import pytest
 
 from unbatch._check import InputError, InputWarning
-from unbatch.io.names import as_text, check_cell_names, check_gene_names
+from unbatch.io.batches import read_batches
+from unbatch.io.names import as_text, check_cell_names, check_gene_names, storable, text_of
 from unbatch.io.source import open_counts
 
 
@@ -42,3 +45,39 @@ def test_names_become_text_in_a_copy():
     assert text.index.tolist() == ["10", "11"]
     assert text.index.name == "cell"
     assert frame.index.tolist() == [10, 11]
+
+
+def test_bytes_are_utf_8_and_lose_nothing():
+    assert text_of("β".encode()) == "β"
+    assert text_of(b"\xff") == r"\xff"
+    assert text_of(1) == "1"
+    assert storable("bad\udcff β") == r"bad\udcff β"
+
+
+def test_columns_of_bytes_become_text_and_others_stay():
+    column = pd.Categorical([b"y", None, b"x"], categories=[b"y", b"x"], ordered=True)
+    frame = pd.DataFrame({"a": [b"p", None, b"q"], "b": column, "c": [1, 2, 3]}, index=[b"i", b"j", "k"])
+    text = as_text(frame)
+    assert text.index.tolist() == ["i", "j", "k"]
+    assert text["a"].tolist() == ["p", None, "q"]
+    assert (text["b"].cat.categories.tolist(), text["b"].cat.ordered) == (["y", "x"], True)
+    assert text["b"].isna().tolist() == [False, True, False]
+    assert text["c"].dtype == frame["c"].dtype
+    assert frame["a"].tolist() == [b"p", None, b"q"]
+
+
+def test_names_stored_as_bytes_of_a_fixed_length_became_their_own_spelling(adata, tmp_path):
+    path = tmp_path / "a.h5ad"
+    expected = adata.obs_names.tolist(), adata.var_names.tolist()
+    adata.obs["batch"] = ["β"] * 3 + ["a"] * (adata.n_obs - 3)
+    adata.write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        texts = {"obs/_index": expected[0], "var/_index": expected[1], "obs/batch": adata.obs["batch"]}
+        for key, values in texts.items():
+            del file[key]
+            file[key] = np.array([value.encode() for value in values], dtype="S")
+            file[key].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    source = open_counts(path)
+    assert (source.obs.index.tolist(), source.var.index.tolist()) == expected
+    assert read_batches(source, "batch").levels == ("a", "β")
+    assert source.obs["batch"].tolist() == adata.obs["batch"].tolist()

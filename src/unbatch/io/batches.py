@@ -10,6 +10,7 @@ import pandas as pd
 
 from unbatch._check import InputError, InputWarning, check_whole
 from unbatch._types import BoolArray, CodeArray, IntArray
+from unbatch.io.names import text_of
 from unbatch.io.source import CountSource
 
 SEPARATOR = " | "
@@ -185,7 +186,8 @@ def _labels(source: CountSource, key: str) -> tuple[CodeArray, tuple[str, ...]]:
         raise InputError(
             f"obs[{key!r}] of {source.description} holds values that are no labels ({error}): give text or numbers"
         ) from error
-    missing = codes == -1 if "" not in found else (codes == -1) | (codes == list(found).index(""))
+    names = [text_of(level) for level in found]
+    missing = (codes == -1) | np.isin(codes, [code for code, name in enumerate(names) if not name])
     if missing.any():
         first = source.obs.index[int(np.flatnonzero(missing)[0])]
         parts = [repr(source.parts[part]) for part in np.unique(source.part[missing])]
@@ -197,18 +199,18 @@ def _labels(source: CountSource, key: str) -> tuple[CodeArray, tuple[str, ...]]:
             f"adata[adata.obs[{key!r}].notna()].copy()",
         )
     ordered = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else sorted(found, key=_order)
-    present = {str(level) for level in found}
-    levels = tuple(dict.fromkeys(str(level) for level in ordered if str(level) in present))
+    present = set(names)
+    levels = tuple(dict.fromkeys(text_of(level) for level in ordered if text_of(level) in present))
     position = {level: place for place, level in enumerate(levels)}
     # two labels that read alike, such as 1 and "1", are one batch
-    return np.array([position[str(level)] for level in found], dtype=np.int32)[codes], levels
+    return np.array([position[name] for name in names], dtype=np.int32)[codes], levels
 
 
 def _order(level: object) -> tuple[bool, float, str]:
     """Sort numbers by value and before text."""
     if isinstance(level, int | float | np.number):
         return False, float(level), ""
-    return True, 0.0, str(level)
+    return True, 0.0, text_of(level)
 
 
 def _check_sizes(batches: Batches) -> None:

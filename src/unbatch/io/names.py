@@ -9,11 +9,32 @@ from unbatch._check import InputError, InputWarning
 _FEW = 5
 
 
+def text_of(name: object) -> str:
+    """Give a name as text. Bytes, as HDF5 stores names of a fixed length, are UTF-8."""
+    return name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name)
+
+
+def storable(text: str) -> str:
+    """Escape what no file can store: the bytes of a path that are not UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def as_text(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give the same table with its index as text; the table that came in is not changed."""
+    """Give the same table with its index and columns of bytes as text; the table that came in is not changed."""
     out = frame.copy(deep=False)
-    out.index = pd.Index([str(name) for name in frame.index], dtype=object, name=frame.index.name)
+    out.index = pd.Index([text_of(name) for name in frame.index], dtype=object, name=frame.index.name)
+    # by position, as two columns may bear one name
+    for place, (_, column) in enumerate(frame.items()):
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            if _is_bytes(column.cat.categories):
+                out.isetitem(place, column.cat.rename_categories(text_of).array)
+        elif _is_bytes(column):
+            out.isetitem(place, column.map(text_of, na_action="ignore").array)
     return out
+
+
+def _is_bytes(values: pd.Series | pd.Index) -> bool:
+    return bool(values.dtype == object and pd.api.types.infer_dtype(values, skipna=True) == "bytes")
 
 
 def _listed(names: pd.Index) -> str:
