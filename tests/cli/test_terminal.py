@@ -14,6 +14,7 @@ from unittest.mock import Mock
 import pytest
 from typer.testing import CliRunner
 
+import unbatch as ub
 from unbatch._check import InputWarning
 from unbatch._progress import Silent
 from unbatch.cli import app
@@ -245,3 +246,21 @@ def test_a_file_that_another_program_writes_to_is_not_called_damaged(run, held, 
         assert line.startswith(f"Error: {path} is open for writing in another program: close it there")
         assert "HDF5_USE_FILE_LOCKING=FALSE" in line
     assert not out.exists()
+
+
+def test_names_of_files_that_are_not_utf_8_cost_no_fit(toy, tmp_path):
+    folder = tmp_path / os.fsdecode(b"bad\xff")
+    folder.mkdir()
+    inputs = [folder / os.fsdecode(name) for name in (b"one\xff.h5ad", b"two.h5ad")]
+    for batch, path in enumerate(inputs, start=1):
+        toy[toy.obs["batch"] == f"batch_{batch}"].copy().write_h5ad(tmp_path / "ascii.h5ad")
+        (tmp_path / "ascii.h5ad").rename(path)
+    model = folder / os.fsdecode(b"fit\xff.h5ad")
+    done = process("fit", *inputs, "-o", model, "--report", folder / os.fsdecode(b"\xff.html"))
+    assert done.returncode == 0, done.stderr
+    fit = ub.BatchModel.load(model).result
+    assert fit.batches == (r"one\udcff", "two")
+    assert r"bad\udcff" in fit.command
+    for command in ("adjust", "map"):
+        done = process(command, *inputs, "-m", model, "-o", folder / os.fsdecode(command.encode() + b"\xff.h5ad"))
+        assert done.returncode == 0, done.stderr

@@ -121,8 +121,10 @@ def help_text(command: Callable[..., None]) -> str:
 
 
 def command_line(context: typer.Context) -> str:
-    """Give what was typed, quoted for a shell."""
-    return shlex.join(["unbatch", *context.meta.get(_ARGUMENTS, ())])
+    """Give what was typed, quoted for a shell, as text that can be stored."""
+    from unbatch.io.names import storable
+
+    return storable(shlex.join(["unbatch", *context.meta.get(_ARGUMENTS, ())]))
 
 
 def say(message: str) -> None:

@@ -80,6 +80,7 @@ def adjust(
     from unbatch.adjusting import Adjustment
     from unbatch.core.adjust import AdjustOptions
     from unbatch.fitted_cells import fitted_rows
+    from unbatch.io.names import storable
     from unbatch.io.sink import CountSink, choose_compression
     from unbatch.model import BatchModel
     from unbatch.slots import BATCH, writable
@@ -98,7 +99,7 @@ def adjust(
     progress = progress_for(quiet=quiet, verbose=verbose)
     adjustment = Adjustment(source, fit, options=options, progress=progress)
     record = {
-        "model": model.name,
+        "model": storable(model.name),
         "method": fit.method,
         "batches": list(fit.batches),
         "versions": dict(fit.versions),

@@ -5,16 +5,18 @@ from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
+from unbatch.io.names import storable
+
 _SUFFIXES = (".gz", ".mtx", ".h5ad", ".zarr", ".h5")
 
 
 def trail_of(path: Path) -> tuple[str, ...]:
     """Give the pieces of a path as it was given, links not followed, from its end: the file's name, its folder's, ...
 
-    Endings such as .h5ad are dropped from the first.
+    Endings such as .h5ad are dropped from the first. Each can be stored, as it becomes the name of a batch.
     """
     pieces = Path(os.path.abspath(path)).parts  # noqa: PTH100 - absolute() keeps "..", resolve() follows links
-    name, *folders = reversed(pieces[1:] or pieces)
+    name, *folders = map(storable, reversed(pieces[1:] or pieces))
     while (stem := name.removesuffix(Path(name).suffix)) != name and name.endswith(_SUFFIXES):
         name = stem
     return (name, *folders)
