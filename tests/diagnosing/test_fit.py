@@ -141,6 +141,7 @@ def test_nothing_shared_is_not_to_be_trusted():
     assert fit.stop_reason == "nothing shared"
     found = verdicts(fit)["verdict"]
     assert (found[["need", "overlap", "balance", "convergence"]] == "do not trust").all()
+    assert verdicts(fit).loc["effects", "text"].endswith("0 effects differ from none (q < 0.05)")
     check_whole(fit)
 
 

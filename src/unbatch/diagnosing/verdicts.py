@@ -152,7 +152,7 @@ def _effects(fit: BatchFit, tables: Mapping[str, pd.DataFrame]) -> Verdict:
     return verdicts.judge_effects(
         known=float((fit.estimated & counted).sum() / max(counted.sum(), 1)),
         strong=n_significant(fit.log_delta[asked], fit.se[asked]),
-        median=float(np.median(size)) if size.size else 0.0,
+        median=float(np.median(size)) if size.size else None,
         families=[
             f"{row['family']} genes x {np.exp(row['median_log_delta']):.2f} in {row['batch']!r}"
             for _, row in moved.iterrows()

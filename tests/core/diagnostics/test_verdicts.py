@@ -90,6 +90,12 @@ def test_verdicts_and_their_sentence(judge, usual, changes, verdict, words):
     assert "nan" not in found.text
 
 
+def test_where_no_gene_is_well_measured_no_median_is_told():
+    found = judge_effects(known=0.0, strong=0, median=None, families=[])
+    assert found.text == "100% of the effects are unknown and stay 1; 0 effects differ from none (q < 0.05)"
+    assert judge_effects(known=1.0, strong=0, median=None, families=[]).value == 0
+
+
 def test_what_is_unknown_is_judged_by_its_share():
     found = judge_effects(**(EFFECTS | {"known": 0.2}))
     assert found.value == pytest.approx(0.8)

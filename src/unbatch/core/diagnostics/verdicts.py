@@ -384,7 +384,7 @@ def judge_remainder(*, sd: float, differing: float, n_genes: int, where: str) ->
 MOST_UNKNOWN = 0.5
 
 
-def judge_effects(*, known: float, strong: int, median: float, families: Sequence[str]) -> Verdict:
+def judge_effects(*, known: float, strong: int, median: float | None, families: Sequence[str]) -> Verdict:
     """Say what is known of the effects.
 
     Parameters
@@ -394,12 +394,13 @@ def judge_effects(*, known: float, strong: int, median: float, families: Sequenc
     strong
         Number of genes and batches whose effect differs from none (q < 0.05).
     median
-        Median of the absolute log effects of well-measured genes.
+        Median of the absolute log effects of well-measured genes; None if there are none.
     families
         Technical families that are shifted, in words.
     """
-    size = f"{exp(median):.2f}"
-    text = f"{strong:,} effects differ from none (q < 0.05); the median of well-measured genes is x or / {size}"
+    text = f"{strong:,} effects differ from none (q < 0.05)"
+    if median is not None:
+        text += f"; the median of well-measured genes is x or / {exp(median):.2f}"
     if families:
         text += f"; {named(families)}"
     if known < 1 - MOST_UNKNOWN:
@@ -411,7 +412,7 @@ def judge_effects(*, known: float, strong: int, median: float, families: Sequenc
             f"{1 - known:.0%} of the effects are unknown and stay 1; {text}",
             "Genes that one batch alone has, or batches that stand alone: see overlap",
         )
-    return Verdict("effects", "fine", median, MOST_UNKNOWN, text)
+    return Verdict("effects", "fine", median or 0.0, MOST_UNKNOWN, text)
 
 
 def judge_convergence(*, stop_reason: str, n_rounds: int, change: float, tol: float) -> Verdict:
