@@ -35,6 +35,30 @@ def test_text_and_categories_become_categories_in_order_of_occurrence():
     assert _join([1, 2], ["x", "1"]).tolist() == ["1", "2", "x", "1"]
 
 
+@pytest.mark.parametrize("levels", [["low", "mid", "high"], [3, 1, 2]])
+def test_categories_that_are_ordered_alike_in_all_tables_stay_ordered(levels):
+    kind = pd.CategoricalDtype(levels, ordered=True)
+    joined = _join(pd.Categorical(levels[:2], dtype=kind), None, pd.Categorical([levels[2], None], dtype=kind))
+    assert joined.dtype == kind
+    assert joined.cat.categories.tolist() == levels
+    assert joined.astype(object).tolist()[:2] == levels[:2]
+    assert joined.isna().tolist() == [False, False, True, True, False, True]
+
+
+def test_categories_that_are_ordered_in_one_table_or_otherwise_are_not():
+    one = pd.Categorical(["b", "a"], categories=["b", "a"], ordered=True)
+    others = (pd.Categorical(["b", "a"], categories=["b", "a"]), one.reorder_categories(["a", "b"]), ["b", "a"])
+    assert not any(_join(one, other).cat.ordered for other in others)
+
+
+def test_categories_that_are_numbers_stay_numbers():
+    joined = _join(pd.Categorical([10, 2]), pd.Categorical([3, 10]))
+    assert joined.cat.categories.tolist() == [2, 3, 10]
+    assert joined.tolist() == [10, 2, 3, 10]
+    assert _join(pd.Categorical([1, 2]), pd.Categorical(["1", "x"])).tolist() == ["1", "2", "1", "x"]
+    assert _join(pd.Categorical([1, 2]), [1, 3]).tolist() == ["1", "2", "1", "3"]
+
+
 def test_columns_and_names_keep_their_order():
     joined = join_tables([pd.DataFrame({"p": [1], "q": [2]}, index=["a"]), pd.DataFrame({"r": [3]}, index=["a"])])
     assert joined.columns.tolist() == ["p", "q", "r"]

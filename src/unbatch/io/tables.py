@@ -1,6 +1,7 @@
 """Join annotation tables of several inputs so that the result can be stored."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ def join_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
     Text, categories and columns of mixed types become categories of text, since AnnData can store gaps in those: sorted
     if those of each table are, so that cutting a table in two changes nothing, else in the order in which they first
-    occur. Numbers stay numbers, with NaN for gaps.
+    occur. Categories that are numbers in all tables stay numbers, and categories that are the same in all and ordered
+    stay ordered. Numbers stay numbers, with NaN for gaps.
 
     Raises
     ------
@@ -46,11 +48,14 @@ def _join(
         return np.concatenate([pd.Series(piece).to_numpy(dtype=np.float64, na_value=np.nan) for piece in pieces])
     if all(boolean) and complete:
         return np.concatenate([piece.to_numpy(dtype=np.bool_) for piece in present])
-    return _join_text(column, tables)
+    return _join_categories(column, tables)
 
 
-def _join_text(column: str, tables: Sequence[pd.DataFrame]) -> pd.Categorical:
-    levels = [_levels(table[column]) for table in tables if column in table]
+def _join_categories(column: str, tables: Sequence[pd.DataFrame]) -> pd.Categorical:
+    present = [table[column] for table in tables if column in table]
+    named = _itself if all(map(_has_numeric_categories, present)) else str
+    levels = [_levels(piece, named) for piece in present]
+    ordered = all(_is_ordered(piece) for piece in present) and all(of_table == levels[0] for of_table in levels)
     united = dict.fromkeys(level for of_table in levels for level in of_table)
     names = sorted(united) if all(of_table == sorted(of_table) for of_table in levels) else list(united)
     position = {name: place for place, name in enumerate(names)}
@@ -62,13 +67,27 @@ def _join_text(column: str, tables: Sequence[pd.DataFrame]) -> pd.Categorical:
         piece = table[column]
         local, found = pd.factorize(piece)
         # the last entry is the one that -1, for missing, points to
-        place = np.array([*(position[str(level)] for level in found), -1], dtype=np.int64)
+        place = np.array([*(position[named(level)] for level in found), -1], dtype=np.int64)
         codes.append(place[local])
-    return pd.Categorical.from_codes(np.concatenate(codes), categories=names)
+    return pd.Categorical.from_codes(np.concatenate(codes), categories=names, ordered=ordered)
 
 
-def _levels(piece: pd.Series) -> list[str]:
+def _levels(piece: pd.Series, named: Callable[[Any], Any]) -> list[Any]:
     """Categories in their order; of text, which has none, sorted."""
     if isinstance(piece.dtype, pd.CategoricalDtype):
-        return list(dict.fromkeys(map(str, piece.cat.categories)))
-    return sorted({str(level) for level in piece.dropna().unique()})
+        return list(dict.fromkeys(map(named, piece.cat.categories)))
+    return sorted({named(level) for level in piece.dropna().unique()})
+
+
+def _itself(level: Any) -> Any:  # noqa: ANN401 - any number
+    return level
+
+
+def _has_numeric_categories(piece: pd.Series) -> bool:
+    if not isinstance(piece.dtype, pd.CategoricalDtype):
+        return False
+    return is_numeric_dtype(piece.cat.categories.dtype) and not is_bool_dtype(piece.cat.categories.dtype)
+
+
+def _is_ordered(piece: pd.Series) -> bool:
+    return isinstance(piece.dtype, pd.CategoricalDtype) and bool(piece.cat.ordered)
