@@ -192,3 +192,10 @@ def test_a_10x_input_that_bears_the_name_of_a_batch_is_of_it(run, folder, fitted
     one, two = (ad.read_zarr(tmp_path / f"{name}.zarr") for name in ("first.h5ad", "batch_1.h5"))
     np.testing.assert_array_equal(one.X.toarray(), two.X.toarray())
     assert set(two.obs["unbatch_batch"]) == {"batch_1"}
+
+
+def test_mapped_cells_in_place_of_the_counts_are_told_by_name(run, folder, fitted, tmp_path):
+    run("map", folder / "new.h5ad", "-m", fitted, "-o", tmp_path / "mapped.h5ad")
+    words = "mapped.h5ad is what `unbatch map` wrote and holds no counts"
+    refused(run("map", tmp_path / "mapped.h5ad", "-m", fitted, "-o", tmp_path / "again.h5ad"), words)
+    assert words in run("inspect", tmp_path / "mapped.h5ad", "-b", "batch").stdout

@@ -3,13 +3,15 @@ import os
 import anndata
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import zarr
 
+from unbatch import simulate, tl
 from unbatch._check import InputError, InputWarning
 from unbatch.io.source import open_counts
 
-from .conftest import N_CELLS, example_counts, with_layer, write_mtx, write_zarr
+from .conftest import N_CELLS, example_adata, example_counts, with_layer, write_mtx, write_zarr
 
 
 def _refused(path, *words, layer=None):
@@ -21,6 +23,17 @@ def _refused(path, *words, layer=None):
     for word in (*words, str(path)):
         assert word in message, message
     return message
+
+
+def write_mudata(path):
+    """Lay out a .zarr as mudata does."""
+    root = zarr.open_group(path, mode="w", zarr_format=2)
+    for name in ("obs", "var"):
+        anndata.io.write_elem(root, name, pd.DataFrame(index=["a"]))
+    root.create_group("mod")
+    for name in ("rna", "adt"):
+        write_zarr(example_adata(), path / "mod" / name, zarr_format=2)
+    return path
 
 
 def test_a_missing_path_says_where_it_was_looked_for(tmp_path, monkeypatch):
@@ -137,6 +150,29 @@ def test_relatives_of_the_formats_get_a_cure(tmp_path, marker, word):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_group(marker)
     _refused(tmp_path / "a.h5", word)
+
+
+def test_a_mudata_store_gets_the_cure_of_a_mudata_file(tmp_path):
+    path = write_mudata(tmp_path / "a.zarr")
+    inside = f"{path}/mod/adt, {path}/mod/rna"
+    _refused(path, "a MuData file: write the modality with the RNA counts as .h5ad, or give its path, of", inside)
+    assert open_counts(path / "mod" / "rna").n_cells == N_CELLS
+
+
+def test_a_model_in_place_of_the_counts_is_told_from_other_files_without_any(tmp_path):
+    adata = simulate(n_cells=60, n_genes=20, n_batches=2, seed=0)
+    tl.batch_effects(adata, batch_key="batch")
+    path = tmp_path / "fit.h5ad"
+    counts, adata.X = adata.X, None
+    adata.write_h5ad(path)
+    _refused(path, "is what `unbatch fit` wrote and holds no counts: give the counts, and the model with --model")
+    _refused(path, "is what `unbatch fit` wrote", layer="counts")
+    adata.layers["counts"] = counts
+    adata.write_h5ad(path)
+    _refused(path, "has no X: layer can be 'counts'")
+    del adata.uns["unbatch"], adata.layers["counts"]
+    adata.write_h5ad(path)
+    _refused(path, "has no X: it holds no matrix at all")
 
 
 def test_other_folders_say_where_matrices_are(tmp_path):

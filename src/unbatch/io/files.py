@@ -72,6 +72,9 @@ def _open_folder(path: Path, wanted: Wanted, scratch: Path | None) -> MatrixSour
 def _open_zarr(path: Path, wanted: Wanted, scratch: Path | None) -> MatrixSource:
     place = ZarrFolder(path, stamp_of(path))
     with place.open() as root:
+        if _MODALITIES in root:
+            inside = ", ".join(f"{path}/{_MODALITIES}/{name}" for name in sorted(root[_MODALITIES].group_keys()))
+            raise InputError(f"{path} is {_FOREIGN[_MODALITIES]}" + (f", or give its path, of {inside}" * bool(inside)))
         if "obs" not in root:
             inside = _listed(sorted(root.group_keys()))
             raise InputError(f"{path} is zarr but no AnnData, it holds {inside}: give the path of an AnnData inside")
@@ -107,6 +110,7 @@ def _open_hdf5(path: Path, wanted: Wanted, scratch: Path | None) -> MatrixSource
     place = Hdf5File(path, stamp_of(path))
     with place.open() as root:
         check_links(root, str(path))
+        _refuse_model(root, path)
         inside = sorted(root)
         has_genomes = bool(find_genomes(root))
     if {"obs", "var"} <= set(inside) and _MODALITIES not in inside:
@@ -118,6 +122,19 @@ def _open_hdf5(path: Path, wanted: Wanted, scratch: Path | None) -> MatrixSource
             raise InputError(f"{path} is {cure}")
     raise InputError(
         f"{path} is HDF5 but neither an AnnData nor a 10x matrix, it holds {_listed(inside)}: give {FORMATS}"
+    )
+
+
+def _refuse_model(root: h5py.Group, path: Path) -> None:
+    """Tell a model, which is easily given in place of the counts, from other files that hold none."""
+    has_counts = any(name in root and root[name].attrs.get("encoding-type") != "null" for name in ("X", "raw"))
+    uns = root.get("uns")
+    record = uns.get("unbatch") if isinstance(uns, h5py.Group) else None
+    if has_counts or len(root.get("layers", ())) or not isinstance(record, h5py.Group):
+        return
+    maker = "map" if "mapped_onto" in record else "fit"
+    raise InputError(
+        f"{path} is what `unbatch {maker}` wrote and holds no counts: give the counts, and the model with --model"
     )
 
 
