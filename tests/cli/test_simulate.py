@@ -43,6 +43,7 @@ def test_lists_and_pairs_are_understood(run, tmp_path):
     [
         (["--batch-depth", "1;2"], "--batch-depth is '1;2': give numbers with commas"),
         (["--n-types", "3", "--private-type", "2"], "give TYPE:BATCH"),
+        (["--n-types", "3", "--private-type", "2:1", "--private-type", "2:0"], "gives type 2 twice"),
         (["--n-genes", "0"], "n_genes=0"),
         (["--private-type", "2:1"], "n_types=0"),
     ],

@@ -136,7 +136,11 @@ def _numbers(option: str, text: str | None) -> list[float] | None:
 
 def _private_types(pairs: list[str] | None) -> dict[int, int] | None:
     try:
-        chosen = [pair.split(":") for pair in pairs or []]
-        return {int(cell_type): int(batch) for cell_type, batch in chosen} or None
+        chosen = [(int(cell_type), int(batch)) for cell_type, batch in (pair.split(":") for pair in pairs or [])]
     except ValueError:
         raise InputError(f"--private-type is {pairs}: give TYPE:BATCH, both counted from 0, such as 2:1") from None
+    types = [cell_type for cell_type, _ in chosen]
+    twice = [cell_type for number, cell_type in enumerate(types) if cell_type in types[:number]]
+    if twice:
+        raise InputError(f"--private-type gives type {twice[0]} twice: it occurs in one batch only, give it once")
+    return dict(chosen) or None
