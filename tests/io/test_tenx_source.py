@@ -31,6 +31,26 @@ def test_a_file_without_genes_is_refused(tmp_path):
         open_counts(folder)
 
 
+def test_biotypes_in_place_of_feature_types_are_not_looked_at(tmp_path):
+    folder = write_mtx(tmp_path / "a")
+    kinds = ["protein_coding", "lncRNA"] * N_GENES
+    # two genes of one symbol are told apart whatever their biotypes
+    symbols = ["TBCE", "TBCE", *(f"gene{i}" for i in range(2, N_GENES))]
+    lines = (f"ENSG{i}\t{symbols[i]}\t{kinds[i]}\n" for i in range(N_GENES))
+    (folder / "features.tsv").write_text("".join(lines))
+    with pytest.warns(InputWarning, match=r"has 'protein_coding', 'lncRNA' .* all 11 features are taken for genes"):
+        source = open_counts(folder)
+    assert source.var.index.tolist() == ["ENSG0", "ENSG1", *symbols[2:]]
+    np.testing.assert_array_equal(next(source.blocks()).counts.toarray(), example_counts().toarray())
+
+
+def test_feature_types_in_other_letters_are_still_such(tmp_path):
+    folder = write_mtx(tmp_path / "a")
+    (folder / "features.tsv").write_text("".join(f"P{i}\tP{i}\tantibody capture\n" for i in range(N_GENES)))
+    with pytest.raises(InputError, match=r"no feature of type 'Gene Expression', only antibody capture \(11\)"):
+        open_counts(folder)
+
+
 def test_several_genomes_are_a_choice(tmp_path):
     path = write_tenx_h5(tmp_path / "a.h5", genome="hg19")
     write_tenx_h5(path, genome="mm10", counts=example_counts()[:4])

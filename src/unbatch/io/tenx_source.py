@@ -23,6 +23,21 @@ from unbatch.io.soundness import check_filters, check_sparse
 from unbatch.io.turning import TURN_IN_MEMORY, Entries, TurnedReader
 
 GENE_EXPRESSION = "Gene Expression"
+_KINDS = frozenset(
+    kind.casefold()
+    for kind in (
+        GENE_EXPRESSION,
+        "Antibody Capture",
+        "Antigen Capture",
+        "CRISPR Guide Capture",
+        "Custom",
+        "Multiplexing Capture",
+        "Peaks",
+        "Protein Expression",
+    )
+)
+"""What Cell Ranger writes as the types of features. Others write biotypes of genes in their place."""
+_FEW = 6
 _MATRIX_NAMES = ("matrix.mtx", "matrix.mtx.gz")
 
 
@@ -36,7 +51,8 @@ def open_tenx_h5(path: Path, wanted: Wanted) -> MatrixSource:
     """Open a 10x .h5 file. The matrix is stored by cell, so it is read block by block.
 
     Genes are named by their symbol, or by their identifier where several share a symbol. Of several kinds of features
-    only "Gene Expression" is kept, with a warning.
+    only "Gene Expression" is kept, with a warning. Kinds none of which 10x writes, such as biotypes, are not looked at,
+    with a warning, too.
 
     Parameters
     ----------
@@ -59,7 +75,7 @@ def open_tenx_h5(path: Path, wanted: Wanted) -> MatrixSource:
         genes = group.get("features", group)
         names = genes["name"] if "name" in genes else genes["gene_names"]
         identifiers = genes["id"] if "id" in genes else genes["genes"]
-        kinds = _text(genes["feature_type"]) if "feature_type" in genes else None
+        kinds = _feature_types(_text(genes["feature_type"]) if "feature_type" in genes else None, description)
         var = gene_table(_text(identifiers), _text(names), kinds)
         if "genome" in genes:
             var["genome"] = _text(genes["genome"])
@@ -152,7 +168,8 @@ def open_tenx_mtx(files: MtxFiles, path: Path, *, scratch: Path | None = None) -
     # a square matrix is taken as Cell Ranger writes it, genes x cells
     by_cell = by_cell and n_rows != n_columns
     columns = [features[column].tolist() for column in features.columns[:3]]
-    var = gene_table(columns[0], columns[min(1, len(columns) - 1)], columns[2] if len(columns) > 2 else None)  # noqa: PLR2004
+    kinds = _feature_types(columns[2] if len(columns) > 2 else None, description)  # noqa: PLR2004
+    var = gene_table(columns[0], columns[min(1, len(columns) - 1)], kinds)
     dtype = count_dtype({"integer": np.int64, "complex": np.complex128}.get(field, np.float64), description)
     shape = (len(barcodes), len(features))
     reader: RowReader = WholeReader(partial(_load, place, files.matrix, by_cell=by_cell), shape, dtype)
@@ -203,6 +220,21 @@ def _finish(reader: RowReader, obs: pd.DataFrame, var: pd.DataFrame, path: Path,
     check_gene_names(var, description)
     check_cell_names(obs, description)
     return MatrixSource(reader, obs, var, description=description, path=path)
+
+
+def _feature_types(kinds: list[str] | None, description: str) -> list[str] | None:
+    """Give the types of features; None, with a warning, if they are of something else."""
+    if kinds is None or any(kind.casefold() in _KINDS for kind in kinds):
+        return kinds
+    found = list(dict.fromkeys(kinds))
+    listed = ", ".join(map(repr, found[:_FEW])) + (", ..." if len(found) > _FEW else "")
+    warnings.warn(
+        f"{description} has {listed} where the types of its features are due, none of which 10x writes: all "
+        f"{len(kinds)} features are taken for genes",
+        InputWarning,
+        stacklevel=3,
+    )
+    return None
 
 
 def _choose_genome(genomes: tuple[str, ...], wanted: Wanted, path: Path) -> str:
