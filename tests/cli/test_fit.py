@@ -9,6 +9,7 @@ import pytest
 
 import unbatch as ub
 from unbatch import methods
+from unbatch.cli._ending import show_verdicts
 from unbatch.methods import Method, concept
 
 
@@ -20,6 +21,17 @@ def refused(done, *words):
     assert "Traceback" not in done.stderr
     for word in words:
         assert word in done.stderr
+
+
+@pytest.mark.parametrize("columns", [10, 20, 59, 60, 80])
+def test_the_sentences_of_the_verdicts_are_there_however_narrow_the_terminal(monkeypatch, capsys, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [("convergence", "do not trust", "Effects moved", "Raise it"), ("need", "fine", "Needed: by 3%", "")]
+    show_verdicts(pd.DataFrame(rows, columns=["check", "verdict", "text", "cure"]))
+    shown = capsys.readouterr().out
+    assert "".join(shown.split()).count("Effectsmoved.Raiseit.") == 1
+    assert "Needed:by3%." in "".join(shown.split())
+    assert max(map(len, shown.splitlines())) <= columns
 
 
 def test_it_says_what_was_done_where_it_is_and_what_is_next(run, h5ad, tmp_path):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _GIGA = 1e9
 _UNSURE = 0.5
+_NARROW = 60
+"""Columns of a terminal below which a table of verdicts leaves too few for its sentences."""
 _COLOURS = {"fine": "green", "look here": "yellow", "do not trust": "bold red"}
 
 
@@ -67,8 +69,12 @@ def end_fit(result: "BatchFit", *, inputs: Sequence[Path], written: Sequence[Wri
 
 
 def show_verdicts(verdicts: "pd.DataFrame") -> None:
-    """Print a table of verdicts: a word each, which colour only repeats, and the sentence behind it."""
+    """Print a table of verdicts: a word each, which colour only repeats, and the sentence behind it.
+
+    Where there is little room beside the words, sentences are below them.
+    """
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
@@ -77,11 +83,17 @@ def show_verdicts(verdicts: "pd.DataFrame") -> None:
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
+    narrow = console.width < _NARROW
     for row in verdicts.itertuples(index=False):
-        text = f"{row.text}. {row.cure}." if row.cure else f"{row.text}."
-        verdict = str(row.verdict)
-        table.add_row(f"  {row.check}", Text(verdict, style=_COLOURS.get(verdict, "")), Text(text))
-    console.print(table)
+        text = Text(f"{row.text}. {row.cure}." if row.cure else f"{row.text}.")
+        verdict = Text(str(row.verdict), style=_COLOURS.get(str(row.verdict), ""))
+        if narrow:
+            console.print(Text.assemble(f"  {row.check}: ", verdict))
+            console.print(Padding(text, (0, 0, 0, 4)), overflow="fold")
+        else:
+            table.add_row(f"  {row.check}", verdict, text)
+    if not narrow:
+        console.print(table)
 
 
 def print_json(values: Mapping[str, Any]) -> None:
