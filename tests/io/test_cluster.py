@@ -9,6 +9,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import anndata as ad
 import numpy as np
@@ -241,6 +242,12 @@ def test_what_is_no_address_is_refused_before_a_client_is_made_of_it(monkeypatch
     monkeypatch.setattr("distributed.Client", None)
     with pytest.raises(InputError, match=f"'{address}' is no address of a Dask scheduler: give the one"):
         connect(address).__enter__()
+
+
+def test_a_protocol_that_is_not_set_up_is_refused(monkeypatch):
+    monkeypatch.setattr("distributed.Client", Mock(side_effect=TypeError("TLS expects a `ssl_context`")))
+    with pytest.raises(InputError, match=r"tls://host:1 cannot be spoken to .TLS expects a `ssl_context`"):
+        connect("tls://host:1").__enter__()
 
 
 class Sums:

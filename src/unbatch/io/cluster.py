@@ -189,6 +189,10 @@ def connect(address: str | None) -> Iterator[Driver]:
             f"no Dask scheduler answers at {address}: give the address that `dask scheduler` prints, such as "
             "tcp://host:8786"
         ) from error
+    except TypeError as error:  # what distributed raises where tls:// or ucx:// lacks its settings or its package
+        raise InputError(
+            f"the Dask scheduler at {address} cannot be spoken to ({error}): configure this first"
+        ) from error
     with client:
         yield DaskDriver(client)
 
