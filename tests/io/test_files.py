@@ -165,7 +165,7 @@ def test_a_model_in_place_of_the_counts_is_told_from_other_files_without_any(tmp
     path = tmp_path / "fit.h5ad"
     counts, adata.X = adata.X, None
     adata.write_h5ad(path)
-    _refused(path, "is what `unbatch fit` wrote and holds no counts: give the counts, and the model with --model")
+    _refused(path, "is what `unbatch fit` wrote and holds no counts: give the file with the counts in its place")
     _refused(path, "is what `unbatch fit` wrote", layer="counts")
     adata.layers["counts"] = counts
     adata.write_h5ad(path)

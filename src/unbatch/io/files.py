@@ -134,7 +134,7 @@ def _refuse_model(root: h5py.Group, path: Path) -> None:
         return
     maker = "map" if "mapped_onto" in record else "fit"
     raise InputError(
-        f"{path} is what `unbatch {maker}` wrote and holds no counts: give the counts, and the model with --model"
+        f"{path} is what `unbatch {maker}` wrote and holds no counts: give the file with the counts in its place"
     )
 
 
