@@ -340,9 +340,9 @@ def _warn_of_strangers(batches: Batches, mapped: MappedCells) -> None:
     strangers = [batches.levels[b] for b, found in mapped.found.items() if not found.identifiable]
     if strangers:
         warnings.warn(
-            f"{len(strangers)} of {len(mapped.found)} new batches share no cell state with the model, so that their "
-            f"effects are not identifiable and stay 1 (none): {_listed(strangers)}. Their coordinates still hold the "
-            "batch effect: fit them together with the cells of the model, or leave them out",
+            f"{len(strangers)} of {len(mapped.found)} new batches share no cell state with the model, or too little of "
+            f"one, so that their effects are not identifiable and stay 1 (none): {_listed(strangers)}. Their "
+            "coordinates still hold the batch effect: fit them together with the cells of the model, or leave them out",
             InputWarning,
             stacklevel=4,
         )
