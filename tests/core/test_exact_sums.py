@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from unbatch._check import InputError
 from unbatch.core.exact_sums import ExactSums
 from unbatch.core.state_table import StateTable
 
@@ -68,3 +69,24 @@ def test_what_was_merged_stays_as_it_is():
     assert before.keys() == second.moments.keys()
     for name, moments in before.items():
         np.testing.assert_array_equal(second.moments[name], moments)
+
+
+def test_squares_beyond_what_they_can_hold_are_refused_whatever_the_order():
+    zero = np.zeros(3, dtype=np.int32)
+    large = sparse.csr_array(np.array([[0.0, 6e5], [0.0, 5e5], [1.0, 1.0]]))  # squares of 3.6e11 and 2.5e11 of 5.5e11
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        whole, first, second = (ExactSums(2, (1, 1)) for _ in range(3))
+        whole.add(large[order], state=zero, batch=zero, size=np.ones(3))
+        first.add(large[order[:1]], state=zero[:1], batch=zero[:1], size=np.ones(1))
+        second.add(large[order[1:]], state=zero[1:], batch=zero[1:], size=np.ones(2))
+        first.merge(second)
+        for sums in (whole, first):
+            with pytest.raises(InputError, match=r"1 sums of their squares .*sketch_size of at least"):
+                sums.finish()
+    alone = ExactSums(2, (1, 1))
+    alone.add(large[[0, 2]], state=zero[:2], batch=zero[:2], size=np.ones(2))
+    assert alone.finish().squares[:, 0, 0].tolist() == [1.0, 3.6e11 + 1]
+    beyond = ExactSums(1, (1, 1))
+    beyond.add(sparse.csr_array([[1e9]]), state=zero[:1], batch=zero[:1], size=np.ones(1))
+    with pytest.raises(InputError, match="1 sums"):
+        beyond.finish()

@@ -469,15 +469,26 @@ def test_averaging_widens_errors_by_how_far_fits_differ(fitted, sd):
     factor = averaged.se / fitted.se
     np.testing.assert_allclose(factor, factor[0, 0])
     sharp = genes[:, None] & (fitted.se < fitted.prior_sd / 3)
+    assert sharp.sum() > 200
     between = np.var(all_fits, axis=0, ddof=1)[sharp] / fitted.se[sharp] ** 2
     np.testing.assert_allclose(factor[0, 0] ** 2, 1 + between.mean())
     np.testing.assert_allclose(factor[0, 0] ** 2 - 1, sd**2, rtol=0.3)
 
 
-def test_errors_stay_where_the_prior_dominates(fitted):
-    vague = replace(fitted, prior_sd=np.full(N_BATCHES, 1e-3))
-    far = moved(vague, np.random.default_rng(1), 5.0).log_delta
-    np.testing.assert_array_equal(vague.averaged([far, far], genes=np.ones(N_GENES, dtype=bool)).se, vague.se)
+@pytest.mark.parametrize("n_sharp", [0, 1])
+def test_a_few_effects_do_not_decide_by_how_far(fitted, n_sharp):
+    genes = np.ones(N_GENES, dtype=bool)
+    vague = replace(fitted, prior_sd=np.full(N_BATCHES, 3.0001 * np.sort(fitted.se, axis=None)[n_sharp]))
+    others = [moved(vague, np.random.default_rng(1), 1.0).log_delta for _ in range(3)]
+    first = np.argmin(fitted.se)
+    for other, far in zip(others, (5.0, -5.0, 0.0), strict=True):
+        other.ravel()[first] += far * fitted.se.ravel()[first]
+    factor = (vague.averaged(others, genes=genes).se / vague.se) ** 2
+    np.testing.assert_allclose(factor, factor[0, 0])
+    least = np.argsort(fitted.se, axis=None)[:200]
+    fits = np.stack([vague.log_delta, *others]).reshape(4, -1)[:, least]
+    np.testing.assert_allclose(factor[0, 0] - 1, (fits.var(axis=0, ddof=1) / fitted.se.ravel()[least] ** 2).mean())
+    assert factor[0, 0] < 2
 
 
 # parts of the model, by their formulas

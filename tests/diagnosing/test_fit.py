@@ -326,3 +326,21 @@ def test_groups_that_cannot_be_compared_are_named():
     ub.tl.batch_effects(adata, batch_key="batch", match_within="run")
     assert overlap_of(adata)["verdict"] == "look here"
     assert "2 groups without a common state ('batch_1', 'batch_2'; 'batch_3', 'batch_4')" in overlap_of(adata)["text"]
+
+
+def test_counts_that_vary_more_the_more_there_are_have_no_effects_of_states():
+    adata = ub.simulate(
+        n_cells=1600,
+        n_genes=200,
+        n_batches=16,
+        n_types=4,
+        median_depth=1000,
+        dispersion=0.4,
+        size_factor_sd=0.3,
+        seed=0,
+    )
+    ub.tl.batch_effects(adata, batch_key="batch", state_specific=True)
+    remainder = ub.get.verdicts(adata).set_index("check").loc["remainder"]
+    assert remainder["verdict"] == "fine"
+    assert remainder["value"] < 0.05
+    assert adata.uns["unbatch"]["state_effects"]["sd"] < 0.03

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
+from scipy import sparse
 
 from unbatch import simulate, tl
 from unbatch._check import InputError, InputWarning
@@ -123,6 +124,25 @@ def test_missing_zarr_chunks_are_noticed(tmp_path, adata, zarr_format, shards, c
         open_counts(path)
     (path / "X" / "indices" / chunk).unlink()
     _refused(path, "lacks 1 of the 1 chunks of its indices", "copy it again")
+
+
+def test_a_chunk_of_zeros_that_zarr_does_not_store_is_none_that_is_missing(tmp_path):
+    counts = np.zeros((12, 5), dtype=np.float32)
+    counts[:9, 1:3], counts[9:, 0] = 1, 2  # nine cells of two genes, three of the first alone
+    path = write_zarr(anndata.AnnData(sparse.csr_matrix(counts)), tmp_path / "a.zarr", zarr_format=2)
+    whole = zarr.open_group(path)["X"]
+    for name in ("indices", "data", "indptr"):
+        array = whole[name][:]
+        del whole[name]
+        whole.create_array(name, shape=array.shape, chunks=(3,), dtype=array.dtype, fill_value=0)[:] = array
+    assert whole["indices"].nchunks_initialized < whole["indices"].nchunks
+    np.testing.assert_array_equal(open_counts(path).rows(range(12)).toarray(), counts)
+    whole["indices"][:3] = 0
+    _refused(path, "chunks of its indices", "copy it again")
+    whole["indices"][:3] = [1, 2, 1]
+    whole["indptr"][:3] = 0
+    with pytest.warns(InputWarning, match="chunks of its indptr, which zarr reads as zeros"):
+        open_counts(path)
 
 
 def test_a_zarr_without_its_names_is_refused(tmp_path, adata):

@@ -52,6 +52,20 @@ def test_genes_are_united_and_absence_is_not_zero(tmp_path):
         np.testing.assert_array_equal(source.rows(rows).toarray(), matrix[rows])
 
 
+def test_counts_in_memory_stay_as_they_are_where_genes_have_another_order():
+    counts = sparse.csr_matrix(np.random.default_rng(0).poisson(1, (20, 6)).astype(np.float32))
+    one, two = AnnData(counts.copy()), AnnData(counts.copy())
+    one.var_names, two.var_names = list("abcdef"), list("fedcba")
+    one.obs_names, two.obs_names = [f"x{i}" for i in range(20)], [f"y{i}" for i in range(20)]
+    source = open_counts([one, two])
+    for _ in range(2):
+        read = sparse.vstack([block.counts for block in source.blocks()]).toarray()
+        np.testing.assert_array_equal(read, np.vstack([counts.toarray(), counts.toarray()[:, ::-1]]))
+    np.testing.assert_array_equal(source.rows(range(20, 40)).toarray(), counts.toarray()[:, ::-1])
+    for adata in (one, two):
+        np.testing.assert_array_equal(adata.X.toarray(), counts.toarray())
+
+
 def test_ranges_reach_over_parts(tmp_path):
     inputs, pieces = _three(tmp_path)
     source = open_counts(inputs)

@@ -100,3 +100,26 @@ def test_only_counts_of_unmeasured_genes_are_left_out():
     assert kept[0].counts.toarray().tolist() == [[1, 1, 1], [1, 1, 0]]
     assert kept[1].counts.toarray().tolist() == [[1, 1, 0], [1, 1, 0]]
     assert kept[0].counts.nnz == 5
+
+
+@pytest.mark.filterwarnings("ignore::unbatch.InputWarning")
+def test_cells_with_counts_of_unmeasured_genes_alone_are_as_empty_as_others():
+    adata = ub.simulate(n_cells=600, n_genes=100, n_batches=3, n_types=3, median_depth=400, seed=3)
+    adata.obs["batch"] = adata.obs["batch"].astype(str)
+
+    def fitted(stray):
+        counts = adata.X.toarray()
+        here = np.flatnonzero((adata.obs["batch"] == "batch_1").to_numpy() & (np.arange(600) < 300))[:40]
+        counts[here] = 0
+        counts[here, 95] = stray
+        parts = (
+            ad.AnnData(counts[:300], obs=adata.obs[["batch"]][:300], var=adata.var[[]]),
+            ad.AnnData(counts[300:, :90], obs=adata.obs[["batch"]][300:], var=adata.var[[]][:90]),
+        )
+        source = open_counts(list(parts))
+        return ub.BatchModel().fit_source(source, read_batches(source, "batch")).result
+
+    empty, ghosts = fitted(0), fitted(5)
+    assert (ghosts.sample[ghosts.sample < 0]).size >= 40
+    np.testing.assert_array_equal(ghosts.sample, empty.sample)
+    np.testing.assert_array_equal(ghosts.log_delta, empty.log_delta)

@@ -9,6 +9,9 @@ import numpy as np
 from unbatch._types import BoolArray, FloatArray
 
 _TINY = 1e-300
+_SHARP = 1 / 3
+"""Error over the width of the prior, up to which the prior does not dominate."""
+_FEWEST_SHARP = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,13 +142,22 @@ class Effects:
         .. math:: \mathrm{se} \leftarrow \mathrm{se} \sqrt{1 + r}, \qquad
                   r = \mathrm{mean}_{gk}\; \mathrm{var}(b_{gk}) / \mathrm{se}_{gk}^2
 
-        over the genes given whose effects the prior does not dominate, the variance being that between the fits. One
-        factor for all effects: a few fits do not tell it gene by gene.
+        over effects on the genes given that the prior does not dominate, or the 200 that it dominates least if those
+        are fewer; the variance is that between the fits. One factor for all: a few fits do not tell it gene by gene,
+        nor do a few effects.
         """
         if not others:
             return self
         fits = np.stack([self.log_delta, *others])
-        sharp = genes[:, None] & (self.se < self.prior_sd / 3) & (self.se > 0)
+        sharp = self._sharpest(genes)
         between = fits.var(axis=0, ddof=1)
         extra = float(np.mean(between[sharp] / self.se[sharp] ** 2)) if sharp.any() else 0.0
         return replace(self, log_delta=fits.mean(axis=0), se=self.se * np.sqrt(1 + extra))
+
+    def _sharpest(self, genes: BoolArray) -> BoolArray:
+        """Tell which effects counts say most about, (n_genes, n_batches)."""
+        known = genes[:, None] & (self.se > 0) & np.isfinite(self.se)
+        share = np.where(known, self.se / self.prior_sd, np.inf)
+        fewest = min(_FEWEST_SHARP, int(known.sum()))
+        bound = _SHARP if fewest == 0 else max(_SHARP, float(np.partition(share.ravel(), fewest - 1)[fewest - 1]))
+        return np.asarray(known & (share <= bound))

@@ -2,15 +2,17 @@
 
 import numpy as np
 
+from unbatch._check import InputError
 from unbatch._memory import release
 from unbatch._types import CodeArray, Counts, FloatArray, IntArray
-from unbatch.core.kernels.exact_sums import add_exactly
+from unbatch.core.kernels.exact_sums import MOST, add_exactly
 from unbatch.core.parallel import in_ranges
 from unbatch.core.rows import rows_of
 from unbatch.core.state_table import StateTable
 
 _SQUARE_UNITS, _SIZE_UNITS = 2.0**24, 2.0**16
-"""Units in 1: fine enough for one count in a deep cell, coarse enough that sums over 10^8 cells stay below 2^63."""
+"""Units in 1: fine enough for one count in a deep cell, coarse enough that sums over 10^8 cells of molecules stay below
+2^63. Beyond are reads by the million in cells that have few counts of the genes that all batches measured."""
 
 
 class ExactSums:
@@ -66,11 +68,26 @@ class ExactSums:
         for name, moments in other.moments.items():
             if name in self.moments:
                 self.moments[name] += moments
+                squares = self.moments[name][:, 1]
+                squares[squares < 0] = MOST  # two that are not negative pass the end once
             else:
                 self.moments[name] = moments.copy()
 
     def finish(self) -> StateTable:
-        """Give the sums, which are let go."""
+        """Give the sums, which are let go.
+
+        Raises
+        ------
+        InputError
+            If squares of counts add up to more than whole numbers of 64 bits can hold.
+        """
+        beyond = sum(int((moments[:, 1] == MOST).sum()) for moments in self.moments.values())
+        if beyond:
+            raise InputError(
+                f"counts are so large that {beyond} sums of their squares over size factors are beyond 2^39: keep all "
+                "cells for the fit (sketch_size of at least their number), or divide reads by how many there are of a "
+                "molecule, and round them"
+            )
         squares: dict[int, IntArray] = {}
         counts = np.zeros((self._n_genes, *self._shape))
         for name in list(self.moments):

@@ -8,6 +8,7 @@ from scipy import special
 
 from unbatch._types import BoolArray, FloatArray, IntArray, StepArray
 from unbatch.core.convention import weighted_median
+from unbatch.core.growing_dispersion import dispersion_of_sums, growth_of
 from unbatch.core.kernels.state_effects import fit_margins, scatter
 from unbatch.core.parallel import in_ranges
 from unbatch.core.state_table import StateTable
@@ -81,18 +82,20 @@ def fit_state_effects(
     dispersion: FloatArray,
     support: BoolArray,
     composition: FloatArray | None = None,
+    squared_sizes: FloatArray | None = None,
 ) -> StateEffects:
     r"""Find by how much the effect of a batch on a state differs from its effect on all states.
 
-    .. math:: Y_{gsk} \sim \mathrm{quasiPoisson}(m_{gsk} \rho_{gsk}, \phi_g), \quad
+    .. math:: Y_{gsk} \sim \mathrm{quasiPoisson}(m_{gsk} \rho_{gsk}, \phi_{gsk}), \quad
               \rho_{gsk} \sim \mathrm{Gamma}(\tau_g, \tau_g), \quad
-              \hat\rho_{gsk} = \frac{\tau_g + Y_{gsk} / \phi_g}{\tau_g + m_{gsk} / \phi_g}
+              \hat\rho_{gsk} = \frac{\tau_g + Y_{gsk} / \phi_{gsk}}{\tau_g + m_{gsk} / \phi_{gsk}}
 
-    where m has the sums of Y over states and over batches, so that rho says nothing of what acts on all states alike.
-    The variance :math:`v_g = 1 / \tau_g` comes from the chi-square of Y around m, which grows with it:
-    :math:`\mathrm{E}\, \chi^2_g = \phi_g d_g + v_g i_g`. What is usual, :math:`v_0`, is the value at which half of the
-    genes (weighted by what each can say) lie above the median of a chi-square: a few genes that answer to something do
-    not move it. The :math:`v_g` are drawn to :math:`v_0` as far as their own noise explains how they differ.
+    where m has the sums of Y over states and over batches, so that rho says nothing of what acts on all states alike,
+    and the dispersion grows with the mean (`dispersion_of_sums`). The variance :math:`v_g = 1 / \tau_g` comes from the
+    chi-square of Y around m, which grows with it: :math:`\mathrm{E}\, \chi^2_g = \bar\phi_g d_g + v_g i_g`. What is
+    usual, :math:`v_0`, is the value at which half of the genes (weighted by what each can say) lie above the median of a
+    chi-square: a few genes that answer to something do not move it. The :math:`v_g` are drawn to :math:`v_0` as far as
+    their own noise explains how they differ.
 
     Counts cannot tell the effect of a batch on one state from an answer of that state to what else sets the batch
     apart. So log rho is limited to two standard deviations of what is usual: a state that differs by more, in genes
@@ -106,12 +109,14 @@ def fit_state_effects(
     log_delta
         (n_genes, n_batches) effects on all states, to begin from.
     dispersion
-        (n_genes,) phi.
+        (n_genes,) mean dispersion of cells.
     support
         (n_states, n_batches) whether the batch takes part in the state.
     composition
         (n_genes or 1, n_states or 1, n_batches) factor on the exposure of each sum; 0 where a batch did not measure a
         gene. All ones by default.
+    squared_sizes
+        (n_states, n_batches) sums of squared size factors; as if all cells had the same by default.
 
     Returns
     -------
@@ -120,7 +125,8 @@ def fit_state_effects(
     n_genes, n_states, n_batches = table.counts.shape
     factor = np.ones((1, 1, n_batches)) if composition is None else composition
     exposure = table.exposure * (support & (support.sum(axis=1, keepdims=True) > 1))
-    found = np.zeros((n_genes, 3))
+    squared = exposure**2 / np.maximum(table.cells, 1) if squared_sizes is None else squared_sizes
+    found, growth = np.zeros((n_genes, 4)), np.zeros(n_genes)
 
     def sums(gene: int) -> tuple[FloatArray, FloatArray]:
         mean = exposure * factor[gene if len(factor) > 1 else 0] * np.exp(log_delta[gene])
@@ -128,23 +134,30 @@ def fit_state_effects(
         fit_margins(counts, _STEPS, mean)
         return counts, mean
 
+    def varying(gene: int, mean: FloatArray) -> FloatArray:
+        given, own = dispersion[gene], growth[gene]
+        return dispersion_of_sums(given, own, mean, exposure=exposure, squared_sizes=squared)
+
     def measure(start: int, stop: int) -> None:
         for gene in range(start, stop):
-            scatter(*sums(gene), _ENOUGH_EXPECTED, found[gene])
+            counts, mean = sums(gene)
+            growth[gene] = growth_of(counts, table.squares[gene], mean, exposure=exposure, cells=table.cells)
+            scatter(counts, mean, varying(gene, mean), _ENOUGH_EXPECTED, found[gene])
 
     in_ranges(measure, n_genes, step=_GENES)
-    scattered = _Scatter(found[:, 0], dispersion * found[:, 1], found[:, 1], found[:, 2])
+    scattered = _Scatter(*found.T)
     usual = scattered.usual_variance()
     limit = _MOST_SD * np.sqrt(usual)
     steps = np.zeros((n_states, n_batches, n_genes), dtype=np.int8)
     if limit > 0:
-        variance = scattered.variances(usual) / dispersion
+        variance = scattered.variances(usual)
         unit = limit / _MOST_STEP
 
         def shrink(start: int, stop: int) -> None:
             for gene in range(start, stop):
                 counts, mean = sums(gene)
-                ratio = (1 + variance[gene] * counts) / (1 + variance[gene] * mean)
+                weight = variance[gene] / varying(gene, mean)
+                ratio = (1 + weight * counts) / (1 + weight * mean)
                 log_rho = np.where(mean > 0, np.clip(np.log(ratio), -limit, limit), 0.0)
                 total, with_rho = mean.sum(axis=0), (mean * np.exp(log_rho)).sum(axis=0)
                 average = np.divide(with_rho, total, out=np.ones(n_batches), where=total > 0)
@@ -164,7 +177,7 @@ class _Scatter:
     squares
         Chi-square of Poisson counts.
     noise
-        What it would be without effects of states, ``phi_g d_g``.
+        What it would be without effects of states.
     free
         Its degrees of freedom, ``d_g``.
     gain

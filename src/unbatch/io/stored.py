@@ -94,9 +94,11 @@ def _open_sparse(
 def _check_complete(group: Any, where: str) -> None:  # noqa: ANN401
     """Notice chunks of a zarr matrix that are missing, as after a copy that was cut short: zarr reads them as zeros.
 
-    A chunk of indices is never all zero, so a missing one is refused; one of values may be, if zeros were stored.
+    Nor does it store a chunk of zeros. Of indices there is one only where row after row has nothing but its first gene,
+    so any other that is missing is refused; of values there is one if zeros were stored, of pointers if the first rows
+    are empty.
     """
-    for name in ("indices", "data"):
+    for name in ("indices", "data", "indptr"):
         expected = getattr(group[name], "nchunks", 0)
         # a shard counts as all of its chunks, so there may be more than expected
         missing = expected - getattr(group[name], "nchunks_initialized", 0)
@@ -104,8 +106,23 @@ def _check_complete(group: Any, where: str) -> None:  # noqa: ANN401
             continue
         text = f"{where} lacks {missing} of the {expected} chunks of its {name}, which zarr reads as zeros"
         if name == "indices":
+            if _all_first(group):
+                continue
             raise InputError(f"{text}: copy it again, it is incomplete")
         warnings.warn(f"{text}: copy it again if it is incomplete", InputWarning, stacklevel=2)
+
+
+def _all_first(group: Any) -> bool:  # noqa: ANN401
+    """Tell whether all chunks of indices that are 0 throughout can be: each value is the first of its row."""
+    indices, step = group["indices"], int(group["indices"].chunks[0])
+    pointers = np.asarray(group["indptr"][:], dtype=np.int64)
+    starts = np.unique(pointers[:-1][np.diff(pointers) > 0])
+    for first in range(0, int(indices.shape[0]), step):
+        part = np.asarray(indices[first : first + step])
+        before, after = np.searchsorted(starts, [first, first + len(part)])
+        if not part.any() and after - before < len(part):
+            return False
+    return True
 
 
 def _load(place: Place, key: str) -> Any:  # noqa: ANN401

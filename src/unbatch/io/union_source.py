@@ -154,7 +154,9 @@ class UnionSource:
     def _unite(self, part: int, counts: Counts) -> Counts:
         columns = self.gene_of[part][counts.indices]
         united = sparse.csr_array((counts.data, columns, counts.indptr), shape=(counts.shape[0], self.n_genes))
-        united.sort_indices()
+        if not united.has_sorted_indices:
+            united.data = counts.data.copy()  # which may be those of an AnnData in memory, and are sorted in place
+            united.sort_indices()
         return united
 
     def _names_clash(self) -> bool:

@@ -89,10 +89,12 @@ def read_sketch(
     with progress.stage("reading counts", total=source.n_cells) as advance:
         novelty, floor = _novelty(source, batches, plan, codes=codes, genes=genes, seed=seed)
         kept = KeptRows(plan, codes, novelty=novelty, floor=floor)
-        reduce_blocks(source, Together(door, MeasuredOnly(kept, source, batches)), progress=advance, driver=driver)
+        measured = MeasuredOnly(kept, source, batches)
+        reduce_blocks(source, Together(door, measured), progress=advance, driver=driver)
     report = door.finish()
     release()
     codes = np.where(report.counts_per_cell > 0, codes, np.int32(-1)).astype(np.int32)
+    codes[measured.without_counts()] = -1
     cells, counts = kept.finish()
     if (codes[cells] < 0).any():
         counts, cells = counts[np.flatnonzero(codes[cells] >= 0)], cells[codes[cells] >= 0]

@@ -4,7 +4,7 @@ import numpy as np
 
 from unbatch._check import InputError
 from unbatch._progress import Progress
-from unbatch._types import BoolArray, CodeArray, FloatArray
+from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
 from unbatch.core.projection import project
 from unbatch.io.batches import Batches, batch_parts, measured_by_batch
 from unbatch.io.door import DoorCheck
@@ -91,6 +91,7 @@ class MeasuredOnly:
         pairs = batch_parts(source, batches)
         self._needed = any((source.measured[:, part] & unmeasured[:, batch]).any() for part, batch in pairs)
         self._unmeasured = Shared(unmeasured)
+        self.emptied: dict[int, IntArray] = {}
 
     def add(self, block: Block) -> None:
         """Drop the counts and pass the rest on."""
@@ -99,12 +100,19 @@ class MeasuredOnly:
             codes = np.repeat(self._codes.of(block.start, block.stop), np.diff(kept.indptr))
             kept.data[self._unmeasured.value[kept.indices, codes]] = 0
             kept.eliminate_zeros()
+            empty = (np.diff(kept.indptr) == 0) & (np.diff(block.counts.indptr) > 0)
+            self.emptied[block.start] = block.start + np.flatnonzero(empty)
             block = Block(block.start, kept)
         self.then.add(block)
 
     def merge(self, other: "MeasuredOnly") -> None:
         """Merge what got the blocks."""
+        self.emptied.update(other.emptied)
         self.then.merge(other.then)
+
+    def without_counts(self) -> IntArray:
+        """Give the cells of which no count is left: they are as empty as those that never had one."""
+        return np.concatenate([np.zeros(0, dtype=np.int64), *(self.emptied[start] for start in sorted(self.emptied))])
 
 
 class _Projection:

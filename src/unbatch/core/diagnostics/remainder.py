@@ -8,6 +8,7 @@ from scipy import special
 from unbatch._types import CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.diagnostics.sample import Sample
 from unbatch.core.discoveries import q_values
+from unbatch.core.growing_dispersion import dispersion_of_sums, growth_of
 from unbatch.core.kernels.state_effects import fit_margins
 from unbatch.core.parallel import in_ranges
 from unbatch.core.state_effects import fit_state_effects
@@ -58,14 +59,14 @@ def measure_remainder(sample: Sample) -> Remainder:
     r"""Compare the counts of each state and batch with what one effect on all states foretells.
 
     .. math:: \hat\gamma_{gsk} = \frac{Y_{gsk}}{m_{gsk}}, \qquad m_{gsk} = u_{gs} v_{gk} E_{sk} \delta_{gk}, \qquad
-              z_{gsk} = \frac{Y_{gsk} - m_{gsk}}{\sqrt{\phi_g m_{gsk} (1 - m_{gsk} / m_{gs\cdot})
+              z_{gsk} = \frac{Y_{gsk} - m_{gsk}}{\sqrt{\phi_{gsk} m_{gsk} (1 - m_{gsk} / m_{gs\cdot})
               (1 - m_{gsk} / m_{g\cdot k})}}
 
     with E the summed size factors, u and v such that m has the sums of Y over batches and over states, and phi the
-    dispersion of these cells around their state: z is the adjusted residual of a two-way table (Haberman 1973,
-    Biometrics 29:205-220). This is the gamma of the published method, over the value that ties it to the effects: a
-    free factor of a state in a batch. Where it is far from 1 the batch acts on the state in its own way, or cells of
-    different types were compared.
+    dispersion of sums of these cells around their state, which grows with the mean (`dispersion_of_sums`): z is the
+    adjusted residual of a two-way table (Haberman 1973, Biometrics 29:205-220). This is the gamma of the published
+    method, over the value that ties it to the effects: a free factor of a state in a batch. Where it is far from 1 the
+    batch acts on the state in its own way, or cells of different types were compared.
 
     Returns
     -------
@@ -84,13 +85,17 @@ def measure_remainder(sample: Sample) -> Remainder:
     counts = table.counts * compared
     expected = _expected(counts, table.exposure * compared * np.exp(log_delta)[:, None, :])
     free = (1 - _share(expected, axis=2)) * (1 - _share(expected, axis=1))
-    dispersion = _dispersion(table)
-    variance = dispersion[:, None, None] * expected * free
+    dispersion, squared_sizes = _dispersion(table), _squared_sizes(sample, shape)
+    growth = growth_of(counts, table.squares, expected, exposure=table.exposure, cells=table.cells)
+    of_sums = dispersion_of_sums(dispersion, growth, expected, exposure=table.exposure, squared_sizes=squared_sizes)
+    variance = of_sums * expected * free
     known = (expected >= _ENOUGH) & (variance > 0) & compared
     safe, spread = np.where(known, expected, 1.0), np.where(known, variance, 1.0)
     counts = np.where(known, counts, 1.0)
     z = np.where(known, (counts - safe) / np.sqrt(spread), 0.0)
-    states = fit_state_effects(table, log_delta=log_delta, dispersion=dispersion, support=compared)
+    states = fit_state_effects(
+        table, log_delta=log_delta, dispersion=dispersion, support=compared, squared_sizes=squared_sizes
+    )
     n_known = known.sum(axis=0)
     return Remainder(
         genes=genes,
@@ -106,6 +111,12 @@ def measure_remainder(sample: Sample) -> Remainder:
 
 def _table(counts: Counts, state: CodeArray, batch: CodeArray, size: FloatArray, shape: tuple[int, int]) -> StateTable:
     return StateTable.of(counts.sorted_indices(), state=state, batch=batch, size=size, shape=shape)
+
+
+def _squared_sizes(sample: Sample, shape: tuple[int, int]) -> FloatArray:
+    found, here = np.zeros(shape), sample.state >= 0
+    np.add.at(found, (sample.state[here], sample.batch[here]), sample.sizes[here] ** 2)
+    return found
 
 
 def _expected(counts: FloatArray, mean: FloatArray) -> FloatArray:

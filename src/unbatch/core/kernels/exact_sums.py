@@ -3,6 +3,10 @@
 from unbatch._types import FloatArray, IntArray
 from unbatch.core.kernels._compile import compiled
 
+MOST = 2**63 - 1
+"""What a sum of squares is that went beyond: it stays there."""
+_LARGEST = 9.2e18
+
 
 def _add_exactly(
     data: FloatArray,
@@ -20,8 +24,10 @@ def _add_exactly(
         for at in range(indptr[row] - first, indptr[row + 1] - first):
             count = float(data[at])
             moments[indices[at], 0] += int(count)
-            moments[indices[at], 1] += int(count * count * per_size[row] + 0.5)
+            square, before = count * count * per_size[row], moments[indices[at], 1]
+            whole = int(square + 0.5) if square < _LARGEST else MOST
+            moments[indices[at], 1] = before + whole if before < MOST - whole else MOST
 
 
 add_exactly = compiled(_add_exactly)
-"""Add up ``Y`` and ``Y^2 / l``, the latter rounded to whole units."""
+"""Add up ``Y`` and ``Y^2 / l``, the latter rounded to whole units; beyond `MOST` it stays there, in any order."""

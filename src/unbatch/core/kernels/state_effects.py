@@ -30,11 +30,11 @@ fit_margins = compiled(_fit_margins)
 """Fit a number per state and one per batch to the sums of a gene."""
 
 
-def _scatter(counts: FloatArray, mean: FloatArray, enough: float, out: FloatArray) -> None:
-    # counts, mean: (n_states, n_batches). out: chi-square of the entries with more than `enough` expected, their
-    # degrees of freedom, and by how much the chi-square grows with the variance of the effects of states.
+def _scatter(counts: FloatArray, mean: FloatArray, dispersion: FloatArray, enough: float, out: FloatArray) -> None:
+    # counts, mean, dispersion: (n_states, n_batches). out: chi-square of the entries with more than `enough` expected,
+    # what it is without effects of states, its degrees of freedom, and how it grows with the variance of such effects.
     n_states, n_batches = counts.shape
-    squares, free, gain, compared = 0.0, 0.0, 0.0, 0.0
+    squares, noise, free, gain, compared = 0.0, 0.0, 0.0, 0.0, 0.0
     for k in range(n_batches):
         here = 0
         for s in range(n_states):
@@ -50,10 +50,12 @@ def _scatter(counts: FloatArray, mean: FloatArray, enough: float, out: FloatArra
             if mean[s, k] > enough:
                 rest = 1.0 - mean[s, k] / total
                 squares += (counts[s, k] - mean[s, k]) ** 2 / mean[s, k]
+                noise += dispersion[s, k] * rest
                 free += rest
                 gain += mean[s, k] * (rest**2 + (of_squares - mean[s, k] ** 2) / total**2)
     left = max(free - max(compared - 1.0, 0.0), 0.0)
-    out[0], out[1], out[2] = squares, left, gain * left / free if free > 0.0 else 0.0
+    kept = left / free if free > 0.0 else 0.0
+    out[0], out[1], out[2], out[3] = squares, noise * kept, left, gain * kept
 
 
 scatter = compiled(_scatter)
