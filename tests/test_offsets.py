@@ -178,3 +178,22 @@ def test_a_column_with_the_name_of_a_result_is_refused(fitted, name):
     adata.obs[name] = "some"
     with pytest.raises(ub.InputError, match=f"names the column '{name}'"):
         ub.get.pseudobulks(adata, groupby=["donor", name])
+
+
+@pytest.mark.filterwarnings("ignore::unbatch.InputWarning")
+def test_effects_that_are_not_known_are_told_and_not_taken_for_none():
+    shares = [[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 1]]
+    options = {"size_factor_sd": 0.3, "log_delta_sd": 0.5, "median_depth": 1500, "seed": 1}
+    adata = ub.simulate(n_cells=1600, n_genes=200, n_batches=3, n_types=4, composition=shares, **options)
+    ub.tl.batch_effects(adata, batch_key="batch")
+    unknown = ~np.isfinite(adata.varm["batch_effects_se"]).any(axis=0)
+    assert unknown.tolist() == [False, False, True]
+    adata.obs["half"] = np.where(np.arange(1600) % 2, "x", "y")
+    with pytest.warns(ub.InputWarning, match=r"cells are of 1 batches of which no effect is known .*'batch_3'"):
+        sums = ub.get.pseudobulks(adata, groupby=["batch", "half"])
+    known = np.isfinite(adata.varm["batch_effects_se"])
+    for row, batch in enumerate(sums.obs["batch"]):
+        np.testing.assert_array_equal(sums.layers["known"][row], known[:, int(batch[-1]) - 1])
+    assert not ub.get.pseudobulks(adata, groupby="half").layers["known"].any()
+    with pytest.warns(ub.InputWarning, match="no effect is known"):
+        ub.pp.add_offsets(adata)

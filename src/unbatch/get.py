@@ -226,9 +226,10 @@ def pseudobulks(
     -------
     AnnData
         Groups x genes: ``X`` summed raw counts, ``layers["log_delta"]`` the offset (see `offsets`),
-        ``layers["measured"]`` whether any cell of the group measured the gene (a 0 elsewhere says nothing), and in
-        ``obs`` the columns of the groups, ``n_cells`` and ``exposure``, the cells' summed size factors. The offset of a
-        Poisson or negative binomial model is ``log_delta + log(exposure)``.
+        ``layers["measured"]`` whether any cell of the group measured the gene (a 0 elsewhere says nothing),
+        ``layers["known"]`` whether the effects of all its batches on the gene are known (the offset takes others for
+        none), and in ``obs`` the columns of the groups, ``n_cells`` and ``exposure``, the cells' summed size factors.
+        The offset of a Poisson or negative binomial model is ``log_delta + log(exposure)``.
 
     Raises
     ------
@@ -238,7 +239,7 @@ def pseudobulks(
     fit = read_slots(adata)
     source = open_raw(adata, fit, layer=layer)
     found = sum_groups(source, fit, _columns(groupby), state_specific=state_specific)
-    layers = {"log_delta": found.log_delta, "measured": found.measured}
+    layers = {"log_delta": found.log_delta, "measured": found.measured, "known": found.known}
     return AnnData(found.counts, obs=found.obs, var=adata.var.copy(), layers=layers)
 
 

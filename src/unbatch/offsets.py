@@ -43,12 +43,16 @@ class Pseudobulks:
     measured
         (n_groups, n_genes) whether any cell of the group is of a batch that measured the gene: 0 counts elsewhere say
         nothing.
+    known
+        (n_groups, n_genes) whether the effects on the gene of all batches in the group that measured it are known; else
+        the offset takes some for none.
     """
 
     obs: pd.DataFrame
     counts: FloatArray
     log_delta: FloatArray
     measured: BoolArray
+    known: BoolArray
 
 
 class GroupSums:
@@ -167,7 +171,7 @@ def sum_groups(
     Warns
     -----
     InputWarning
-        If no cell of a group is of a batch that measured a gene.
+        If no cell of a group is of a batch that measured a gene, or cells are of a batch of which no effect is known.
     """
     if not groupby:
         raise InputError("groupby names no column: give the columns of obs whose combinations are the groups")
@@ -202,7 +206,31 @@ def sum_groups(
     obs[_EXPOSURE] = np.bincount(groups.codes, size, len(groups.levels))
     means = _means(groups.codes, batch, state, size=size, delta=np.where(measured, delta, 0.0), states=states)
     _warn_of_unmeasured(means > 0)
-    return Pseudobulks(obs, sums.sums.astype(np.float64), np.log(np.where(means > 0, means, 1.0)), means > 0)
+    known = _known(groups.codes, batch, fit.estimated[rows] | ~measured)
+    _warn_of_unknown(fit, batch)
+    log_delta = np.log(np.where(means > 0, means, 1.0))
+    return Pseudobulks(obs, sums.sums.astype(np.float64), log_delta, means > 0, known)
+
+
+def _known(group: CodeArray, batch: CodeArray, known: BoolArray) -> BoolArray:
+    """Tell whether nothing of a gene is unknown in the batches of a group, (n_groups, n_genes)."""
+    there = np.zeros((int(group.max()) + 1, known.shape[1]))
+    there[group, batch] = 1.0
+    return np.asarray(there @ (~known).T.astype(np.float64) == 0)
+
+
+def _warn_of_unknown(fit: BatchFit, batch: CodeArray) -> None:
+    """Warn of cells whose batch has no effect that is known: it was too small, or can be compared with no other."""
+    nothing = np.flatnonzero(~fit.estimated.any(axis=0))
+    cells = np.bincount(batch, minlength=len(fit.batches))[nothing]
+    names = [fit.batches[k] for k, n_cells in zip(nothing.tolist(), cells.tolist(), strict=True) if n_cells]
+    if names:
+        warnings.warn(
+            f"{int(cells.sum())} cells are of {len(names)} batches of which no effect is known (the first is "
+            f"{names[0]!r}): their offset is 0 as if there were none, leave them out of models",
+            InputWarning,
+            stacklevel=3,
+        )
 
 
 def _warn_of_unmeasured(measured: BoolArray) -> None:
@@ -248,8 +276,14 @@ def cell_offsets(source: CountSource, fit: BatchFit, *, state_specific: bool = F
     ------
     InputError
         As `sum_groups`.
+
+    Warns
+    -----
+    InputWarning
+        If cells are of a batch of which no effect is known.
     """
     rows, batch = gene_places(source, fit), cell_batches(source, fit)
+    _warn_of_unknown(fit, batch)
     offset = np.ascontiguousarray(fit.log_delta[rows].T.astype(np.float32))[batch]
     if state_specific:
         states, state = state_effects_of(fit).of_genes(rows), cell_states(source, fit, batch)

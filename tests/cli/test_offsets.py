@@ -38,7 +38,17 @@ def test_as_a_table_there_is_a_row_per_group_and_gene(run, h5ad, model, expected
     table, same = pd.read_csv(paths[0]), pd.read_parquet(paths[1])
     np.testing.assert_allclose(same["log_delta"], table["log_delta"])
     assert same.columns.tolist() == table.columns.tolist()
-    assert table.columns.tolist() == ["batch", "note", "n_cells", "exposure", "gene", "count", "log_delta", "measured"]
+    assert table.columns.tolist() == [
+        "batch",
+        "note",
+        "n_cells",
+        "exposure",
+        "gene",
+        "count",
+        "log_delta",
+        "measured",
+        "known",
+    ]
     assert len(table) == 50
     row = table[(table["batch"] == "batch_2") & (table["gene"] == expected.var_names[7])].iloc[0]
     assert row["count"] == expected.X[1, 7]
@@ -57,7 +67,7 @@ def test_what_is_missing_is_said_in_one_line(run, h5ad, model, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["gene", "count", "log_delta", "measured"])
+@pytest.mark.parametrize("name", ["gene", "count", "log_delta", "measured", "known"])
 def test_a_column_of_groups_that_a_table_would_overwrite_is_refused_before_counts_are_read(
     run, toy, model, tmp_path, name
 ):

@@ -11,7 +11,7 @@ from unbatch._progress import progress_for
 from unbatch.cli._console import Inputs, Quiet, Scratch, Verbose, check_output, open_inputs, say, thousands
 
 _SUFFIXES = (".h5ad", ".parquet", ".csv")
-_OWN_COLUMNS = ("gene", "count", "log_delta", "measured")
+_OWN_COLUMNS = ("gene", "count", "log_delta", "measured", "known")
 """What a table says of each group and gene: no column of groups may be called so."""
 
 
@@ -56,7 +56,7 @@ def offsets(
     group is the log of the mean effect on its cells, weighted by their size factors.
 
     .h5ad has groups x genes: counts in X, the layer "log_delta", and n_cells and exposure in obs. .csv and .parquet
-    have one row per group and gene, and columns of their own: gene, count, log_delta, measured.
+    have one row per group and gene, and columns of their own: gene, count, log_delta, measured, known.
 
     Examples
     --------
@@ -79,14 +79,14 @@ def offsets(
     progress = progress_for(quiet=quiet, verbose=verbose)
     found = sum_groups(source, fit, groupby, state_specific=state_specific, progress=progress)
     if output.suffix == ".h5ad":
-        layers = {"log_delta": found.log_delta, "measured": found.measured}
+        layers = {"log_delta": found.log_delta, "measured": found.measured, "known": found.known}
         sums = AnnData(found.counts, obs=found.obs, var=writable(source.var), layers=layers)
         write_h5ad(output, sums, inputs=[*source.paths, model])
     else:
         table = found.obs.loc[np.repeat(found.obs.index, source.n_genes)].reset_index(drop=True)
         table["gene"] = np.tile(source.var.index.to_numpy(), len(found.obs))
         table["count"], table["log_delta"] = found.counts.ravel().astype(np.int64), found.log_delta.ravel()
-        table["measured"] = found.measured.ravel()
+        table["measured"], table["known"] = found.measured.ravel(), found.known.ravel()
         write_table(output, table, inputs=[*source.paths, model])
     say(f"Summed {thousands(source.n_cells)} cells into {thousands(len(found.obs))} groups by {', '.join(groupby)}")
     say(f"Wrote {output} (raw counts, offset log_delta, exposure)")

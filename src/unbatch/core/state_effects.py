@@ -93,9 +93,9 @@ def fit_state_effects(
     where m has the sums of Y over states and over batches, so that rho says nothing of what acts on all states alike,
     and the dispersion grows with the mean (`dispersion_of_sums`). The variance :math:`v_g = 1 / \tau_g` comes from the
     chi-square of Y around m, which grows with it: :math:`\mathrm{E}\, \chi^2_g = \bar\phi_g d_g + v_g i_g`. What is
-    usual, :math:`v_0`, is the value at which half of the genes (weighted by what each can say) lie above the median of a
-    chi-square: a few genes that answer to something do not move it. The :math:`v_g` are drawn to :math:`v_0` as far as
-    their own noise explains how they differ.
+    usual, :math:`v_0`, is the value at which half of the genes (weighted by what each can say) lie above the median of
+    a chi-square: a few genes that answer to something do not move it. The :math:`v_g` are drawn to :math:`v_0` as far
+    as their own noise explains how they differ.
 
     Counts cannot tell the effect of a batch on one state from an answer of that state to what else sets the batch
     apart. So log rho is limited to two standard deviations of what is usual: a state that differs by more, in genes
