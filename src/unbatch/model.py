@@ -316,9 +316,10 @@ class BatchModel:
         rates mu of the fit,
 
         .. math:: Y_{gs} \sim \mathrm{quasiPoisson}(\mu_{gs} E_s e^a \delta_g, \phi_g), \qquad
-                  \log\delta_g \sim \mathcal N(0, \tau^2),
+                  \log\delta_g \sim \mathcal N(m_g, w_g^2),
 
-        in rounds until they settle. Each new batch is mapped on its own: which others come along changes nothing.
+        with the mean m that the batches of the fit tell of a batch like them and a width w for each effect, in rounds
+        until they settle. Each new batch is mapped on its own: which others come along changes nothing.
 
         Genes that the new cells lack count as not measured, those that the fit lacks get no effect.
 

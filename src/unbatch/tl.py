@@ -78,8 +78,8 @@ def batch_effects(
     state_specific
         Find by how much effects differ from state to state, too, so that `unbatch.pp.adjust_counts` can take that out.
         It does not change the effects that all states share. It takes sums of genes x states x batches (with 20,000
-        genes, 40 states and 20 batches 0.3 GB each, two or three of them) and leaves one byte for each of these (16 MB)
-        in ``uns["unbatch"]["state_effects"]``. Where batches differ in a condition too, give it as `match_within`: the
+        genes, 40 states and 20 batches 0.13 GB each, two or three of them) and leaves one byte for each (16 MB) in
+        ``uns["unbatch"]["state_effects"]``. Where batches differ in a condition too, give it as `match_within`: the
         answer of a state to the condition would be taken for an effect of the batch on it.
     client
         A ``distributed.Client``, for instance that of ``distributed.get_client()``: the workers of its Dask cluster

@@ -37,6 +37,10 @@ Layer = Annotated[
     str | None,
     typer.Option(help='Where the raw counts are: a layer, or "raw" for raw.X. (default: X)', show_default=False),
 ]
+FittedLayer = Annotated[
+    str | None,
+    typer.Option(help="Where the raw counts are. (default: where the fit found them)", show_default=False),
+]
 AsJson = Annotated[
     bool,
     typer.Option("--json", help="Print the result as JSON, and nothing else on standard output."),

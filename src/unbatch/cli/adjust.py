@@ -8,6 +8,7 @@ import typer
 from unbatch._progress import progress_for
 from unbatch.cli._console import (
     CompressionName,
+    FittedLayer,
     Inputs,
     Quiet,
     Scratch,
@@ -34,10 +35,7 @@ def adjust(
         Path,
         typer.Option("--output", "-o", metavar="ADJ", help="Where to write, .h5ad or .zarr.", show_default=False),
     ],
-    layer: Annotated[
-        str | None,
-        typer.Option(help="Where the raw counts are. (default: where the fit found them)", show_default=False),
-    ] = None,
+    layer: FittedLayer = None,
     mode: Annotated[
         str, typer.Option(help="scale: divide, float32. thin: draw whole numbers, int32; Poisson stays Poisson.")
     ] = "scale",

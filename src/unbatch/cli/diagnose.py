@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from unbatch._progress import progress_for
-from unbatch.cli._console import AsJson, Inputs, Layer, Quiet, Scratch, Verbose, check_output, open_inputs, say
+from unbatch.cli._console import AsJson, FittedLayer, Inputs, Quiet, Scratch, Verbose, check_output, open_inputs, say
 from unbatch.cli._ending import print_json, show_verdicts, verdict_rows
 
 
@@ -23,7 +23,7 @@ def diagnose(
         bool,
         typer.Option("--probes", help="Fit up to 5,000 cells again, about eight times, with something known of them."),
     ] = False,
-    layer: Layer = None,
+    layer: FittedLayer = None,
     scratch: Scratch = None,
     as_json: AsJson = False,
     quiet: Quiet = False,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unbatch._progress import progress_for
-from unbatch.cli._console import Inputs, Quiet, Scratch, Verbose, check_output, open_inputs, say, thousands
+from unbatch.cli._console import FittedLayer, Inputs, Quiet, Scratch, Verbose, check_output, open_inputs, say, thousands
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,10 +48,7 @@ def factors(
     unadjusted: Annotated[
         bool, typer.Option("--unadjusted", help="Take all batch effects for none, to compare.")
     ] = False,
-    layer: Annotated[
-        str | None,
-        typer.Option(help="Where the raw counts are. (default: where the fit found them)", show_default=False),
-    ] = None,
+    layer: FittedLayer = None,
     seed: Annotated[int, typer.Option(help="Start of all random numbers: the same seed, the same result.")] = 0,
     dask: Annotated[
         str | None,

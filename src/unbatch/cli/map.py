@@ -9,6 +9,7 @@ import typer
 
 from unbatch._progress import progress_for
 from unbatch.cli._console import (
+    FittedLayer,
     Inputs,
     Quiet,
     Scratch,
@@ -49,10 +50,7 @@ def map_cells(
             show_default=False,
         ),
     ] = None,
-    layer: Annotated[
-        str | None,
-        typer.Option(help="Where the raw counts are. (default: where the fit found them)", show_default=False),
-    ] = None,
+    layer: FittedLayer = None,
     dask: Annotated[
         str | None,
         typer.Option(

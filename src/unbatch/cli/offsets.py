@@ -8,7 +8,7 @@ import typer
 
 from unbatch._check import InputError
 from unbatch._progress import progress_for
-from unbatch.cli._console import Inputs, Quiet, Scratch, Verbose, check_output, open_inputs, say, thousands
+from unbatch.cli._console import FittedLayer, Inputs, Quiet, Scratch, Verbose, check_output, open_inputs, say, thousands
 
 _SUFFIXES = (".h5ad", ".parquet", ".csv")
 _OWN_COLUMNS = ("gene", "count", "log_delta", "measured", "known")
@@ -37,10 +37,7 @@ def offsets(
             "--output", "-o", metavar="SUMS", help="Where to write: .h5ad, .parquet, .csv.", show_default=False
         ),
     ],
-    layer: Annotated[
-        str | None,
-        typer.Option(help="Where the raw counts are. (default: where the fit found them)", show_default=False),
-    ] = None,
+    layer: FittedLayer = None,
     state_specific: Annotated[
         bool,
         typer.Option("--state-specific", help="Use the effect on the cell's own state (fit --state-specific)."),

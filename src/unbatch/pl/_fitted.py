@@ -202,7 +202,8 @@ def pseudobulk_balance(adata: AnnData, *, ax: Axes | None = None) -> Axes:
     Raises
     ------
     InputError
-        If `adata` holds no fit, a fit of effects only, or the batch columns of the fit are not in ``obs``.
+        If `adata` holds no fit, a fit of effects only, or neither ``obs["unbatch_batch"]`` nor the batch
+        columns of the fit are in ``obs``.
 
     Examples
     --------
