@@ -226,3 +226,17 @@ def test_other_cells_and_labels_and_a_fit_without_coordinates_are_refused(fitted
     half.X = half.X * 0.5
     with pytest.raises(ub.InputError, match="not counts"):
         found_in(half)
+
+
+class ReadsNothing(LocalDriver):
+    """Fails if it is asked to read."""
+
+    def reduce(self, source, accumulator, *, block_size=None, progress=None):
+        raise AssertionError("the counts were read")
+
+
+def test_as_many_factors_as_pseudobulks_are_refused_before_counts_are_read_if_held_out_cells_empty_some(fitted):
+    with pytest.raises(
+        ub.InputError, match=r"119 factors were asked for, but \d+ of \d+ pseudobulks have cells beside"
+    ):
+        found_in(fitted, [2, 119], driver=ReadsNothing())

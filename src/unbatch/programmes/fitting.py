@@ -110,6 +110,12 @@ def fit_factors(
     judged[held] = True
     n_used = int(group.max()) + 1
     training = np.where(judged, -1, group).astype(np.int32)
+    left = len(np.unique(training[training >= 0]))
+    if max(wanted) > left:
+        raise InputError(
+            f"{max(wanted)} factors were asked for, but {left} of {n_used} pseudobulks have cells beside those held out "
+            "to compare numbers of factors: ask for fewer, or for one number only, which holds none out"
+        )
     sums = PseudobulkSums(training, batch, delta=delta, n_groups=n_used)
     with progress.stage("summing pseudobulks", total=source.n_cells) as advance:
         reduce_blocks(source, Together(DoorCheck(source), sums), progress=advance, driver=driver)
