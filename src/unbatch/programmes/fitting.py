@@ -113,8 +113,8 @@ def fit_factors(
     left = len(np.unique(training[training >= 0]))
     if max(wanted) > left:
         raise InputError(
-            f"{max(wanted)} factors were asked for, but {left} of {n_used} pseudobulks have cells beside those held out "
-            "to compare numbers of factors: ask for fewer, or for one number only, which holds none out"
+            f"{max(wanted)} factors were asked for, but {left} of {n_used} pseudobulks have cells beside those held "
+            "out to compare numbers of factors: ask for fewer, or for one number only, which holds none out"
         )
     sums = PseudobulkSums(training, batch, delta=delta, n_groups=n_used)
     with progress.stage("summing pseudobulks", total=source.n_cells) as advance:
