@@ -48,7 +48,9 @@ def test_memory_of_the_published_method_grows(more):
 
 
 def test_time_grows_with_the_square_of_the_cells_by_the_published_method(monkeypatch):
-    monkeypatch.setattr("unbatch.methods.cost._seconds_per_comparison", lambda *_: 1e-8)  # the machine may be busy in one of the two
+    monkeypatch.setattr(
+        "unbatch.methods.cost._seconds_per_comparison", lambda *_: 1e-8
+    )  # the machine may be busy in one of the two
     small, large = (cost(sizes=(n, n), options=ConceptOptions()).seconds for n in (20_000, 200_000))
     assert large / small > 20
 
