@@ -39,9 +39,8 @@ def open_raw(adata: AnnData, fit: BatchFit, *, layer: str | None = None) -> Coun
         ones.
     """
     where = fit.layer if layer is None else layer
-    if (
-        where == _RAW and _RAW not in adata.layers and _can_be_chosen(adata)
-    ):  # raw keeps genes that were taken away, and the order that they had
+    # raw keeps genes that were taken away, and the order that they had
+    if where == _RAW and _RAW not in adata.layers and _can_be_chosen(adata):
         source = open_counts(AnnData(adata.raw[:, list(adata.var_names)].X, obs=adata.obs, var=adata.var))
     else:
         source = open_counts(adata, layer=where)

@@ -38,6 +38,16 @@ def test_a_chain_is_parted_where_it_is_weakest():
     assert (found.between, found.within) == (0.4, 0.8)
 
 
+def test_of_several_cuts_that_is_taken_across_which_least_is_shared_of_what_is_shared_within():
+    """A block of two, and one of two pairs that share 0.45 of 0.5."""
+    found = shares([0, 0, 0, 0, 1, 1], within=0.9, between=0.4)
+    found[:4, :4] = shares([0, 0, 1, 1], within=0.5, between=0.45)
+    found[4, 5] = found[5, 4] = 0.9
+    whole = find_blocks(found)
+    assert whole.first.tolist() in ([True] * 4 + [False] * 2, [False] * 4 + [True] * 2)
+    assert whole.ratio == pytest.approx(0.4 / 0.5)
+
+
 def test_nothing_shared_between_blocks_is_the_least():
     assert find_blocks(shares([0, 0, 1, 1], within=0.9, between=0.0)).ratio == 0
 

@@ -56,8 +56,10 @@ def find_blocks(support: FloatArray) -> Blocks | None:
     shares = np.maximum(support, support.T)
     n_batches = len(shares)
     tree = minimum_spanning_tree(csr_array(np.triu(_LONGEST - shares, 1))).tocoo()
-    found = []
-    for edge in range(tree.nnz):
+    shared, best = _LONGEST - tree.data, None
+    for edge in np.argsort(shared, kind="stable").tolist():
+        if best is not None and shared[edge] >= best.ratio:  # within is at most 1
+            break
         kept = np.arange(tree.nnz) != edge
         links = coo_array((np.ones(tree.nnz - 1), (tree.row[kept], tree.col[kept])), shape=(n_batches, n_batches))
         first = connected_components(links, directed=False)[1] == 0
@@ -65,5 +67,6 @@ def find_blocks(support: FloatArray) -> Blocks | None:
             continue
         inside = first[:, None] == first
         within = np.where(inside & ~np.eye(n_batches, dtype=bool), shares, 0.0).max(axis=1).min()
-        found.append(Blocks(first, float(shares[tree.row[edge], tree.col[edge]]), float(within)))
-    return min(found, key=lambda blocks: blocks.ratio, default=None)
+        found = Blocks(first, float(shares[tree.row[edge], tree.col[edge]]), float(within))
+        best = found if best is None or found.ratio < best.ratio else best
+    return best
