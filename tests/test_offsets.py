@@ -4,6 +4,8 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
+from scipy import stats
 
 import unbatch as ub
 from unbatch.io.batches import read_batches
@@ -197,3 +199,34 @@ def test_effects_that_are_not_known_are_told_and_not_taken_for_none():
     assert not ub.get.pseudobulks(adata, groupby="half").layers["known"].any()
     with pytest.warns(ub.InputWarning, match="no effect is known"):
         ub.pp.add_offsets(adata)
+
+
+def quasi_poisson(counts, design, offset, *, lost):
+    """P-value of the second column, with so many degrees of freedom taken off for the offset."""
+    found = sm.GLM(counts, design, family=sm.families.Poisson(), offset=offset).fit(scale="X2")
+    left = found.df_resid - lost
+    se = found.bse[1] * np.sqrt(found.df_resid / left)
+    return 2 * stats.t.sf(abs(found.params[1] / se), left)
+
+
+def test_an_offset_uses_up_a_degree_of_freedom_for_each_batch_but_one_where_donors_lie_in_batches():
+    """Eight batches of two donors, one of them treated, without any answer to it: 5% of the genes are due."""
+    rng = np.random.default_rng(0)
+    adata = ub.simulate(
+        n_cells=2400, n_genes=200, n_batches=8, n_types=3, median_depth=1000, dispersion=0.2, log_delta_sd=0.5, seed=0
+    )
+    donor = 2 * adata.obs["batch"].cat.codes.to_numpy() + rng.integers(0, 2, 2400)
+    of_donors = np.minimum(np.exp(0.1 * rng.standard_normal((16, 200)) - 0.3), 1)
+    adata.X = rng.binomial(adata.X.toarray().astype(int), of_donors[donor]).astype("float32")
+    adata.obs["donor"], adata.obs["treated"] = donor.astype(str), donor % 2 == 1
+    ub.tl.batch_effects(adata, batch_key="batch", match_within="treated")
+    sums = ub.get.pseudobulks(adata, groupby=["donor", "treated"])
+    design = np.column_stack([np.ones(16), sums.obs["treated"].astype(float)])
+    offset = sums.layers["log_delta"] + np.log(sums.obs["exposure"].to_numpy())[:, None]
+    loud = np.flatnonzero(sums.X.sum(axis=0) > 200)
+    called = {
+        lost: np.mean([quasi_poisson(sums.X[:, g], design, offset[:, g], lost=lost) < 0.05 for g in loud])
+        for lost in (0, 7)
+    }
+    assert called[0] > 0.1
+    assert called[7] < 0.09
