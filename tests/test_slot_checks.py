@@ -75,6 +75,11 @@ BY_RANGE = {
     "embedder/rounds/0/target": -np.inf,
     "embedder/rounds/0/share": 1.5,
     "embedder/rounds/0/shift": np.nan,
+    "embedder/denoising/centres": np.nan,
+    "embedder/denoising/level": 0.5,
+    "embedder/denoising/share": 1.5,
+    "embedder/denoising/signal": 0.0,
+    "embedder/denoising/noise": -1.0,
     "landmarks/shifts/0/centres": np.inf,
     "landmarks/shifts/0/level": -1,
     "landmarks/shifts/0/width": 0.0,
@@ -182,6 +187,12 @@ def test_indices_beyond_what_they_point_to_are_refused(stored):
     record["landmarks"]["level"] = level
     record["embedder"]["rounds"]["0"]["level"] = record["embedder"]["rounds"]["0"]["level"] + 2
     refused(stored, "uns['unbatch']['embedder']['rounds']['0']['level'] has a condition beyond the 2")
+
+
+def test_a_state_of_the_denoising_in_no_condition_is_refused(stored):
+    record = stored.uns["unbatch"]
+    record["embedder"]["denoising"]["level"] = record["embedder"]["denoising"]["level"] + 2
+    refused(stored, "uns['unbatch']['embedder']['denoising']['level'] has a condition beyond the 2")
 
 
 def test_more_groups_than_batches_are_refused(stored):

@@ -113,6 +113,15 @@ def test_files_of_before_coordinates_were_centred_stay_as_they_were(fit):
     assert np.abs(fit.embedder.origin).max() > 0.1
 
 
+def test_files_of_before_noise_was_taken_out_stay_as_they_were(fit):
+    adata = as_anndata(fit)
+    back = read_slots(adata).embedder.denoising
+    for field in dataclasses.fields(back):
+        np.testing.assert_array_equal(getattr(back, field.name), getattr(fit.embedder.denoising, field.name))
+    del adata.uns["unbatch"]["embedder"]["denoising"]
+    assert read_slots(adata).embedder.denoising is None
+
+
 def test_writing_does_not_change_the_annotation_that_the_fit_holds(fit):
     before = fit.obs.columns.tolist()
     as_anndata(fit)

@@ -85,6 +85,14 @@ def _round(dims: str) -> dict[str, _Due]:
     }
 
 
+_DENOISING = {
+    "level": _Due(("here",), 0, _AMOUNTS, whole=True),
+    "share": _Due(("here",), 0, _ROUNDED),
+    "centres": _Due(("here", "embedding")),
+    "signal": _Due(("here", "embedding"), _TINY, _AMOUNTS),
+    "noise": _Due(("here", "embedding"), 0, _AMOUNTS),
+}
+
 _CHOICE = {
     "composition_factors": _Due(("one",), 0, _AMOUNTS, whole=True),
     "composition_strength": _Due(("one",), 0, 1),
@@ -186,6 +194,8 @@ class SlotChecks:
     def _check_embedder(self) -> None:
         self._must_have("embedder", ("basis", "centre"))
         self._check_rounds("embedder/rounds", dims="embedding")
+        if "denoising" in self._record["embedder"]:
+            self._check_states("embedder/denoising", _DENOISING)
 
     def _check_rounds(self, path: str, *, dims: str) -> None:
         rounds = _found(self._record, path) if _is_there(self._record, path) else {}
@@ -193,12 +203,15 @@ class SlotChecks:
         if not isinstance(rounds, Mapping) or names != [str(number) for number in range(len(rounds))]:
             raise self._wrong(f"{_named(path)} are not numbered from 0 on")
         for name in names:
-            one, dues = f"{path}/{name}", _round(dims)
-            self._must_have(one, dues)
-            axes = dict(self._axes)
-            for part, due in dues.items():
-                self._check(_named(f"{one}/{part}"), rounds[name][part], due, axes)
-            self._check_levels(f"{one}/level")
+            self._check_states(f"{path}/{name}", _round(dims))
+
+    def _check_states(self, path: str, dues: Mapping[str, _Due]) -> None:
+        """Check what is said of states that are not those of the fit."""
+        self._must_have(path, dues)
+        group, axes = _found(self._record, path), dict(self._axes)
+        for part, due in dues.items():
+            self._check(_named(f"{path}/{part}"), group[part], due, axes)
+        self._check_levels(f"{path}/level")
 
     def _check_landmarks(self) -> None:
         landmarks = self._record["landmarks"]

@@ -27,6 +27,7 @@ from anndata import AnnData
 from unbatch._check import InputError
 from unbatch._threads import unwarned
 from unbatch._types import CodeArray, IntArray
+from unbatch.core.denoising import Denoising
 from unbatch.core.diagnostics.record import Diagnostics
 from unbatch.core.embedding import Embedding
 from unbatch.core.landmarks import Landmarks
@@ -182,7 +183,17 @@ def _embedder_record(embedder: Embedding) -> dict[str, Any]:
         "centre": embedder.centre,
         "rounds": _rounds_record(embedder.rounds),
         "origin": embedder.origin,
+        **({} if embedder.denoising is None else {"denoising": _denoising_record(embedder.denoising)}),
     }
+
+
+def _denoising_record(denoising: Denoising) -> dict[str, Any]:
+    return {field.name: getattr(denoising, field.name) for field in fields(denoising)}
+
+
+def _read_denoising(record: Mapping[str, Any]) -> Denoising:
+    arrays = {name: np.asarray(record[name], dtype=np.float64) for name in ("share", "centres", "signal", "noise")}
+    return Denoising(np.asarray(record["level"], dtype=np.int32), **arrays)
 
 
 def _read_embedder(record: Mapping[str, Any], rows: IntArray) -> Embedding:
@@ -192,6 +203,7 @@ def _read_embedder(record: Mapping[str, Any], rows: IntArray) -> Embedding:
         np.asarray(record["centre"], dtype=np.float64)[rows],
         _read_rounds(record.get("rounds", {})),  # a record without rounds is not stored
         np.asarray(record.get("origin", np.zeros(basis.shape[1])), dtype=np.float64),  # older ones did not centre
+        _read_denoising(record["denoising"]) if "denoising" in record else None,  # nor take out noise
     )
 
 

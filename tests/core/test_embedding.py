@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from unbatch.core import shifts as shifts_module
+from unbatch.core import embedding_states
 from unbatch.core.embedding import find_embedding, mean_effect
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.shift_rounds import with_shifts
@@ -36,15 +36,17 @@ def cells(rng, *, n_batches=2):
     return CENTRES[kind] + 0.2 * rng.standard_normal((len(kind), N_GENES)), batch, kind
 
 
-def embed(values, batch, *, level=None, group=None, n_dims=6, seed=0):
+def embed(values, batch, *, level=None, group=None, n_dims=6, seed=0, denoised=False):
+    """Embed, without the last step unless it is asked for: the noise of these is not that of counts."""
     logs = log_counts(values, batch)
     level = np.zeros_like(batch) if level is None else level
     group = np.zeros(int(batch.max()) + 1, dtype=np.int64) if group is None else np.asarray(group)
     found = find_embedding(
         logs, centre=np.zeros(logs.n_genes), level=level, group=group, genes=logs.genes, n_dims=n_dims, seed=seed
     )
+    found = found if denoised else replace(found, denoising=None)
     before = logs.project(found.basis)
-    return found, before - found.origin, found.apply(before, batch, level)
+    return found, before - found.origin, found.apply(before, batch, level, size=logs.size)
 
 
 def distance(where, batch, kind, *, of, batches=(0, 1)):
@@ -120,16 +122,17 @@ def test_batches_of_different_groups_are_not_drawn_together(rng):
 def test_splits_of_the_cells_change_no_bit(rng):
     values, batch, _ = cells(rng)
     values[batch == 1] += RESPONSE
-    found, _, after = embed(values, batch)
+    found, _, after = embed(values, batch, denoised=True)
     before, level = log_counts(values, batch).project(found.basis), np.zeros_like(batch)
-    parts = [found.apply(before[at : at + 37], batch[at : at + 37], level[at : at + 37]) for at in range(0, 480, 37)]
+    cuts = [slice(at, at + 37) for at in range(0, 480, 37)]
+    parts = [found.apply(before[cut], batch[cut], level[cut], size=np.ones(480)[cut]) for cut in cuts]
     np.testing.assert_array_equal(np.concatenate(parts), after)
 
 
 def test_states_of_many_cells_are_found_on_some(rng, monkeypatch):
     values, batch, kind = cells(rng)
     values[batch == 1] += RESPONSE
-    monkeypatch.setattr(shifts_module, "_MOST_CELLS", 100)
+    monkeypatch.setattr(embedding_states, "_MOST_CELLS", 100)
     _, before, after = embed(values, batch)
     assert distance(after, batch, kind, of=0) < 0.4 * distance(before, batch, kind, of=0)
 
@@ -142,6 +145,24 @@ def test_cells_that_are_all_alike_have_no_embedding():
     assert not after.any()
 
 
+def test_the_noise_of_shallow_cells_is_taken_out_the_most(rng):
+    rates, depth = np.expm1(CENTRES) / np.expm1(CENTRES).sum(axis=1, keepdims=True), rng.choice([100, 1000], 960)
+    kind, batch = rng.integers(N_TYPES, size=960), rng.integers(2, size=960).astype(np.int32)
+    counts = sparse.csr_array(rng.poisson(depth[:, None] * rates[kind]).astype(float))
+    genes = np.ones(N_GENES, dtype=bool)
+    logs = LogCounts.of(counts, np.zeros((N_GENES, 2)), batch=batch, genes=genes)
+    level, group = np.zeros_like(batch), np.zeros(2, dtype=int)
+    found = find_embedding(logs, centre=np.zeros(N_GENES), level=level, group=group, genes=genes, n_dims=6, seed=0)
+    spread = []
+    for one in (replace(found, denoising=None), found):
+        where = one.apply(logs.project(found.basis), batch, level, size=logs.size)
+        of = [[where[(kind == k) & (depth == some)] for k in range(N_TYPES)] for some in (100, 1000)]
+        spread.append([np.mean([cells.std(axis=0) for cells in cells_of]) for cells_of in of])
+    assert spread[1][0] < 0.7 * spread[0][0]
+    assert spread[1][1] < 0.6 * spread[0][1]
+    assert spread[0][0] - spread[1][0] > 2 * (spread[0][1] - spread[1][1])
+
+
 def test_batches_get_their_place_among_all(rng):
     values, batch, _ = cells(rng)
     values[batch == 1] += RESPONSE
@@ -149,13 +170,14 @@ def test_batches_get_their_place_among_all(rng):
     along = log_counts(values, batch).project(found.basis)
     wide = found.among_batches(np.array([1, 3]), 5)
     assert wide.rounds[0].shift.shape[1] == 5
-    np.testing.assert_array_equal(wide.apply(along, 2 * batch + 1, np.zeros_like(batch)), after)
+    placed = wide.apply(along, 2 * batch + 1, np.zeros_like(batch), size=np.ones(len(batch)))
+    np.testing.assert_array_equal(placed, after)
 
 
 def test_coordinates_are_deviations_from_their_mean(rng):
     values, batch, _ = cells(rng)
     values[batch == 1] += RESPONSE
-    found, _, after = embed(values, batch)
+    found, _, after = embed(values, batch, denoised=True)
     np.testing.assert_allclose(after.mean(axis=0), 0, atol=1e-12)
     assert np.abs(found.origin).max() > 1
 
@@ -179,7 +201,7 @@ def test_a_new_batch_is_drawn_to_the_others_which_stay(rng):
     new = found.of_new_batch(along[~old], level[~old])
     shifts = [[one.shift[:, 0], one.shift[:, 1], own] for one, own in zip(found.rounds, new, strict=True)]
     wide = replace(found, rounds=with_shifts(found.rounds, shifts))
-    placed = wide.apply(along, batch, level)
+    placed = wide.apply(along, batch, level, size=np.ones(len(batch)))
     np.testing.assert_array_equal(placed[old], after)
     assert distance(along, batch, kind, of=0, batches=(1, 2)) > 0.3
     assert distance(placed, batch, kind, of=0, batches=(1, 2)) < 0.15

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import unbatch as ub
+from unbatch.core.denoising import Denoising
 from unbatch.core.embedding import Embedding
 from unbatch.core.matched import fit_matched
 from unbatch.core.shifts import Shifts
@@ -51,6 +52,7 @@ def embedding():
         rng.normal(size=N_GENES),
         (Shifts(centres, level, 2.0, 1.0, centres, np.ones(4), rng.normal(size=(4, 3, 6))),),
         rng.normal(size=6),
+        Denoising(level, np.full(4, 0.25), centres, np.full((4, 6), 0.5), rng.exponential(20, size=(4, 6))),
     )
 
 
@@ -76,8 +78,9 @@ def test_coordinates_and_states_equal_those_of_dense_arithmetic(adata, fitted, e
     logs = np.log1p(fitted.scale * adjusted / adjusted.sum(axis=1, keepdims=True))
     of_fit = np.array([0, -1, 1, 2, -1], dtype=np.int32)[codes]
     relative = adjusted * np.exp(embedding.centre)
+    size = relative.sum(axis=1)
     along = np.log1p(fitted.scale * relative / relative.sum(axis=1, keepdims=True)) @ embedding.basis
-    expected = embedding.apply(along, of_fit, LEVEL)
+    expected = embedding.apply(along, of_fit, LEVEL, size=size)
     assert np.abs(expected - along).max() > 0.5
     np.testing.assert_allclose(placed.embedding, expected, atol=1e-4)
     assert placed.embedding.dtype == np.float32

@@ -12,6 +12,7 @@ import numpy as np
 
 from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
+from unbatch.core.denoising import Denoising
 from unbatch.core.keyed import keys_of
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.shift_rounds import ShiftRounds, among_batches, apply_rounds, find_rounds
@@ -39,16 +40,19 @@ class Embedding:
     rounds
         The shifts, one after the other.
     origin
-        (n_dims,) mean o of the shifted coordinates of the cells that the embedding was found by.
+        (n_dims,) mean o of these coordinates of the cells that the embedding was found by.
+    denoising
+        Where shifted cells are expected to be, given the noise of their counts; None for where they are.
     """
 
     basis: FloatArray
     centre: FloatArray
     rounds: ShiftRounds
     origin: FloatArray
+    denoising: Denoising | None = None
 
-    def apply(self, where: FloatArray, batch: CodeArray, level: CodeArray) -> FloatArray:
-        """Take what is left of the batches out of coordinates along the axes, and centre them.
+    def apply(self, where: FloatArray, batch: CodeArray, level: CodeArray, *, size: FloatArray) -> FloatArray:
+        """Take what is left of the batches, and noise, out of coordinates along the axes, and centre them.
 
         Parameters
         ----------
@@ -58,12 +62,17 @@ class Embedding:
             Batch of each cell, (n_cells,); cells with any number that is no batch stay.
         level
             Level of each cell, (n_cells,).
+        size
+            Size factor of each cell, (n_cells,), by which its counts were normalised.
 
         Returns
         -------
         (n_cells, n_dims)
         """
-        return np.asarray(apply_rounds(self.rounds, where, batch, level) - self.origin)
+        where = apply_rounds(self.rounds, where, batch, level)
+        if self.denoising is not None:
+            where = self.denoising.apply(where, size, level)
+        return where - self.origin
 
     def of_new_batch(self, where: FloatArray, level: CodeArray) -> tuple[FloatArray, ...]:
         """Find the shifts of a batch that was not there when the embedding was found, which does not change.
@@ -167,9 +176,13 @@ def find_embedding(
         basis = state_basis(logs, batch=logs.batch, genes=genes, n_dims=n_dims, n_genes=_N_GENES)
         if not basis.any():
             return Embedding(basis, centre, (), np.zeros(basis.shape[1]))
+        keys = keys_of(logs.counts)
         if control_genes is not None:
             basis = clear_of_control(basis, logs, batch=logs.batch, control_genes=control_genes & genes)
         rounds, where = find_rounds(
-            logs.project(basis), batch=logs.batch, level=level, group=group, keys=keys_of(logs.counts), seed=seed
+            logs.project(basis), batch=logs.batch, level=level, group=group, keys=keys, seed=seed
         )
-    return Embedding(basis, centre, rounds, where.mean(axis=0))
+        noise, start = logs.noise(basis), seed + len(rounds)
+        denoising = Denoising.of(where, noise, logs.size, level=level, keys=keys, seed=start)
+        where = denoising.apply(where, logs.size, level)
+    return Embedding(basis, centre, rounds, where.mean(axis=0), denoising)

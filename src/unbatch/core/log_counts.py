@@ -81,6 +81,11 @@ class LogCounts:
         axes = LogAxes.of(basis, log_delta=self.log_delta, genes=self.genes)
         return axes.project(self.counts, self.batch, scale=self.scale, size=self.size)
 
+    def noise(self, basis: FloatArray) -> FloatArray:
+        """Variance that Poisson counts give to coordinates along axes (n_genes, n_dims), (n_cells, n_dims)."""
+        axes = LogAxes.of(basis, log_delta=self.log_delta, genes=self.genes)
+        return axes.noise(self.counts, self.batch, scale=self.scale, size=self.size)
+
     def moments(self, group: CodeArray) -> tuple[FloatArray, FloatArray]:
         """Sum x by group of cells, (n_groups, n_genes), and its square over all cells, (n_genes,)."""
         factor, scaling = np.exp(-self.log_delta).T.copy(), self.scale / self.size

@@ -143,12 +143,15 @@ class Places:
         (n_cells,) nearest state; -1 without one.
     size
         (n_cells,) size factor, over all genes that make it up.
+    size_along
+        (n_cells,) the same as the embedding takes it; none if not wanted.
     """
 
     where: FloatArray
     along: FloatArray
     state: CodeArray
     size: FloatArray
+    size_along: FloatArray
 
 
 def place(
@@ -184,9 +187,9 @@ def place(
         size = counted / np.append(frame.share, usual)[state]
     where = apply_rounds(axes.shifts, axes.states.project(counts, batch, scale=scale, size=size), batch, level)
     state = frame.nearest(where, level, landmarks.level)
-    along = np.zeros((len(where), 0))
+    along, size_along = np.zeros((len(where), 0)), np.zeros(0)
     if axes.embedding is not None:
         share = np.append(view.embedding.share, view.embedding.share.mean())[state]
-        adjusted = axes.embedding.sizes(counts, batch) / share
-        along = view.embedding.moved(axes.embedding.project(counts, batch, scale=scale, size=adjusted), state)
-    return Places(frame.moved(where, state), along, state, size)
+        size_along = axes.embedding.sizes(counts, batch) / share
+        along = view.embedding.moved(axes.embedding.project(counts, batch, scale=scale, size=size_along), state)
+    return Places(frame.moved(where, state), along, state, size, size_along)

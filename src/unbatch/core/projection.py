@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray
-from unbatch.core.kernels import logs, projection
+from unbatch.core.kernels import denoising, logs, projection
 from unbatch.core.parallel import in_ranges
 from unbatch.core.rows import rows_of
 
@@ -169,6 +169,29 @@ class LogAxes:
                 np.empty(longest, dtype=np.int32),
                 out[start:stop],
             )
+
+        in_ranges(some, len(out), step=_ROWS)
+        return out
+
+    def noise(self, counts: Counts, batch: CodeArray, *, scale: float, size: FloatArray) -> FloatArray:
+        r"""Find the variance by which chance moves the coordinates of some cells, if counts are Poisson.
+
+        .. math:: n_{jd} = \sum_g V_{gd}^2\, Y_{gj} \left(\frac{s_{gj}}{1 + s_{gj} Y_{gj}}\right)^2, \qquad
+                  s_{gj} = \frac{a}{\delta_{g k(j)} l_j}
+
+        to first order, each count standing for its own expectation. Parameters are those of `project`.
+
+        Returns
+        -------
+        (n_cells, n_dims)
+        """
+        scaling, squared = scale / size, np.square(self.basis)
+        out = np.empty((counts.shape[0], self.basis.shape[1]))
+
+        def some(start: int, stop: int) -> None:
+            cells = slice(start, stop)
+            rows = rows_of(counts, start, stop)
+            denoising.add_noise(*rows, batch[cells], self.along, self.place, squared, scaling[cells], out[cells])
 
         in_ranges(some, len(out), step=_ROWS)
         return out

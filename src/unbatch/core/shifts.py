@@ -6,17 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray, KeyArray
-from unbatch.core.clustering import k_means
+from unbatch.core.embedding_states import find_states
 from unbatch.core.kernels.shifts import move, weigh
-from unbatch.core.keyed import evenly
 from unbatch.core.parallel import in_ranges
 from unbatch.core.shrinkage import shrink
 from unbatch.core.transport import transport
 
-_CELLS_PER_STATE = 40
-_FEWEST_STATES, _MOST_STATES = 4, 60
-_MOST_CELLS = 20_000
-"""Cells by which states are found; of more, so many drawn by their keys."""
 _FEWEST_CELLS = 3.0
 _SMOOTHING, _GIVE_UP = 0.02, 0.5
 """Of transport, in units of the mean squared distance of cells from their mean."""
@@ -150,7 +145,7 @@ def find_shifts(
     -------
     Shifts
     """
-    centres, levels, squared = _states(where, level, keys, seed=seed)
+    centres, levels, squared = find_states(where, level, keys, seed=seed)
     nothing = np.zeros((len(centres), len(group), where.shape[1]))
     found = Shifts(centres, levels, _WIDTH * squared, 0.0, np.zeros_like(centres), np.zeros(len(centres)), nothing)
     moments = _moments(where, batch, found.weights(where, level), levels=levels, n_batches=len(group))
@@ -172,26 +167,6 @@ def _groups(here: BoolArray, group: IntArray, batch: CodeArray) -> Iterable[IntA
         mine = present[group[present] == number]
         if mine.size:
             yield mine
-
-
-def _states(where: FloatArray, level: CodeArray, keys: KeyArray, *, seed: int) -> tuple[FloatArray, CodeArray, float]:
-    """Find centres within each level, their levels, and the mean squared distance of cells from the nearest one."""
-    some = evenly(keys, _MOST_CELLS)
-    points, level, keys = where[some], level[some], keys[some]
-    wanted = np.clip(len(where) // _CELLS_PER_STATE, _FEWEST_STATES, _MOST_STATES)
-    centres, levels, squares = [], [], 0.0
-    for value in np.unique(level):
-        here = level == value
-        mine = points[here]
-        n_states = max(1, min(round(wanted * len(mine) / len(points)), len(mine)))
-        code = k_means(mine, n_states, keys=keys[here], seed=seed)
-        compact = np.unique(code, return_inverse=True)[1]
-        cells = np.bincount(compact)
-        means = np.stack([np.bincount(compact, column) for column in mine.T], axis=1) / cells[:, None]
-        squares += float(np.square(mine - means[compact]).sum())
-        centres.append(means)
-        levels.append(np.full(len(means), value, dtype=np.int32))
-    return np.concatenate(centres), np.concatenate(levels), max(squares / len(points), _TINY)
 
 
 def _moments(

@@ -101,7 +101,7 @@ class Placing:
         state = nearest_state(where, level, *self._centres.value)
         state[batch == self._support.shape[1]] = -1
         along = axes.project(block.counts, batch, scale=self._scale, size=size_along)
-        self.parts[block.start] = embedding.apply(along, batch, level).astype(np.float32), state
+        self.parts[block.start] = embedding.apply(along, batch, level, size=size_along).astype(np.float32), state
         if self.sums is not None:
             known = np.minimum(batch, self._support.shape[1] - 1)
             counted = np.where((state >= 0) & self._counted[state, known], state, np.int32(-1))
