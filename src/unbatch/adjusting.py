@@ -18,6 +18,7 @@ from unbatch.fitted_cells import fitted_rows
 from unbatch.io.door import DoorCheck
 from unbatch.io.source import Block, CountSource
 from unbatch.labels import cell_batches
+from unbatch.unknown_batches import warn_of_unknown
 
 _SHOWN = 8
 
@@ -89,7 +90,13 @@ class Adjustment:
         ------
         InputError
             If values are not counts.
+
+        Warns
+        -----
+        InputWarning
+            If cells are of a batch of which no effect is known.
         """
+        warn_of_unknown(self._fit, self.batch, so="their counts are left as they are")
         self.capped[:] = 0
         door = DoorCheck(self._source)
         with self._progress.stage("adjusting counts", total=self._source.n_cells) as advance:

@@ -288,6 +288,11 @@ class BatchModel:
         InputError
             If shapes disagree, a batch was not part of the fit, values are not counts, or effects of states are asked
             for.
+
+        Warns
+        -----
+        InputWarning
+            If cells are of a batch of which no effect is known: their counts are left as they are.
         """
         fit = self.result
         if options is not None and options.state_specific:

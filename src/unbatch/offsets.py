@@ -22,8 +22,10 @@ from unbatch.io.reduce import Together, reduce_blocks
 from unbatch.io.source import Block, CountSource
 from unbatch.labels import cell_batches
 from unbatch.programmes.pseudobulks import measured_counts
+from unbatch.unknown_batches import warn_of_unknown
 
 _N_CELLS, _EXPOSURE = "n_cells", "exposure"
+_UNKNOWN = "their offset is 0 as if there were none, leave them out of models"
 _NO_CAP = float(np.finfo(np.float64).max)
 
 
@@ -207,7 +209,7 @@ def sum_groups(
     means = _means(groups.codes, batch, state, size=size, delta=np.where(measured, delta, 0.0), states=states)
     _warn_of_unmeasured(means > 0)
     known = _known(groups.codes, batch, fit.estimated[rows] | ~measured)
-    _warn_of_unknown(fit, batch)
+    warn_of_unknown(fit, batch, so=_UNKNOWN)
     log_delta = np.log(np.where(means > 0, means, 1.0))
     return Pseudobulks(obs, sums.sums.astype(np.float64), log_delta, means > 0, known)
 
@@ -217,20 +219,6 @@ def _known(group: CodeArray, batch: CodeArray, known: BoolArray) -> BoolArray:
     there = np.zeros((int(group.max()) + 1, known.shape[1]))
     there[group, batch] = 1.0
     return np.asarray(there @ (~known).T.astype(np.float64) == 0)
-
-
-def _warn_of_unknown(fit: BatchFit, batch: CodeArray) -> None:
-    """Warn of cells whose batch has no effect that is known: it was too small, or can be compared with no other."""
-    nothing = np.flatnonzero(~fit.estimated.any(axis=0))
-    cells = np.bincount(batch, minlength=len(fit.batches))[nothing]
-    names = [fit.batches[k] for k, n_cells in zip(nothing.tolist(), cells.tolist(), strict=True) if n_cells]
-    if names:
-        warnings.warn(
-            f"{int(cells.sum())} cells are of {len(names)} batches of which no effect is known (the first is "
-            f"{names[0]!r}): their offset is 0 as if there were none, leave them out of models",
-            InputWarning,
-            stacklevel=3,
-        )
 
 
 def _warn_of_unmeasured(measured: BoolArray) -> None:
@@ -283,7 +271,7 @@ def cell_offsets(source: CountSource, fit: BatchFit, *, state_specific: bool = F
         If cells are of a batch of which no effect is known.
     """
     rows, batch = gene_places(source, fit), cell_batches(source, fit)
-    _warn_of_unknown(fit, batch)
+    warn_of_unknown(fit, batch, so=_UNKNOWN)
     offset = np.ascontiguousarray(fit.log_delta[rows].T.astype(np.float32))[batch]
     if state_specific:
         states, state = state_effects_of(fit).of_genes(rows), cell_states(source, fit, batch)

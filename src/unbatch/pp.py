@@ -128,6 +128,11 @@ def add_offsets(adata: AnnData, *, state_specific: bool = False, key_added: str 
     InputError
         If the effects have not been estimated, or those of states are wanted and were not, or the batch column has
         gone or has new labels, `key_added` is where the raw counts are, or `adata` is a view of a backed AnnData.
+
+    Warns
+    -----
+    InputWarning
+        If cells are of a batch of which no effect is known: their offset is 0.
     """
     adata = results_in(adata)
     fit = read_slots(adata)
