@@ -386,6 +386,9 @@ def factors(
     :math:`\beta` sum to 1, so that :math:`\theta_{tj}` is the number of counts that factor t would have made in
     cell j in the mean batch (or in the reference), and :math:`\theta_{tj} / \sum_t \theta_{tj}` its share.
 
+    Cells of a batch of which no effect is known are in no pseudobulk, for a programme of theirs might as well be their
+    batch. They have activities, with :math:`\delta = 1`, which do not compare with those of other cells.
+
     Parameters
     ----------
     adata
@@ -431,8 +434,14 @@ def factors(
     ------
     InputError
         If the effects have not been estimated, or without coordinates of cells (``effects_only``); if cells or labels
-        are not those of the fit; if values are not counts; if a number of factors is below 1, or more than there are
-        pseudobulks; if `key_added` names slots of the fit; or if `adata` is a view of a backed AnnData.
+        are not those of the fit; if no effect of any batch is known, unless `adjusted` is False; if values are not
+        counts; if a number of factors is below 1, or more than there are pseudobulks; if `key_added` names slots of the
+        fit; or if `adata` is a view of a backed AnnData.
+
+    Warns
+    -----
+    InputWarning
+        If of the batches of some cells no effect is known.
 
     See Also
     --------

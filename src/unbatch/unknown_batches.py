@@ -20,7 +20,8 @@ def of_unknown(fit: BatchFit, batch: CodeArray) -> BoolArray:
     batch
         (n_cells,) column of the batch of each cell in the effects of `fit`.
     """
-    return np.asarray(~fit.estimated.any(axis=0)[batch])
+    unknown: BoolArray = np.asarray(~fit.estimated.any(axis=0))
+    return unknown[batch]
 
 
 def warn_of_unknown(fit: BatchFit, batch: CodeArray, *, so: str) -> None:

@@ -164,13 +164,15 @@ def test_cells_that_took_no_part_are_in_no_pseudobulk_but_have_shares():
     adata.obs.iloc[5, adata.obs.columns.get_loc("batch")] = "solo"
     with pytest.warns(ub.InputWarning, match="fewer than 2 cells"):
         ub.tl.batch_effects(adata, batch_key="batch")
-    found = found_in(adata, 3)
+    with pytest.warns(ub.InputWarning, match=r"no effect is known \('solo'\)"):
+        found = found_in(adata, 3)
     np.testing.assert_allclose(found.proportions[5].sum(), 1, rtol=1e-5)
     changed = adata.copy()
     x = changed.X.tolil()
     x[5] = 100 * x[5]
     changed.X = x.tocsr()
-    np.testing.assert_array_equal(found_in(changed, 3).beta, found.beta)
+    with pytest.warns(ub.InputWarning, match="no effect is known"):
+        np.testing.assert_array_equal(found_in(changed, 3).beta, found.beta)
 
 
 def test_a_cell_without_counts_has_no_shares():
@@ -240,3 +242,42 @@ def test_as_many_factors_as_pseudobulks_are_refused_before_counts_are_read_if_he
         ub.InputError, match=r"119 factors were asked for, but \d+ of \d+ pseudobulks have cells beside"
     ):
         found_in(fitted, [2, 119], driver=ReadsNothing())
+
+
+@pytest.fixture(scope="module")
+def one_apart():
+    """The third batch shares no type with the others: no effect of it is known."""
+    shares = [[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 1]]
+    adata = ub.simulate(
+        n_cells=800, n_genes=100, n_batches=3, n_types=4, composition=shares, log_delta_sd=0.5, median_depth=800, seed=1
+    )
+    with pytest.warns(ub.InputWarning):
+        ub.tl.batch_effects(adata, batch_key="batch")
+    assert np.isfinite(adata.varm["batch_effects_se"]).any(axis=0).tolist() == [True, True, False]
+    return adata
+
+
+@pytest.mark.parametrize("n_factors", [3, [2, 3]])
+def test_cells_of_batches_without_known_effects_do_not_decide_programmes(one_apart, n_factors):
+    other = one_apart.copy()
+    apart = (other.obs["batch"] == "batch_3").to_numpy()
+    other.X = np.where(apart[:, None], other.X.toarray()[:, ::-1], other.X.toarray())
+    of_them = rf"of the batches of {apart.sum()} cells no effect is known \('batch_3'\): programmes are found without"
+    with pytest.warns(ub.InputWarning, match=of_them):
+        before, after = found_in(one_apart, n_factors), found_in(other, n_factors)
+    np.testing.assert_array_equal(before.beta, after.beta)
+    np.testing.assert_array_equal(before.proportions[~apart], after.proportions[~apart])
+    np.testing.assert_allclose(after.proportions[apart].sum(axis=1), 1, rtol=1e-5)
+    assert (before.proportions[apart] != after.proportions[apart]).any()
+
+
+def test_without_the_effects_all_cells_decide(one_apart):
+    unadjusted = found_in(one_apart, 3, adjusted=False)
+    assert unadjusted.n_pseudobulks == 160
+
+
+def test_without_any_known_effect_there_are_no_programmes(fitted):
+    fit = read_slots(fitted)
+    nothing = dataclasses.replace(fit, se=np.full_like(fit.se, np.inf))
+    with pytest.raises(ub.InputError, match=r"no effect of any batch is known.*adjusted=False"):
+        fit_factors(open_counts(fitted), nothing, n_factors=3)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from unbatch._check import LARGEST_SEED, InputError, check_whole
 from unbatch._progress import Progress, Silent
-from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
+from unbatch._types import BoolArray, CodeArray, Float32Array, FloatArray, IntArray
 from unbatch.adjusting import gene_places
 from unbatch.core.activity import TOLERANCE
 from unbatch.core.factors import Programmes, factorise
@@ -23,9 +23,11 @@ from unbatch.programmes.activities import Activities
 from unbatch.programmes.choice import compare, held_out_deviance
 from unbatch.programmes.pseudobulks import PseudobulkSums, group_cells, measured_counts
 from unbatch.programmes.result import HELD_OUT, FactorFit
+from unbatch.unknown_batches import of_unknown, warn_of_unknown
 
 _LIBRARIES = ("unbatch", "numpy", "scipy", "numba", "anndata", "scikit-learn")
 _CELLS_EACH = 5
+_UNKNOWN = "programmes are found without these cells, and their shares are those of counts as they are"
 _MOST_HELD_OUT, _HELD_OUT_SHARE = 2000, 0.2
 
 
@@ -87,8 +89,14 @@ def fit_factors(
     Raises
     ------
     InputError
-        If the fit has no coordinates of cells, or other cells, batches or genes than the source; if a number of factors
-        is below 1, or more than there are pseudobulks; or if values are not counts.
+        If the fit has no coordinates of cells, or other cells, batches or genes than the source; if no effect of any
+        batch is known, unless they are taken for none; if a number of factors is below 1, or more than there are
+        pseudobulks; or if values are not counts.
+
+    Warns
+    -----
+    InputWarning
+        If effects are taken into account, but of the batches of some cells none is known.
     """
     options, progress = options or FactorOptions(), progress or Silent()
     wanted = check_numbers(n_factors)
@@ -96,7 +104,9 @@ def fit_factors(
     batch = cell_batches(source, fit)
     rows = gene_places(source, fit)
     delta = _effects(fit, rows, adjusted=options.adjusted)
-    took_part = _took_part(fit)
+    took_part = _took_part(fit, batch, adjusted=options.adjusted)
+    if options.adjusted:
+        warn_of_unknown(fit, batch, so=_UNKNOWN)
     level = np.where(took_part, 0 if options.adjusted else batch, -1).astype(np.int32)
     n_groups = max(1, min(options.n_pseudobulks, int(took_part.sum()) // _CELLS_EACH))
     if max(wanted) > n_groups:
@@ -169,10 +179,17 @@ def _coordinates(source: CountSource, fit: BatchFit) -> Float32Array:
     return fit.embedding
 
 
-def _took_part(fit: BatchFit) -> BoolArray:
+def _took_part(fit: BatchFit, batch: CodeArray, *, adjusted: bool) -> BoolArray:
+    """Tell which cells programmes are found in: counts of batches without known effects would pass as programmes."""
     if fit.sample is None or not (fit.sample >= 0).any():
         raise InputError("no cell took part in the fit: there is nothing to find programmes in")
-    return fit.sample >= 0
+    took_part = (fit.sample >= 0) & ~of_unknown(fit, batch) if adjusted else fit.sample >= 0
+    if not took_part.any():
+        raise InputError(
+            "no effect of any batch is known, so that programmes would be those of batches: adjusted=False "
+            "(--unadjusted) finds these"
+        )
+    return np.asarray(took_part)
 
 
 def _held_out_cells(took_part: BoolArray, seed: int) -> IntArray:
