@@ -59,6 +59,38 @@ def test_categories_that_are_numbers_stay_numbers():
     assert _join(pd.Categorical([1, 2]), [1, 3]).tolist() == ["1", "2", "1", "3"]
 
 
+def ordered(levels):
+    """Two cells of ordered levels, the first and the last; missing ones without any."""
+    return pd.Categorical([*levels[:1], *levels[-1:]] or [None, None], categories=levels, ordered=True)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "order"),
+    [
+        (("low", "high"), ("low", "mid", "high"), ["low", "mid", "high"]),
+        (("low", "mid"), ("mid", "high"), ["low", "mid", "high"]),
+        (("mid", "high"), ("low", "mid"), ["low", "mid", "high"]),
+        (("low", "high"), (), ["low", "high"]),
+        ((0, 7), (3, 14), [0, 3, 7, 14]),
+        ((14, 7), (7, 3), [14, 7, 3]),
+    ],
+)
+def test_orders_that_leave_one_order_of_all_are_kept(one, other, order):
+    found = _join(ordered(one), ordered(other))
+    assert found.cat.ordered
+    assert found.cat.categories.tolist() == order
+    assert found.dropna().tolist() == [level for levels in (one, other) for level in (*levels[:1], *levels[-1:])]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(("low", "high"), ("high", "low")), (("low", "mid"), ("low", "high")), ((14, 7), (3,))]
+)
+def test_orders_that_contradict_each_other_or_leave_a_choice_are_not(one, other):
+    found = _join(ordered(one), ordered(other))
+    assert not found.cat.ordered
+    assert found.tolist() == [one[0], one[-1], other[0], other[-1]]
+
+
 def test_columns_and_names_keep_their_order():
     joined = join_tables([pd.DataFrame({"p": [1], "q": [2]}, index=["a"]), pd.DataFrame({"r": [3]}, index=["a"])])
     assert joined.columns.tolist() == ["p", "q", "r"]

@@ -1,6 +1,7 @@
 """Join annotation tables of several inputs so that the result can be stored."""
 
 from collections.abc import Callable, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ def join_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
     Text, categories and columns of mixed types become categories of text, since AnnData can store gaps in those: sorted
     if those of each table are, so that cutting a table in two changes nothing, else in the order in which they first
-    occur. Categories that are numbers in all tables stay numbers, and categories that are the same in all and ordered
-    stay ordered. Numbers stay numbers, with NaN for gaps.
+    occur. Categories that are numbers in all tables stay numbers. Those that are ordered in all stay ordered if the
+    tables together leave one order only, as rising numbers do. Numbers stay numbers, with NaN for gaps.
 
     Raises
     ------
@@ -55,9 +56,13 @@ def _join_categories(column: str, tables: Sequence[pd.DataFrame]) -> pd.Categori
     present = [table[column] for table in tables if column in table]
     named = _itself if all(map(_has_numeric_categories, present)) else str
     levels = [_levels(piece, named) for piece in present]
-    ordered = all(_is_ordered(piece) for piece in present) and all(of_table == levels[0] for of_table in levels)
     united = dict.fromkeys(level for of_table in levels for level in of_table)
-    names = sorted(united) if all(of_table == sorted(of_table) for of_table in levels) else list(united)
+    rising = all(of_table == sorted(of_table) for of_table in levels)
+    names = sorted(united) if rising else list(united)
+    order = None
+    if all(_is_ordered(piece) for piece in present):
+        order = names if rising and named is _itself else _common_order(levels)
+    names = names if order is None else order
     position = {name: place for place, name in enumerate(names)}
     codes = []
     for table in tables:
@@ -69,7 +74,27 @@ def _join_categories(column: str, tables: Sequence[pd.DataFrame]) -> pd.Categori
         # the last entry is the one that -1, for missing, points to
         place = np.array([*(position[named(level)] for level in found), -1], dtype=np.int64)
         codes.append(place[local])
-    return pd.Categorical.from_codes(np.concatenate(codes), categories=names, ordered=ordered)
+    return pd.Categorical.from_codes(np.concatenate(codes), categories=names, ordered=order is not None)
+
+
+def _common_order(levels: Sequence[list[Any]]) -> list[Any] | None:
+    """Give the order of all levels that follows from those of the tables; None if none does, or more than one."""
+    sorter = TopologicalSorter[Any]()
+    for of_table in levels:
+        for before, level in zip([None, *of_table], of_table, strict=False):
+            sorter.add(level, *([] if before is None else [before]))
+    try:
+        sorter.prepare()
+    except CycleError:
+        return None
+    order: list[Any] = []
+    while sorter.is_active():
+        ready = sorter.get_ready()
+        if len(ready) > 1:
+            return None
+        order += ready
+        sorter.done(*ready)
+    return order
 
 
 def _levels(piece: pd.Series, named: Callable[[Any], Any]) -> list[Any]:
