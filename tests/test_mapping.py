@@ -405,11 +405,13 @@ def test_slots_are_written_into_the_anndata(model, new, mapped, tmp_path):
     more = ad.concat([new, ad.AnnData(np.ones((new.n_obs, 2)), obs=new.obs)], axis=1)
     more.obs = new.obs
     more.raw = more
-    with (
-        pytest.warns(ub.InputWarning, match="unknown to the model"),
-        pytest.raises(ub.InputError, match="has 402 genes, adata 5"),
-    ):
+    with pytest.raises(ub.InputError, match="has 402 genes, adata 5"):
         ub.tl.map_cells(more[:, :5].copy(), model=model, layer="raw")
+    turned = new[:, ::-1].copy()
+    turned.raw = new
+    ub.tl.map_cells(turned, model=model, batch_key="batch", layer="raw")
+    np.testing.assert_allclose(turned.varm["batch_effects"][::-1], mapped.result.log_delta, rtol=1e-6, atol=1e-9)
+    assert turned.uns["unbatch"]["layer"] == "raw"
 
 
 def test_three_cells_have_honest_errors():

@@ -72,6 +72,37 @@ def test_raw_with_other_genes_has_no_place_for_its_effects(toy):
         ub.tl.batch_effects(adata[:, :10].copy(), batch_key="batch", layer="raw")
 
 
+def test_raw_that_lacks_genes_is_told_by_their_names(toy):
+    adata = toy.copy()
+    adata.raw = adata[:, ::-1].copy()
+    adata.var_names = ["new", *adata.var_names[1:]]
+    with pytest.raises(ub.InputError, match=r"layer 'raw' lacks 1 of the 25 genes of adata \(first: 'new'\)"):
+        ub.tl.batch_effects(adata, batch_key="batch", layer="raw")
+
+
+@pytest.mark.parametrize("layer", ["raw", "raw.X"])
+def test_raw_with_the_same_genes_in_another_order(toy, expected, layer):
+    adata = toy.copy()
+    adata.raw = adata[:, ::-1].copy()
+    adata.X = None
+    ub.tl.batch_effects(adata, batch_key="batch", layer=layer)
+    check(adata, expected)
+    ub.pp.adjust_counts(adata)
+    whole = toy.copy()
+    ub.tl.batch_effects(whole, batch_key="batch")
+    ub.pp.adjust_counts(whole)
+    np.testing.assert_array_equal(adata.layers["adjusted"].toarray(), whole.layers["adjusted"].toarray())
+
+
+def test_raw_of_a_backed_file_in_another_order_is_refused_with_the_cure(toy, tmp_path):
+    adata = toy.copy()
+    adata.raw = adata[:, ::-1].copy()
+    adata.write_h5ad(tmp_path / "toy.h5ad")
+    backed = ad.read_h5ad(tmp_path / "toy.h5ad", backed="r")
+    with pytest.raises(ub.InputError, match=r"layer 'raw' has the genes of adata in another order.*to_memory"):
+        ub.tl.batch_effects(backed, batch_key="batch", layer="raw")
+
+
 def test_backed_counts(toy, expected, tmp_path):
     toy.write_h5ad(tmp_path / "toy.h5ad")
     adata = ad.read_h5ad(tmp_path / "toy.h5ad", backed="r")

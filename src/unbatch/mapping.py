@@ -1,7 +1,7 @@
 """From a finished fit and new counts to a fit of the new cells: effects, coordinates and evidence in the same slots."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def map_source(
     source: CountSource,
     fit: BatchFit,
     *,
-    batch_key: tuple[str, ...] | None = None,
+    batch_key: str | Sequence[str] | None = None,
     layer: str | None = None,
     progress: Progress,
     driver: Driver | None = None,
@@ -184,7 +184,7 @@ def _check_answer(*arrays: FloatArray | Float32Array) -> None:
         )
 
 
-def _label(source: CountSource, fit: BatchFit, batch_key: tuple[str, ...] | None) -> Batches:
+def _label(source: CountSource, fit: BatchFit, batch_key: str | Sequence[str] | None) -> Batches:
     if batch_key:
         found = label_cells(source, batch_key)
         return replace(found, levels=known_names(found.levels, fit.batches))

@@ -377,9 +377,8 @@ class BatchModel:
         """
         fit = self.result
         source = open_counts(new, layer=layer, usual=fit.layer)
-        keys = () if batch_key is None else (batch_key,) if isinstance(batch_key, str) else tuple(batch_key)
         found = map_source(
-            source, fit, batch_key=keys, layer=layer or fit.layer, progress=progress or Silent(), driver=driver
+            source, fit, batch_key=batch_key, layer=layer or fit.layer, progress=progress or Silent(), driver=driver
         )
         return self._holding(found, self.options, inputs=source.paths)
 

@@ -15,9 +15,47 @@ from unbatch.fitted import BatchFit
 from unbatch.io.source import CountSource, open_counts
 from unbatch.slots import EARLIER, RECORD
 
-_RAW = "raw"
+_RAW = ("raw", "raw.X")
 _COMPARED = 1000
 """Cells whose counts are compared with adjusted ones."""
+
+
+def open_own(adata: AnnData, *, layer: str | None, among_others: bool = False) -> CountSource:
+    """Open the counts of the genes of an AnnData in their order, which raw may have in another.
+
+    Parameters
+    ----------
+    adata
+        The AnnData.
+    layer
+        Where the counts are, as in `unbatch.io.source.open_counts`.
+    among_others
+        Whether raw may have other genes besides.
+
+    Raises
+    ------
+    InputError
+        If there is no such layer, or raw lacks genes of the AnnData or has others, or is in a file with its genes in
+        another order.
+    """
+    own = adata.var_names
+    raw = adata.raw if layer in _RAW and layer not in adata.layers else None
+    if raw is None or raw.var_names.equals(own):
+        return open_counts(adata, layer=layer)
+    missing = own.difference(raw.var_names)
+    found = not len(missing) and (among_others or raw.n_vars == adata.n_vars)
+    if found and not adata.isbacked and raw.var_names.is_unique:
+        return open_counts(AnnData(raw[:, list(own)].X, obs=adata.obs, var=adata.var))
+    if len(missing):
+        what = f"lacks {len(missing)} of the {adata.n_vars} genes of adata (first: {missing[0]!r})"
+    else:
+        what = "has the genes of adata in another order" if found else f"has {raw.n_vars} genes, adata {adata.n_vars}"
+    cure = (
+        "read adata into memory (adata.to_memory())"
+        if found
+        else "run on adata.raw.to_adata(), or put the counts of these genes into a layer and name it"
+    )
+    raise InputError(f"layer {layer!r} {what}: {cure}")
 
 
 def open_raw(adata: AnnData, fit: BatchFit, *, layer: str | None = None) -> CountSource:
@@ -39,17 +77,7 @@ def open_raw(adata: AnnData, fit: BatchFit, *, layer: str | None = None) -> Coun
         ones.
     """
     where = fit.layer if layer is None else layer
-    # raw keeps genes that were taken away, and the order that they had
-    if where == _RAW and _RAW not in adata.layers and _can_be_chosen(adata):
-        source = open_counts(AnnData(adata.raw[:, list(adata.var_names)].X, obs=adata.obs, var=adata.var))
-    else:
-        source = open_counts(adata, layer=where)
-    if not source.var.index.equals(adata.var_names.astype(object)):
-        raise InputError(
-            f"{source.description} has {source.n_genes} genes and the AnnData {adata.n_vars}, or has them in another "
-            "order: put the counts of its genes, in their order, into a layer and name it (layer=...); of a backed "
-            "AnnData, read it into memory (adata.to_memory())"
-        )
+    source = open_own(adata, layer=where, among_others=True)  # raw keeps genes that were taken away
     for name, how in adata.uns[RECORD].get("adjusted", {}).items():
         if name in adata.layers and (where == name or _adjusted(source, adata, fit, name, how)):
             raise InputError(
@@ -57,13 +85,6 @@ def open_raw(adata: AnnData, fit: BatchFit, *, layer: str | None = None) -> Coun
                 "already: give the layer in which raw counts are (layer=...), or put them back"
             )
     return source
-
-
-def _can_be_chosen(adata: AnnData) -> bool:
-    """Tell whether raw holds the genes of the AnnData among others, or in another order."""
-    if adata.raw is None or adata.isbacked or not adata.raw.var_names.is_unique:
-        return False
-    return not adata.raw.var_names.equals(adata.var_names) and set(adata.var_names) <= set(adata.raw.var_names)
 
 
 def open_any(adata: AnnData) -> CountSource:

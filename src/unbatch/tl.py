@@ -12,13 +12,13 @@ from unbatch._progress import progress_for
 from unbatch.diagnosing import diagnose_source
 from unbatch.io.batches import label_cells, read_batches
 from unbatch.io.cluster import DaskDriver
-from unbatch.io.source import open_counts
+from unbatch.mapping import map_source
 from unbatch.methods import DEFAULT_METHOD, MethodOptions
 from unbatch.model import BatchModel
 from unbatch.programmes import FactorOptions, fit_factors
 from unbatch.programmes.slots import check_key, write_factors
 from unbatch.ranking import rank_genes
-from unbatch.raw_counts import open_raw
+from unbatch.raw_counts import open_own, open_raw
 from unbatch.slots import read_slots, results_in, write_diagnostics, write_slots
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def batch_effects(
     batch_key
         Column of ``obs`` that names the batch of each cell; or several columns, whose combinations are the batches.
     layer
-        Where the raw counts are: None for ``X``, ``"raw"`` for ``raw.X``, else a name in ``layers``.
+        Where the raw counts are: None for ``X``, ``"raw"`` for ``raw.X`` of the same genes, else one of ``layers``.
     method
         The estimator: its name, for its default options, or its options (``unbatch.MatchedOptions(n_dims=30)``).
     min_cells
@@ -140,12 +140,7 @@ def batch_effects(
     (500, 2)
     """
     adata = results_in(adata, copy=copy)
-    source = open_counts(adata, layer=layer)
-    if not source.var.index.equals(adata.var_names.astype(object)):
-        raise InputError(
-            f"layer {layer!r} has {source.n_genes} genes, adata {adata.n_vars}: the effects would have no place in it. "
-            "Run on adata.raw.to_adata()"
-        )
+    source = open_own(adata, layer=layer)
     batches = read_batches(source, batch_key, min_cells=min_cells)
     model = BatchModel(method=method, min_cells=min_cells, seed=seed, reference=reference)
     model.fit_source(
@@ -287,13 +282,10 @@ def map_cells(
             "the model is an AnnData: give the file that `unbatch fit` wrote, or write the AnnData, with all genes of "
             "the fit, by adata.write_h5ad(path) and give its path"
         )
-    fitted = model if isinstance(model, BatchModel) else BatchModel.load(model)
-    mapped = fitted.map(adata, batch_key=batch_key, layer=layer, progress=progress_for(quiet=not progress)).result
-    if not mapped.var.index.equals(adata.var_names.astype(object)):
-        raise InputError(
-            f"layer {mapped.layer!r} has {len(mapped.var)} genes, adata {adata.n_vars}: the effects would have no "
-            "place in it. Run on adata.raw.to_adata()"
-        )
+    fit = (model if isinstance(model, BatchModel) else BatchModel.load(model)).result
+    where = layer or fit.layer
+    source = open_own(adata, layer=where)
+    mapped = map_source(source, fit, batch_key=batch_key, layer=where, progress=progress_for(quiet=not progress))
     write_slots(adata, mapped)
     return adata if copy else None
 
