@@ -1,6 +1,6 @@
 """Walk over the blocks of a source on a Dask cluster: workers read and sum, and merge their sums in a tree."""
 
-import re
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +26,6 @@ _MOST_BLOCKS = 32
 """Blocks of a task: half a minute of work to do again when a worker is lost."""
 _ARITY = 4
 """Sums that are merged at a time. More take more memory, as all of them are on one worker then."""
-_ADDRESS = re.compile(r"((tcp|tls|ws|wss|ucx)://)?[^\s/]+:\d+(/\S*)?")
 _PATIENCE = 10.0  # seconds for the scheduler to answer
 _NOT_HERE = "a worker of the cluster failed where this process does not"
 _SHARED_DISK = "Workers read the files themselves: put them where all workers see them under the same path"
@@ -176,25 +175,39 @@ def connect(address: str | None) -> Iterator[Driver]:
         from distributed import Client
     except ImportError as error:
         raise InputError("a Dask cluster needs the package distributed: pip install 'unbatch[dask]'") from error
-    # a client that was given anything else is made by half, and says so for half a minute at the end of the program
-    if not _ADDRESS.fullmatch(address):
+    try:
+        asyncio.run(_reach(address))
+    except ValueError as error:
         raise InputError(
             f"{address!r} is no address of a Dask scheduler: give the one that `dask scheduler` prints, such as "
             "tcp://host:8786"
-        )
-    try:
-        client = Client(address, timeout=_PATIENCE, set_as_default=False)
-    except (OSError, ValueError) as error:
+        ) from error
+    except OSError as error:
         raise InputError(
             f"no Dask scheduler answers at {address}: give the address that `dask scheduler` prints, such as "
             "tcp://host:8786"
         ) from error
-    except TypeError as error:  # what distributed raises where tls:// or ucx:// lacks its settings or its package
+    except (ImportError, RuntimeError, TypeError) as error:  # tls:// or ucx:// lacks its settings or its package
         raise InputError(
             f"the Dask scheduler at {address} cannot be spoken to ({error}): configure this first"
         ) from error
-    with client:
+    with Client(address, timeout=_PATIENCE, set_as_default=False) as client:
         yield DaskDriver(client)
+
+
+async def _reach(address: str) -> None:
+    """Connect and part again.
+
+    What cannot connect is closed here. A client of its own thread is made by half then, and says so at the end of the
+    program, up to half a minute later.
+    """
+    from distributed import Client
+
+    client = Client(address, timeout=_PATIENCE, set_as_default=False, asynchronous=True)
+    try:
+        await client
+    finally:
+        await client.close()
 
 
 @dataclass(frozen=True)
