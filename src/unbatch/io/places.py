@@ -118,7 +118,8 @@ class TextFiles:
 def stamp_of(path: Path) -> Stamp:
     """Give what a file or zarr folder is known again by.
 
-    Numbers of inodes are not part of it: some network file systems change them.
+    Numbers of inodes are not part of it: some network file systems change them, and workers of a cluster compare, too.
+    Nor is the time of the last change of status, which a backup by links or new rights change, and no count with them.
     """
     files = [path / marker for marker in ZARR_MARKERS] if path.is_dir() else [path]
     return tuple(_of(file.stat()) for file in files if file.exists())
