@@ -4,11 +4,12 @@ from anndata import AnnData
 from scipy import sparse
 
 from unbatch._check import InputError
+from unbatch._results import results_in
 from unbatch.adjusting import Adjustment
 from unbatch.core.adjust import AdjustOptions, Mode
 from unbatch.offsets import cell_offsets
 from unbatch.raw_counts import open_any, open_raw
-from unbatch.slots import read_slots, results_in, write_adjusted
+from unbatch.slots import read_slots, write_adjusted
 
 
 def adjust_counts(

@@ -83,23 +83,6 @@ _NEEDED = (
 )
 
 
-def results_in(adata: AnnData, *, copy: bool = False) -> AnnData:
-    """Give the AnnData that results are put into: this one, or a copy of it.
-
-    Raises
-    ------
-    InputError
-        If it would have to be copied, as a view is at the first change, but its counts are in a file.
-    """
-    if adata.isbacked and (copy or adata.is_view):
-        what = "copy=True was given for a backed AnnData" if copy else "this AnnData is a view of a backed one"
-        raise InputError(
-            f"{what}, whose counts are in a file: results cannot be put into a copy of it. Read it into memory first "
-            "(adata.to_memory())"
-        )
-    return adata.copy() if copy else adata
-
-
 def write_slots(adata: AnnData, fit: BatchFit) -> None:
     """Put `fit` into the slots of `adata`, replacing what an earlier fit left there.
 

@@ -9,6 +9,7 @@ from anndata import AnnData
 
 from unbatch._check import InputError
 from unbatch._progress import progress_for
+from unbatch._results import results_in
 from unbatch.diagnosing import diagnose_source
 from unbatch.io.batches import label_cells, read_batches
 from unbatch.io.cluster import DaskDriver
@@ -19,7 +20,7 @@ from unbatch.programmes import FactorOptions, fit_factors
 from unbatch.programmes.slots import check_key, write_factors
 from unbatch.ranking import rank_genes
 from unbatch.raw_counts import open_own, open_raw
-from unbatch.slots import read_slots, results_in, write_diagnostics, write_slots
+from unbatch.slots import read_slots, write_diagnostics, write_slots
 
 if TYPE_CHECKING:
     from distributed import Client
