@@ -330,7 +330,8 @@ def diagnostics(adata: AnnData, table: str) -> pd.DataFrame:
             chance leaves.
         ``"mixing"``
             Share of the 15 nearest neighbours of a cell that are of its own batch: ``before``, ``after``, and
-            ``expected`` if batches were mixed at random within states; ``n_cells`` looked at.
+            ``expected`` if batches were mixed at random within states; share of the batch among the neighbours of
+            cells of other batches in the same states, ``elsewhere``; ``n_cells`` looked at.
         ``"remainder"``
             The 200 strongest departures of a ``state`` in a ``batch`` from the effect on all states: ``log_ratio`` of
             counts over those expected, its ``se``, and ``z``.

@@ -38,7 +38,7 @@ TABLES = {
         "rms_before",
         "rms_after",
     ],
-    "mixing": ["batch", "n_cells", "before", "after", "expected"],
+    "mixing": ["batch", "n_cells", "before", "after", "expected", "elsewhere"],
     "remainder": ["gene", "state", "batch", "log_ratio", "se", "z"],
     "remainder_states": ["state", "batch", "n_cells", "mean_square"],
     "strongest": ["batch", "rank", "gene", "log_delta", "se", "lower", "upper", "q", "family"],
@@ -108,6 +108,18 @@ def test_a_moderate_effect_was_needed_and_is_taken_out(fit):
     np.testing.assert_allclose(mixing["after"], mixing["expected"], atol=0.1)
     balance = fit.diagnostics.tables["balance_summary"]
     assert (balance["mean_after"] < 0.4 * balance["mean_before"]).all()
+
+
+@pytest.mark.parametrize("batch_depth", [(1, 5), (1, 1, 1, 5)])
+def test_batches_of_unequal_depth_are_not_taken_for_apart(batch_depth):
+    """Deep cells have little noise, so that they are neighbours of shallow ones as well as of each other."""
+    adata = ub.simulate(**(TYPES | {"n_batches": len(batch_depth)}), batch_depth=batch_depth, log_delta_sd=0.3, seed=1)
+    found = judged(adata)
+    mixing = found.diagnostics.tables["mixing"].set_index("batch")
+    deepest = mixing.iloc[-1]
+    assert deepest["after"] > deepest["expected"] + 0.2
+    assert deepest["elsewhere"] > deepest["expected"] + 0.1
+    assert verdicts(found).loc["mixing", "verdict"] == "fine"
 
 
 def test_without_an_effect_no_correction_is_needed():

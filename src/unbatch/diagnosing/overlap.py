@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unbatch._types import Float32Array, FloatArray
-from unbatch.core.diagnostics.matches import Matches, expected_same, find_matches
+from unbatch.core.diagnostics.matches import Matches, expected_same, find_matches, share_elsewhere
 from unbatch.diagnosing.judged import Judged
 
 
@@ -68,20 +68,20 @@ def _pairs(whole: Judged, matches: Matches, arrays: dict[str, NDArray[Any]]) -> 
 
 def _mixing(whole: Judged, before: Float32Array, matches: Matches) -> dict[str, pd.DataFrame]:
     sample = whole.sample
-    same = find_matches(before, sample.batch, n_batches=sample.n_batches).same
-    expected = expected_same(sample.batch, sample.state)
-    n_cells = np.bincount(sample.batch, minlength=sample.n_batches)[sample.present]
+    batch, state = sample.batch, sample.state
+    n_cells = np.bincount(batch, minlength=sample.n_batches)[sample.present]
 
     def mean(of: FloatArray) -> FloatArray:
-        return np.asarray(np.bincount(sample.batch, of, sample.n_batches)[sample.present] / n_cells)
+        return np.asarray(np.bincount(batch, of, sample.n_batches)[sample.present] / n_cells)
 
     table = pd.DataFrame(
         {
             "batch": whole.names[sample.present],
             "n_cells": n_cells,
-            "before": mean(same),
-            "after": mean(matches.same),
-            "expected": mean(expected),
+            "before": mean(find_matches(before, batch, n_batches=sample.n_batches).same(batch)),
+            "after": mean(matches.same(batch)),
+            "expected": mean(expected_same(batch, state)),
+            "elsewhere": mean(share_elsewhere(matches.shares, batch, state)),
         }
     )
     return {"mixing": table}

@@ -120,6 +120,7 @@ def _mixing(tables: Mapping[str, pd.DataFrame]) -> Verdict:
         before=mixing["before"].tolist(),
         after=mixing["after"].tolist(),
         expected=mixing["expected"].tolist(),
+        elsewhere=mixing["elsewhere"].tolist(),
     )
 
 

@@ -189,6 +189,10 @@ def balance(
 def mixing(adata: AnnData, *, n_batches: int = 40, ax: Axes | None = None) -> Axes:
     """Draw the share of the neighbours of each batch's cells that are of that batch, against what is expected.
 
+    Cells that were counted more deeply than others lie closer together, and have more neighbours of their batch than
+    expected without being apart. The verdict knows of that: it compares with ``elsewhere`` in the table
+    (`unbatch.get.diagnostics`).
+
     Parameters
     ----------
     adata

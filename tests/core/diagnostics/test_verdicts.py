@@ -20,7 +20,8 @@ from unbatch.diagnosing.verdicts import as_table
 NEED = {"explained": 0.12, "null": 0.001, "null_upper": 0.0012, "after": 0.002, "compared": 1.0}
 OVERLAP = {"batches": ["a", "b", "c"], "shared": [0.9, 0.8, 1.0], "unidentifiable": [], "alone": 0.0, "n_alone": 0}
 BALANCE = {"pairs": ["'a' and 'b'", "'a' and 'c'"], "before": [0.5, 0.4], "after": [0.05, 0.02]}
-MIXING = {"batches": ["a", "b"], "before": [1.0, 1.0], "after": [0.52, 0.5], "expected": [0.5, 0.5]}
+MIXED = {"after": [0.52, 0.5], "expected": [0.5, 0.5], "elsewhere": [0.5, 0.48]}
+MIXING = {"batches": ["a", "b"], "before": [1.0, 1.0], **MIXED}
 REMAINDER = {"sd": 0.05, "differing": 0.01, "n_genes": 2000, "where": "state 3 of 'a'"}
 EFFECTS = {"known": 1.0, "strong": 10, "median": 0.2, "families": []}
 
@@ -68,9 +69,16 @@ EFFECTS = {"known": 1.0, "strong": 10, "median": 0.2, "families": []}
         (judge_balance, BALANCE, {"after": [0.4, 0.4]}, "do not trust", "still 0.40"),
         (judge_balance, {"pairs": [], "before": [], "after": []}, {}, "do not trust", "No two batches"),
         (judge_mixing, MIXING, {}, "fine", "51% of a cell's neighbours .* 50% if .* .100% before"),
-        (judge_mixing, MIXING, {"after": [0.5, 0.9]}, "look here", "most apart is 'b' .90% where 50% are due"),
+        (
+            judge_mixing,
+            MIXING,
+            {"after": [0.5, 0.9]},
+            "look here",
+            "most apart is 'b' .90% of .* 48% of those",
+        ),
         (judge_mixing, MIXING, {"after": [0.3, 0.3]}, "look here", "more mixed than their states allow"),
-        (judge_mixing, MIXING, {"expected": [1.0, 1.0], "after": [1.0, 1.0]}, "fine", "100%"),
+        (judge_mixing, MIXING, {"after": [0.2, 0.9], "elsewhere": [0.1, 0.8]}, "fine", "55% of a cell's neighbours"),
+        (judge_mixing, MIXING, {name: [1.0, 1.0] for name in MIXED}, "fine", "100%"),
         (judge_need, NEED, {"explained": 0.001, "outstanding": ["XIST"]}, "fine", "Not needed.*stand out: 'XIST'"),
         (judge_remainder, REMAINDER, {}, "fine", "x or / 1.05 as a rule, surely .* in 1% of 2,000 genes"),
         (judge_remainder, REMAINDER, {"differing": 0.5}, "look here", "50% of 2,000 genes, most in state 3 of 'a'"),

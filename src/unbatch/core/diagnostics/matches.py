@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unbatch._threads import one_thread
-from unbatch._types import BoolArray, CodeArray, Float32Array, FloatArray
+from unbatch._types import BoolArray, CodeArray, Float32Array, FloatArray, IntArray
 from unbatch.core.kernels.nearest import kth_least
 from unbatch.core.matching import ExactSearch
 from unbatch.core.parallel import in_ranges
@@ -20,14 +20,18 @@ class Matches:
 
     Attributes
     ----------
-    same
-        (n_cells,) share of a cell's nearest neighbours that are of its own batch.
+    shares
+        (n_cells, n_batches) share of a cell's nearest neighbours that are of each batch; 0 without neighbours.
     nearest
         (n_cells, n_batches) distance to the nearest other cell of each batch; inf where there is none.
     """
 
-    same: FloatArray
+    shares: FloatArray
     nearest: FloatArray
+
+    def same(self, batch: CodeArray) -> FloatArray:
+        """Share of a cell's nearest neighbours that are of its own batch, (n_cells,)."""
+        return np.asarray(self.shares[np.arange(len(batch)), batch])
 
     def ratios(self, batch: CodeArray) -> FloatArray:
         """Distance to the nearest cell of each batch over that in the own one, (n_cells, n_batches).
@@ -63,7 +67,7 @@ def find_matches(
     n_batches
         Number of batches.
     n_neighbors
-        Neighbours among which those of the own batch are counted, and those that are as near as the last; of fewer
+        Neighbours among which those of each batch are counted, and those that are as near as the last; of fewer
         cells, all. More of them look at a wider
         surrounding.
 
@@ -74,12 +78,12 @@ def find_matches(
     """
     order = np.argsort(batch, kind="stable")
     sorted_batch = batch[order]
-    here, starts, place = np.unique(sorted_batch, return_index=True, return_inverse=True)
+    here, starts = np.unique(sorted_batch, return_index=True)
     centred = np.asarray(points, dtype=np.float64)[order]
     centred = centred - centred.mean(axis=0)
     length2, n_cells = np.square(centred).sum(axis=1), len(batch)
     k = min(n_neighbors, n_cells - 1)
-    same, nearest = np.zeros(n_cells), np.full((n_cells, n_batches), np.inf)
+    shares, nearest = np.zeros((n_cells, n_batches)), np.full((n_cells, n_batches), np.inf)
 
     def some(start: int, stop: int) -> None:
         distance2 = length2[start:stop, None] + length2 - 2 * (centred[start:stop] @ centred.T)
@@ -91,12 +95,11 @@ def find_matches(
             kth_least(distance2, np.empty(k), farthest)
             near = distance2 <= farthest[:, None]
             by_batch = np.add.reduceat(near, starts, axis=1, dtype=np.int64)
-            own = by_batch[np.arange(stop - start), place[start:stop]]
-            same[order[start:stop]] = own / by_batch.sum(axis=1)
+            shares[np.ix_(order[start:stop], here)] = by_batch / by_batch.sum(axis=1, keepdims=True)
 
     with one_thread():
         in_ranges(some, n_cells, step=_ROWS)
-    return Matches(same, nearest)
+    return Matches(shares, nearest)
 
 
 def expected_same(batch: CodeArray, state: CodeArray) -> FloatArray:
@@ -125,6 +128,50 @@ def expected_same(batch: CodeArray, state: CodeArray) -> FloatArray:
     of_state = np.bincount(state[state >= 0], minlength=int(state.max(initial=0)) + 1)
     own, others = pairs[group] - 1, of_state[np.maximum(state, 0)] - 1
     return np.asarray(np.where((state >= 0) & (others > 0), own / np.maximum(others, 1), overall), dtype=np.float64)
+
+
+def share_elsewhere(shares: FloatArray, batch: CodeArray, state: CodeArray) -> FloatArray:
+    r"""Share of a cell's batch among the neighbours of the cells of other batches in its state, (n_cells,).
+
+    .. math:: \frac{n_{s k} - 1}{n_{s k}} \operatorname*{mean}_{i \in s,\ k(i) \ne k} p_{i k}
+
+    Where batches are mixed, it is what the cell's own share is too, whatever the density of cells: those that were
+    counted deeply have less noise, lie closer together, and are neighbours of everybody. The factor is due to the cell,
+    which is none of its own neighbours. A cell without a state, or with none of another batch in it, is compared with
+    the cells of all states.
+
+    Parameters
+    ----------
+    shares
+        (n_cells, n_batches) p, the share of each batch among the neighbours of a cell.
+    batch
+        (n_cells,) codes from 0.
+    state
+        (n_cells,) codes from 0, or -1.
+
+    Returns
+    -------
+    From 0 to 1.
+    """
+    n_batches = shares.shape[1]
+    own = shares[np.arange(len(batch)), batch]
+
+    def beside(group: IntArray) -> tuple[IntArray, IntArray, FloatArray]:
+        """Cells of the own batch and of others in the group of each cell, and the mean share among those of others."""
+        n_groups = int(group.max(initial=0)) + 1
+        pair = group * n_batches + batch
+        total = np.zeros((n_groups, n_batches))
+        np.add.at(total, group, shares)
+        mine = np.bincount(pair, minlength=n_groups * n_batches)[pair]
+        others = np.bincount(group, minlength=n_groups)[group] - mine
+        of_others = total[group, batch] - np.bincount(pair, own, n_groups * n_batches)[pair]
+        return mine, others, of_others / np.maximum(others, 1)
+
+    mine, others, mean = beside(np.where(state >= 0, state, int(state.max(initial=0)) + 1).astype(np.int64))
+    mine_of_all, _, mean_of_all = beside(np.zeros(len(batch), dtype=np.int64))
+    compared = (state >= 0) & (others > 0)
+    mine, mean = np.where(compared, mine, mine_of_all), np.where(compared, mean, mean_of_all)
+    return np.asarray((mine - 1) / mine * mean)
 
 
 def share_among_neighbors(

@@ -300,11 +300,16 @@ def _median(values: Sequence[float]) -> float:
     return sorted(values)[len(values) // 2]
 
 
-MOST_UNMIXED, MOST_OVERMIXED = 0.3, 0.2
+MOST_UNMIXED, MOST_OVERMIXED = 0.2, 0.2
 
 
 def judge_mixing(
-    *, batches: Sequence[str], before: Sequence[float], after: Sequence[float], expected: Sequence[float]
+    *,
+    batches: Sequence[str],
+    before: Sequence[float],
+    after: Sequence[float],
+    expected: Sequence[float],
+    elsewhere: Sequence[float],
 ) -> Verdict:
     """Say whether neighbours in the embedding are of other batches as often as they should be, and not more often.
 
@@ -316,8 +321,12 @@ def judge_mixing(
         Mean share of a cell's neighbours that are of its own batch.
     expected
         What it would be if batches were mixed at random within states.
+    elsewhere
+        Mean share of the batch among the neighbours of cells of other batches in the same states. It tells whether a
+        batch is apart, for it knows of density: where batches are mixed, deep cells have deep neighbours, as shallow
+        ones do. Batches that are drawn together too much are told by `expected`.
     """
-    excess = [(now - due) / (1 - due) if due < 1 else 0.0 for now, due in zip(after, expected, strict=True)]
+    excess = [own - other for own, other in zip(after, elsewhere, strict=True)]
     worst, n = max(range(len(batches)), key=lambda at: excess[at]), len(batches)
     now, due = sum(after) / n, sum(expected) / n
     text = (
@@ -330,7 +339,8 @@ def judge_mixing(
             "look here",
             excess[worst],
             MOST_UNMIXED,
-            f"{text}; most apart is {batches[worst]!r} ({after[worst]:.0%} where {expected[worst]:.0%} are due)",
+            f"{text}; most apart is {batches[worst]!r} ({after[worst]:.0%} of the neighbours of its cells are of it, "
+            f"{elsewhere[worst]:.0%} of those of like cells of other batches)",
             "What is left is particular to some cell states, or biology: see overlap and remainder",
         )
     if due > 0 and (due - now) / due > MOST_OVERMIXED:
