@@ -16,7 +16,7 @@ from unbatch.core.adjust import AdjustOptions
 from unbatch.core.convention import weighted_median
 from unbatch.io.batches import label_cells, read_batches
 from unbatch.io.source import open_counts
-from unbatch.slots import as_anndata, read_slots
+from unbatch.slots import as_anndata, read_slots, write_slots
 
 
 def fitted(adata, **options):
@@ -296,6 +296,21 @@ def test_conditions_keep_cells_apart(cells, held_out):
     assert any("'c'" in str(warning.message) for warning in told)
     assert (result.sample == -1).all()
     assert np.isinf(result.se).all()
+
+
+def test_a_condition_that_new_cells_lack_is_named_with_what_it_is_for(cells, held_out, new):
+    model = fitted(cells[~held_out].copy(), within="condition")
+    bare = new.copy()
+    del bare.obs["condition"]
+    with pytest.raises(ub.InputError, match=r"'condition', inside whose levels the fit compared cells.*such as 'a'"):
+        model.map(bare)
+
+
+def test_effects_of_states_are_not_those_of_mapped_cells(mapped, new):
+    placed = new.copy()
+    write_slots(placed, mapped.result)
+    with pytest.raises(ub.InputError, match=r"these cells were mapped onto a fit, .* fit all cells together"):
+        ub.pp.adjust_counts(placed, state_specific=True)
 
 
 def test_blocks_and_threads_change_no_bit(model, new, mapped, tmp_path):

@@ -170,6 +170,11 @@ def state_effects_of(fit: BatchFit) -> StateEffects:
     InputError
         If it holds none.
     """
+    if fit.state_effects is None and fit.mapped_onto is not None:
+        raise InputError(
+            "these cells were mapped onto a fit, and effects of states are those of its own cells: take out the "
+            "effects that all states share, without state_specific, or fit all cells together with it"
+        )
     if fit.state_effects is None:
         raise InputError(
             "the fit holds no effects of states: fit again with state_specific=True (`unbatch fit --state-specific`), "

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from unbatch._check import InputWarning
+from unbatch._check import InputError, InputWarning
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
 from unbatch.core.composition import CompositionChoice
 from unbatch.core.landmarks import Landmarks
@@ -67,6 +67,11 @@ def plan_mapping(source: CountSource, fit: BatchFit, batches: Batches) -> MapPla
         The fit, which keeps its states.
     batches
         Batch of each cell.
+
+    Raises
+    ------
+    InputError
+        If the columns of conditions of the fit are missing, or have no label for a cell.
 
     Warns
     -----
@@ -131,9 +136,21 @@ def plan_mapping(source: CountSource, fit: BatchFit, batches: Batches) -> MapPla
 
 
 def _levels(source: CountSource, fit: BatchFit, landmarks: Landmarks) -> CodeArray:
-    """Condition of each cell among those of the fit, -1 for others, (n_cells,)."""
+    """Condition of each cell among those of the fit, -1 for others, (n_cells,).
+
+    Raises
+    ------
+    InputError
+        If a column is missing, or a cell has no label.
+    """
     if not fit.match_within:
         return np.zeros(source.n_cells, dtype=np.int32)
+    missing = [key for key in fit.match_within if key not in source.obs]
+    if missing:
+        raise InputError(
+            f"{source.description} has no obs column {missing[0]!r}, inside whose levels the fit compared cells "
+            f"(match_within): add it, with levels such as {landmarks.level_names[0]!r}"
+        )
     within = label_cells(source, fit.match_within)
     names = known_names(within.levels, landmarks.level_names)
     place = pd.Index(landmarks.level_names).get_indexer(pd.Index(names))

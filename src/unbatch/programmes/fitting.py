@@ -121,6 +121,11 @@ def fit_factors(
     n_used = int(group.max()) + 1
     training = np.where(judged, -1, group).astype(np.int32)
     left = len(np.unique(training[training >= 0]))
+    if max(wanted) > left and not held.size:
+        raise InputError(
+            f"{max(wanted)} factors were asked for, but the places of the cells tell only {left} pseudobulks apart: "
+            "ask for fewer"
+        )
     if max(wanted) > left:
         raise InputError(
             f"{max(wanted)} factors were asked for, but {left} of {n_used} pseudobulks have cells beside those held "
