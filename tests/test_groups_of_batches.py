@@ -10,6 +10,7 @@ from unbatch.core.reference import Reference
 from unbatch.io.batches import label_cells, read_batches
 from unbatch.io.source import open_counts
 from unbatch.ranking import rank_genes
+from unbatch.report.reading import read_fitted
 
 pytestmark = pytest.mark.filterwarnings("ignore::unbatch.InputWarning")
 
@@ -189,6 +190,17 @@ def test_effects_are_relative_to_the_mean_of_each_group(two_groups):
     known = fit.estimated.all(axis=1)
     for mine in (slice(0, 3), slice(3, 5)):
         np.testing.assert_allclose(fit.log_delta[known, mine].mean(axis=1), 0, atol=1e-12)
+
+
+def test_what_effects_of_groups_are_relative_to_is_said_wherever_it_is_told(two_groups):
+    adata = annotated(*two_groups, GENES)
+    ub.tl.batch_effects(adata, batch_key="batch", match_within="condition")
+    ub.pp.adjust_counts(adata)
+    record, said = adata.uns["unbatch"], "mean over the batches of each group"
+    assert record["adjusted"]["adjusted"]["expressed_in"] == said
+    assert set(ub.tl.rank_batch_genes(adata)["versus"]) == {said}
+    assert record["convention"].startswith("within each group of batches that can be compared: natural log; ")
+    assert read_fitted(adata, most_cells=10).relative_to == said
 
 
 def test_a_mapped_batch_knows_nothing_of_groups_that_it_is_not_compared_with(two_groups, monkeypatch):

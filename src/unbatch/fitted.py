@@ -35,6 +35,16 @@ _WITH_REFERENCE = "natural log, relative to batch {!r}; for each batch the expre
 
 _GROUP = "group"
 
+_MEAN, _MEAN_OF_GROUPS = "mean over batches", "mean over the batches of each group"
+
+_OF_GROUPS = "within each group of batches that can be compared: "
+
+
+def mean_of(group: IntArray | None) -> str:
+    """Say which mean effects are relative to, by the group of each batch, (n_batches,); -1 for one of no group."""
+    several = group is not None and np.unique(group[group >= 0]).size > 1
+    return _MEAN_OF_GROUPS if several else _MEAN
+
 
 @dataclass(frozen=True, kw_only=True)
 class MappedOnto:
@@ -172,17 +182,19 @@ class BatchFit:
 
     @property
     def convention(self) -> str:
-        """How the free factors of delta are fixed: see `CONVENTION`, or relative to the reference."""
+        """How the free factors of delta are fixed: see `CONVENTION`, of several groups by group, or the reference."""
         if self.mapped_onto is not None:
             return _MAPPED.format(self.mapped_onto.expressed_in)
-        return CONVENTION if self.reference is None else _WITH_REFERENCE.format(self.reference)
+        if self.reference is not None:
+            return _WITH_REFERENCE.format(self.reference)
+        return CONVENTION if mean_of(self.group) == _MEAN else _OF_GROUPS + CONVENTION
 
     @property
     def expressed_in(self) -> str:
         """The batch in which adjusted counts are expressed: the one where log delta is 0 for every gene."""
         if self.mapped_onto is not None:
             return f"{self.mapped_onto.expressed_in} of the model"
-        return "mean over batches" if self.reference is None else f"batch {self.reference!r}"
+        return mean_of(self.group) if self.reference is None else f"batch {self.reference!r}"
 
     @property
     def estimated(self) -> BoolArray:

@@ -34,7 +34,7 @@ def rank_genes(
     log_delta, se = (np.stack([column[part] for column in columns], axis=1).ravel() for part in (0, 1))
     tests = normal_tests(log_delta, se)
     n_genes = len(fit.var)
-    usual = fit.reference or (MEAN if fit.mapped_onto is None else fit.expressed_in)
+    usual = fit.reference or fit.expressed_in
     against = [fit.batches[other] if other is not None else usual for _, other in pairs]
     table = pd.DataFrame(
         {

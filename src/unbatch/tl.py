@@ -320,7 +320,8 @@ def rank_batch_genes(
         One row per gene and batch, or gene and pair, sorted by ``|z|``, with columns
 
         ``gene``, ``batch``, ``versus``
-            What is compared with what; ``versus`` is ``"mean over batches"`` where it is no batch.
+            What is compared with what; ``versus`` is ``"mean over batches"`` where it is no batch, or ``"mean over the
+            batches of each group"`` if they fall into groups that cannot be compared.
         ``log_delta``, ``log2_effect``
             Effect, as natural log and as log2.
         ``se``, ``lower``, ``upper``

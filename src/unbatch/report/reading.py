@@ -17,6 +17,7 @@ from anndata.io import read_elem
 
 from unbatch._check import InputError
 from unbatch._types import BoolArray, FloatArray, IntArray
+from unbatch.fitted import mean_of
 from unbatch.io.failures import reading
 from unbatch.io.limits import check_links
 from unbatch.sampled_cells import NAME, ROW, find_sampled
@@ -74,7 +75,8 @@ class Fitted:
         onto = self.record.get("mapped_onto")
         if onto is not None:
             return f"{onto['expressed_in']} of the model"
-        return str(self.record.get("reference", "")) or "mean over batches"
+        group = self.record.get("evidence", {}).get("group")
+        return str(self.record.get("reference", "")) or mean_of(None if group is None else np.asarray(group))
 
     @property
     def _diagnostics(self) -> Mapping[str, Any]:
