@@ -86,7 +86,7 @@ EFFECTS = {"known": 1.0, "strong": 10, "median": 0.2, "families": []}
         (judge_remainder, REMAINDER, {"where": ""}, "look here", "No two batches are compared"),
         (judge_remainder, REMAINDER, {"sd": 0.7}, "do not trust", "x or / 2.01"),
         (judge_effects, EFFECTS, {}, "fine", "10 effects differ from none .* x or / 1.22"),
-        (judge_effects, EFFECTS, {"families": ["ribosomal genes x 2.00 in 'a'"]}, "fine", "ribosomal genes x 2.00"),
+        (judge_effects, EFFECTS, {"families": ["stress genes x 2.00 in 'a'"]}, "fine", "; stress genes x 2.00 in 'a'$"),
         (judge_effects, EFFECTS, {"known": 0.2}, "look here", "80% of the effects are unknown"),
     ],
 )

@@ -40,8 +40,12 @@ class Verdict:
 
 def named(names: Sequence[str]) -> str:
     """List names, of many the first few and how many there are."""
-    shown = ", ".join(repr(str(name)) for name in names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+    return _first([repr(str(name)) for name in names])
+
+
+def _first(words: Sequence[str]) -> str:
+    shown = ", ".join(words[:_SHOWN])
+    return shown if len(words) <= _SHOWN else f"{shown} and {len(words) - _SHOWN} more"
 
 
 LEAST_EXCESS = 0.005
@@ -412,7 +416,7 @@ def judge_effects(*, known: float, strong: int, median: float | None, families: 
     if median is not None:
         text += f"; the median of well-measured genes is x or / {exp(median):.2f}"
     if families:
-        text += f"; {named(families)}"
+        text += f"; {_first(families)}"
     if known < 1 - MOST_UNKNOWN:
         return Verdict(
             "effects",
