@@ -4,6 +4,7 @@ import dataclasses
 import re
 import sys
 
+import anndata as ad
 import numpy as np
 import pytest
 
@@ -151,6 +152,21 @@ def test_of_a_fit_it_shows_what_it_took_and_found(run, h5ad, tmp_path):
         assert re.search(rf"{stage} +\d+\.\d s +[\d,]+ cells/s", done.stdout)
     assert re.search(r"Memory: \d\.\d\d GB at most", done.stdout)
     assert "Next:" not in done.stdout
+
+
+def test_of_a_fit_it_shows_the_design(run, h5ad, tmp_path):
+    adata = ad.read_h5ad(h5ad)
+    adata.obs["treated"] = np.where(np.arange(adata.n_obs) % 2, "yes", "no")
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    genes = ",".join(adata.var_names[:3])
+    options = ("--match-within", "treated", "--control-genes", genes, "--state-specific")
+    assert run("fit", tmp_path / "cells.h5ad", "-b", "batch", "-o", tmp_path / "fit.h5ad", *options).exit_code == 0
+    lines = run("inspect", tmp_path / "fit.h5ad").stdout.splitlines()
+    assert "  batches by 'batch', counts of X" in lines
+    assert "  cells compared within levels of 'treated' only" in lines
+    assert {"  3 control genes", "  with effects of states"} <= set(lines)
+    places = {line.index(" s ") for line in lines if line.endswith("cells/s")}
+    assert len(places) == 1, lines
 
 
 def test_of_a_fit_of_effects_only(run, h5ad, tmp_path):

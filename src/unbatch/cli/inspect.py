@@ -3,6 +3,7 @@
 import math
 import shlex
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -301,14 +302,26 @@ def _describe_fit(fit: "BatchFit", path: Path) -> None:
     unknown = int((~fit.estimated).sum())
     say(f"  {thousands(fit.se.size - unknown)} effects estimated, {thousands(unknown)} not known")
     say(f"  relative to the {fit.expressed_in}")
+    say(f"  batches by {_all(fit.batch_key) or 'file or label'}, counts of {'X' if fit.layer is None else fit.layer}")
+    if fit.match_within:
+        say(f"  cells compared within levels of {_all(fit.match_within)} only")
+    if fit.control_genes:
+        say(f"  {thousands(len(fit.control_genes))} control genes")
+    if fit.state_effects is not None:
+        say("  with effects of states")
     if fit.overlap is not None:
         say(f"  cells have counterparts in {fit.overlap.mean():.0%} of the other batches on average")
     say("Time:")
-    total = sum(fit.timings.values())
-    for name, seconds in {**fit.timings, "in all": total}.items():
-        say(f"  {name:<20} {seconds:>9.1f} s  {thousands(n_cells / max(seconds, 1e-9)):>14} cells/s")
+    taken = {**fit.timings, "in all": sum(fit.timings.values())}
+    width = max(map(len, taken))
+    for name, seconds in taken.items():
+        say(f"  {name:<{width}} {seconds:>9.1f} s  {thousands(n_cells / max(seconds, 1e-9)):>14} cells/s")
     if math.isfinite(fit.peak_bytes):
         say(f"Memory: {fit.peak_bytes / _GIGA:.2f} GB at most")
     options = ", ".join(f"{name} {value}" for name, value in fit.parameters.items())
     say(f"Options: {options}")
     say("Versions: " + ", ".join(f"{name} {number}" for name, number in fit.versions.items()))
+
+
+def _all(columns: Sequence[str]) -> str:
+    return " and ".join(map(repr, columns))
