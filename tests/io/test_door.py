@@ -92,6 +92,11 @@ def test_each_kind_of_wrong_value_is_counted_and_placed(adata, values, words):
     assert "No other matrix of this input looks like counts" in message
 
 
+def test_a_value_that_is_nearly_a_count_is_not_shown_as_one(adata):
+    with pytest.raises(InputError, match=r"1 fractional among .*; the first is 7\.00000001 in cell"):
+        _check(open_counts(_with(adata, 7 + 1e-8)), 23)
+
+
 def test_reading_stops_at_the_first_wrong_block(adata):
     source = open_counts(_with(adata, 0.5))
     with pytest.raises(InputError, match=r"cells number 21 to 23 of 23 \(the check stopped there\); the first"):

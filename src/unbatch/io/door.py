@@ -141,8 +141,8 @@ class DoorCheck:
             cure = "No other matrix of this input looks like counts: use the raw counts, before any normalisation"
         return (
             f"some values of {self._source.description} are not counts: {_kinds(data)} among {data.size} non-zero "
-            f"values of {self._range(block)}; the first is {data[first]:g} in cell {cell_name!r}, gene {gene_name!r}. "
-            f"{cure}"
+            f"values of {self._range(block)}; the first is {_shown(float(data[first]))} in cell {cell_name!r}, gene "
+            f"{gene_name!r}. {cure}"
         )
 
     def _range(self, block: Block) -> str:
@@ -173,6 +173,12 @@ def _name_empty(totals: IntArray, names: pd.Index, what: str, consequence: str) 
         return []
     first = names[int(empty[0])]
     return [f"{empty.size} of {totals.size} {what} have no counts (the first is {first!r}): {consequence}"]
+
+
+def _shown(value: float) -> str:
+    """Write a value shortly, unless that makes a whole number of it."""
+    short = f"{value:g}"
+    return repr(value) if float(short).is_integer() and not value.is_integer() else short
 
 
 def _kinds(data: FloatArray) -> str:
