@@ -135,6 +135,7 @@ def _remainder(tables: Mapping[str, pd.DataFrame], found: Remainder) -> Verdict:
         differing=float((found.qvalue < _SIGNIFICANT).mean()) if found.qvalue.size else 0.0,
         n_genes=len(found.genes),
         where=where,
+        compared=float(tables["need"].set_index("space").loc["genes", "compared"]),
     )
 
 

@@ -23,6 +23,8 @@ BALANCE = {"pairs": ["'a' and 'b'", "'a' and 'c'"], "before": [0.5, 0.4], "after
 MIXED = {"after": [0.52, 0.5], "expected": [0.5, 0.5], "elsewhere": [0.5, 0.48]}
 MIXING = {"batches": ["a", "b"], "before": [1.0, 1.0], **MIXED}
 REMAINDER = {"sd": 0.05, "differing": 0.01, "n_genes": 2000, "where": "state 3 of 'a'"}
+MIXING = {"batches": ["a", "b"], "before": [1.0, 1.0], "after": [0.52, 0.5], "expected": [0.5, 0.5]}
+REMAINDER = {"sd": 0.05, "differing": 0.01, "n_genes": 2000, "where": "state 3 of 'a'", "compared": 0.9}
 EFFECTS = {"known": 1.0, "strong": 10, "median": 0.2, "families": []}
 
 
@@ -84,6 +86,7 @@ EFFECTS = {"known": 1.0, "strong": 10, "median": 0.2, "families": []}
         (judge_remainder, REMAINDER, {"differing": 0.5}, "look here", "50% of 2,000 genes, most in state 3 of 'a'"),
         (judge_remainder, REMAINDER, {"sd": 0.3}, "look here", "x or / 1.35"),
         (judge_remainder, REMAINDER, {"where": ""}, "look here", "No two batches are compared"),
+        (judge_remainder, REMAINDER, {"compared": 0.25}, "look here", "in 1% of .* genes; but only 25% of"),
         (judge_remainder, REMAINDER, {"sd": 0.7}, "do not trust", "x or / 2.01"),
         (judge_effects, EFFECTS, {}, "fine", "10 effects differ from none .* x or / 1.22"),
         (judge_effects, EFFECTS, {"families": ["stress genes x 2.00 in 'a'"]}, "fine", "; stress genes x 2.00 in 'a'$"),

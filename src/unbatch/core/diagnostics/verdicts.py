@@ -363,8 +363,11 @@ MOST_REMAINDER, GROSS_REMAINDER = 0.2, 0.5
 MOST_DIFFERING = 0.25
 
 
-def judge_remainder(*, sd: float, differing: float, n_genes: int, where: str) -> Verdict:
+def judge_remainder(*, sd: float, differing: float, n_genes: int, where: str, compared: float) -> Verdict:
     """Say whether a batch acts on single states in its own way.
+
+    Where most cells are compared with nothing this cannot be seen: a batch that alters states so much that its cells
+    are taken for other ones leaves no state to see it in.
 
     Parameters
     ----------
@@ -376,6 +379,8 @@ def judge_remainder(*, sd: float, differing: float, n_genes: int, where: str) ->
         Number of genes that were looked at.
     where
         State and batch that depart most, in words; "" if no two batches are compared in any state.
+    compared
+        Share of the cells in states with another batch.
     """
     if not where:
         cannot = "No two batches are compared in any state: how effects differ between states cannot be told"
@@ -392,6 +397,10 @@ def judge_remainder(*, sd: float, differing: float, n_genes: int, where: str) ->
         return Verdict("remainder", "look here", sd, MOST_REMAINDER, text + where, cure)
     if differing > MOST_DIFFERING:
         return Verdict("remainder", "look here", differing, MOST_DIFFERING, text + where, cure)
+    if compared < LEAST_COMPARED:
+        few = f"; but only {compared:.0%} of the cells are in a state with another batch, and the others tell nothing"
+        seen = "Look at overlap first: a batch that alters states much may have its cells taken for others"
+        return Verdict("remainder", "look here", compared, LEAST_COMPARED, text + few, seen)
     return Verdict("remainder", "fine", differing, MOST_DIFFERING, text)
 
 
