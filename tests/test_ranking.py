@@ -246,3 +246,13 @@ def test_unknown_everything_is_no_error():
     table = rank_genes(fit_of(np.zeros((3, 4)), np.full((3, 4), np.inf)), versus=BATCHES)
     assert (table["qvalue"] == 1).all()
     assert len(table) == 18
+
+
+def test_mean_expression_is_of_cells_of_half_the_size_of_the_shallowest():
+    adata = ub.simulate(n_cells=900, n_genes=200, n_types=3, batch_depth=[1, 4], median_depth=1500, seed=1)
+    ub.tl.batch_effects(adata, batch_key="batch")
+    ub.pp.adjust_counts(adata)
+    sizes = pd.Series(np.asarray(adata.layers["adjusted"].sum(axis=1)).ravel(), index=adata.obs_names)
+    shallowest = sizes.groupby(adata.obs["batch"], observed=True).median().min()
+    found = ub.tl.rank_batch_genes(adata).drop_duplicates("gene")["mean_expression"].sum()
+    assert found == pytest.approx(shallowest / 2, rel=0.02)

@@ -334,7 +334,8 @@ def diagnostics(adata: AnnData, table: str) -> pd.DataFrame:
             cells of other batches in the same states, ``elsewhere``; ``n_cells`` looked at.
         ``"remainder"``
             The 200 strongest departures of a ``state`` in a ``batch`` from the effect on all states: ``log_ratio`` of
-            counts over those expected, its ``se``, and ``z``.
+            counts over those expected, its ``se``, and ``z``, the departure of the counts themselves in standard errors
+            (adjusted residual; not the ratio of the two, which is less normal).
         ``"remainder_states"``
             ``mean_square`` of z over genes by ``state`` and ``batch``: about 1 if one effect serves all states.
         ``"strongest"``

@@ -333,7 +333,9 @@ def rank_batch_genes(
             Share of the batch's cells that have a counterpart in another batch, averaged over those; of a pair, share
             of the cells of the two that have one in the other. Effects with little support rest on few cells.
         ``mean_expression``
-            Batch-free rate of the gene in the mean cell, :math:`\sum_s n_s \mu_{gs} / \sum_s n_s`, with
+            Batch-free rate of the gene in the mean cell, :math:`\sum_s n_s \mu_{gs} / \sum_s n_s`, where all cells
+            have the same size, half of the median counts of the shallowest batch or a twentieth of the median of all if
+            that is more (their own size with ``method="concept"``), with
             :math:`n_s` the cells of state s that took part in the fit and are still there: it is another in a part
             of the cells. After ``effects_only``, of the cells that were kept for the fit.
 
