@@ -298,6 +298,17 @@ def test_conditions_keep_cells_apart(cells, held_out):
     assert np.isinf(result.se).all()
 
 
+@pytest.mark.filterwarnings("ignore:.* share no cell state")
+def test_a_batch_that_is_much_shallower_than_the_model_is_named(model, new):
+    rng = np.random.default_rng(0)
+    thinned = new.copy()
+    thinned.X = rng.binomial(new.X.toarray().astype(int), 0.08).astype(np.float32)
+    with pytest.warns(ub.InputWarning, match=r"1 of 1 new batches are much shallower .*'batch_4' have 0\.\d+ times"):
+        model.map(thinned)
+    thinned.X = rng.binomial(new.X.toarray().astype(int), 0.4).astype(np.float32)
+    model.map(thinned)  # without a warning, which would be an error here
+
+
 def test_a_condition_that_new_cells_lack_is_named_with_what_it_is_for(cells, held_out, new):
     model = fitted(cells[~held_out].copy(), within="condition")
     bare = new.copy()

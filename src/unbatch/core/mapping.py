@@ -42,6 +42,9 @@ class MappedBatch:
         Whether the batch shares states with the reference; if not, its effects are not known.
     information
         Effective number of cells by which it is compared.
+    depth
+        Median size factor of its cells over twice the scale of the reference, which mostly is the median of its
+        shallowest batch. Far below 1, logs of its cells are biased too much to be placed among states of deeper ones.
     group
         Group of batches of the reference that it is compared with.
     groups
@@ -58,6 +61,7 @@ class MappedBatch:
     counted: BoolArray
     identifiable: bool
     information: float
+    depth: float
     group: int
     groups: Groups
     shifts: tuple[FloatArray, ...]
@@ -149,6 +153,7 @@ class _Rounds:
         changes: list[float] = []
         stop: StopReason = "max_rounds"
         table: StateTable | None = None
+        size = np.zeros(0)
         for number in range(self.settings.max_rounds):
             places = self._place(log_delta)
             where, state, size = places.where, places.state, places.size
@@ -178,6 +183,7 @@ class _Rounds:
             counted=counted & identifiable,
             identifiable=identifiable,
             information=information,
+            depth=float(np.median(size)) / (2 * landmarks.scale),
             group=group,
             groups=groups,
             shifts=self._shifts(effects.log_delta, own, groups, counted & identifiable),
