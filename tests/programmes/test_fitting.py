@@ -281,6 +281,8 @@ def test_without_any_known_effect_there_are_no_programmes(fitted):
     nothing = dataclasses.replace(fit, se=np.full_like(fit.se, np.inf))
     with pytest.raises(ub.InputError, match=r"no effect of any batch is known.*adjusted=False"):
         fit_factors(open_counts(fitted), nothing, n_factors=3)
+
+
 def test_as_many_factors_as_places_of_cells_are_refused_without_a_word_of_held_out_cells(fitted):
     alike = fitted.copy()
     alike.obsm["X_unbatch"] = np.zeros_like(alike.obsm["X_unbatch"])
