@@ -5,17 +5,15 @@ from anndata import AnnData
 
 N_GENES = 2000
 N_DIMS = 30
-BY_BATCH = False
-"""Whether genes are chosen that vary in each batch, and not over all cells together; takes another `--cache`."""
 
 
 def log_normalised(adata: AnnData) -> AnnData:
-    """Scale cells to 10,000 counts, take log1p, keep the 2,000 most variable genes."""
+    """Scale cells to 10,000 counts, take log1p, keep the 2,000 genes that vary most batch by batch."""
     data = adata.copy()
     scanpy.pp.normalize_total(data, target_sum=1e4)
     scanpy.pp.log1p(data)
     n_genes = min(N_GENES, data.n_vars)
-    scanpy.pp.highly_variable_genes(data, n_top_genes=n_genes, batch_key="batch" if BY_BATCH else None)
+    scanpy.pp.highly_variable_genes(data, n_top_genes=n_genes, batch_key="batch")
     return data[:, data.var["highly_variable"]].copy()
 
 
