@@ -12,6 +12,7 @@ from unbatch._memory import peak_bytes
 from unbatch._progress import Progress, Stopwatch
 from unbatch._types import Float32Array, FloatArray, IntArray
 from unbatch.assembly import library_versions
+from unbatch.core.common_level import errors_with_level
 from unbatch.core.contrasts import centred_errors, quasi_variances
 from unbatch.core.convention import weighted_median
 from unbatch.core.mapping import MapSettings
@@ -241,7 +242,8 @@ def _effects(fit: BatchFit, plan: MapPlan, mapped: MappedCells, rows: IntArray) 
                 for m in np.flatnonzero(theirs.any(axis=0) & (plan.landmarks.group == mapped.found[b].group))
             ]
             moved = found.log_delta - weighted_median(found.log_delta, weights) + np.mean(usual or [0.0])
-            log_delta[:, b], se[:, b] = np.where(known, moved, 0.0), found.se
+            log_delta[:, b] = np.where(known, moved, 0.0)
+            se[:, [b]] = errors_with_level(log_delta[:, [b]], found.se[:, None], weights)
     return log_delta, se
 
 

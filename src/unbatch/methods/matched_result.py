@@ -6,6 +6,8 @@ import numpy as np
 
 from unbatch._check import InputWarning
 from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
+from unbatch.core.common_level import errors_with_level
+from unbatch.core.convention import centre_log_delta
 from unbatch.core.diagnostics import Overlap
 from unbatch.core.embedding import Embedding
 from unbatch.core.landmarks import Landmarks
@@ -83,8 +85,9 @@ def matched_result(
     n_genes = len(effects.log_delta)
     log_delta, se = np.zeros((n_genes, n_batches)), np.full((n_genes, n_batches), np.inf)
     informative = np.zeros((n_genes, n_batches), dtype=bool)
-    log_delta[:, used], se[:, used] = effects.log_delta, effects.se
-    informative[:, used] = _counted(fitted) & fitted.tied.identifiable
+    counted = _counted(fitted) & fitted.tied.identifiable
+    log_delta[:, used], se[:, used] = effects.log_delta, _errors(fitted, totals, counted)
+    informative[:, used] = counted
     return MethodResult(
         log_delta=log_delta,
         se=se,
@@ -122,6 +125,17 @@ def matched_result(
             embedding_logs=embedding_logs,
         ),
     )
+
+
+def _errors(fitted: MatchedFit, totals: IntArray, counted: BoolArray) -> FloatArray:
+    """Give the errors of effects in the convention of all outputs, (n_genes, n_used): it takes off a median of them."""
+    effects, weights = fitted.effects, totals.astype(np.float64)
+    se = np.where(counted, effects.se, np.inf)
+    for number in range(int(fitted.tied.group.max(initial=-1)) + 1):
+        mine = fitted.tied.group == number
+        centred = centre_log_delta(effects.log_delta[:, mine], weights, counted[:, mine])
+        se[:, mine] = errors_with_level(centred, se[:, mine], weights)
+    return np.where(counted, se, effects.se)
 
 
 def _counted(fitted: MatchedFit) -> BoolArray:
