@@ -133,6 +133,10 @@ class MappedEffects:
     shift: float
     state_residual: FloatArray
 
+    def widened(self, factor: FloatArray) -> Self:
+        """Multiply the variances, (n_genes,)."""
+        return replace(self, se=self.se * np.sqrt(factor))
+
     def averaged(self, others: Sequence[FloatArray]) -> Self:
         r"""Average log delta with that of other fits to the same cells, and widen the errors by how far they differ.
 

@@ -1,14 +1,15 @@
 """A new batch against the states of a finished fit: first links, then rounds of placing its cells and fitting it."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, Self, TypeAlias
 
 import numpy as np
 
 from unbatch._threads import one_thread
-from unbatch._types import BoolArray, CodeArray, Counts, FloatArray
+from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.identifiability import judge_batches
-from unbatch.core.keyed import keys_of
+from unbatch.core.keyed import evenly, keys_of
 from unbatch.core.linking import link_pseudobulks
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.mapped_effects import MappedEffects
@@ -19,12 +20,15 @@ from unbatch.core.projection import LogAxes
 from unbatch.core.reference import Reference
 from unbatch.core.state_table import StateTable, group_sums
 from unbatch.core.states import batch_pseudobulks, state_basis
+from unbatch.core.uncertain_states import UncertainStates
 
 StopReason: TypeAlias = Literal["converged", "max_rounds", "nothing shared"]
 
 _WELL_MEASURED = 200
 _GROUPING_ROUNDS = 5
 _OWN_AXES, _LEAST_OWN = 10, 0.1
+_TRIED = 2048
+"""Cells by which it is found out whether states are known, and where effects begin if not."""
 _TINY = 1e-300
 
 
@@ -49,6 +53,8 @@ class MappedBatch:
         Group of batches of the reference that it is compared with.
     groups
         Cells of the batch within each state, and which of them lie apart.
+    open_states
+        Whether its genes leave open which states its cells are of, so that each cell is shared out to several.
     shifts
         What takes its cells to those of the reference in the embedding, (n_states, n_dims) by round of the embedding.
     rounds
@@ -64,6 +70,7 @@ class MappedBatch:
     depth: float
     group: int
     groups: Groups
+    open_states: bool
     shifts: tuple[FloatArray, ...]
     rounds: FloatArray
     stop_reason: StopReason
@@ -146,6 +153,7 @@ class _Rounds:
         start = self._first_effects()
         judged = np.asarray(self.counts.sum(axis=0)).ravel() * (self.measured & self.reference.rates.known)
         many = judged > min(_WELL_MEASURED, float(np.quantile(judged[judged > 0], 0.75)) if judged.any() else 0.0)
+        mixture, start = self._open_states(start)
         log_delta, effects = start, None
         counted, group, groups = np.zeros(landmarks.n_states, dtype=bool), 0, Groups.none(landmarks)
         composed = False
@@ -162,7 +170,11 @@ class _Rounds:
                 groups = Groups.of(np.hstack([where, beside]), state, own=own, landmarks=landmarks, seed=self.seed)
             state = np.where(groups.apart(where, beside, state), np.int32(-1), state)
             counted, group = self._comparable(where, state)
-            table, reference = self._table(state, size, counted), self.reference.of_group(group)
+            reference = self.reference.of_group(group)
+            if mixture is None:
+                table = self._table(state, size, counted)
+            else:
+                table = self._shared_out(mixture, state, counted, log_delta)
             effects = fit_new(
                 table, reference, measured=self.measured, start=effects, composed=composed, seed=self.seed
             )
@@ -177,6 +189,8 @@ class _Rounds:
         assert table is not None
         reference = self.reference.of_group(group)
         effects = average(table, reference, measured=self.measured, effects=effects, seed=self.seed)
+        if mixture is not None:
+            effects = self._widened(effects, mixture, state, counted)
         identifiable, information = self._judge(table, log_delta, many)
         return MappedBatch(
             effects=effects,
@@ -186,10 +200,62 @@ class _Rounds:
             depth=float(np.median(size)) / (2 * landmarks.scale),
             group=group,
             groups=groups,
+            open_states=mixture is not None,
             shifts=self._shifts(effects.log_delta, own, groups, counted & identifiable),
             rounds=np.array(changes),
             stop_reason=stop if identifiable else "nothing shared",
         )
+
+    @cached_property
+    def _seen(self) -> IntArray:
+        """Genes by which cells are shared out to states."""
+        rates = self.reference.rates
+        return np.flatnonzero(self.measured & rates.known & self.reference.genes & (rates.rate > 0).any(axis=1))
+
+    def _mixture(self, cells: IntArray) -> UncertainStates:
+        """Look at some cells as a mixture of the states that can be compared."""
+        landmarks, rates, seen = self.reference.landmarks, self.reference.rates, self._seen
+        allowed = landmarks.usable & (self.level[cells, None] == landmarks.level)
+        return UncertainStates.of(self.counts[cells][:, seen], rates.rate[seen], rates.exposure[seen], allowed)
+
+    def _open_states(self, log_delta: FloatArray) -> tuple[UncertainStates | None, FloatArray]:
+        """Look at the batch as a mixture of states if its genes leave open which state its cells are of.
+
+        Graded states are left to the correction that the fit chose for them. Effects to begin with come second: there,
+        those that the mixture leads to from the links, or from none, as is likelier.
+        """
+        seen = self._seen
+        if self.reference.choice.strength > 0 or not seen.size:
+            return None, log_delta
+        tried, dispersion = self._mixture(evenly(keys_of(self.counts), _TRIED)), self.reference.rates.dispersion[seen]
+        if not tried.are_open(log_delta[seen], dispersion):
+            return None, log_delta
+        begun = np.zeros_like(log_delta)
+        starts = [tried.settle(start) for start in (log_delta[seen], begun[seen])]
+        begun[seen] = max(starts, key=lambda found: found[1])[0]
+        if not tried.are_open(begun[seen], dispersion):  # it was only the links that were wrong
+            return None, log_delta
+        return self._mixture(np.arange(self.counts.shape[0])), begun
+
+    def _shared_out(
+        self, mixture: UncertainStates, state: CodeArray, counted: BoolArray, log_delta: FloatArray
+    ) -> StateTable:
+        """Sum the cells that are compared, each shared out to the states in which any are."""
+        cells, own = np.flatnonzero((state >= 0) & counted[state]), log_delta[self._seen]
+        compared = mixture.among(cells, counted)
+        return compared.table(self.counts[cells], own, compared.weighed(own))
+
+    def _widened(
+        self, effects: MappedEffects, mixture: UncertainStates, state: CodeArray, counted: BoolArray
+    ) -> MappedEffects:
+        """Widen errors by what it costs not to know the states of cells."""
+        own = effects.log_delta[self._seen]
+        compared = mixture.among(np.flatnonzero((state >= 0) & counted[state]), counted)
+        factor = np.ones_like(effects.se)
+        factor[self._seen] = compared.inflation(
+            own, compared.weighed(own), dispersion=effects.dispersion[self._seen], width=effects.width[self._seen]
+        )
+        return effects.widened(factor)
 
     def _shifts(
         self, log_delta: FloatArray, own: FloatArray, groups: Groups, counted: BoolArray

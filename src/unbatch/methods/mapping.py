@@ -96,7 +96,7 @@ def map_cells(
                 found[b] = _map_one(source, batches, plan, b, settings=settings, sketch_size=sketch_size, seed=seed)
                 advance(1)
     effects = {b: batch.effects.log_delta for b, batch in found.items() if batch.identifiable}
-    large = [b for b in effects if batches.sizes[b] > sketch_size]
+    large = [b for b in effects if batches.sizes[b] > sketch_size and not found[b].open_states]
     placing = MapPlacing(plan, batches.codes, found=found, large=large)
     door = DoorCheck(source)
     with progress.stage("placing cells", total=source.n_cells) as advance:
