@@ -18,8 +18,8 @@ def errors_with_level(log_delta: FloatArray, se: FloatArray, weights: FloatArray
 
     .. math:: \mathrm{var}(M) = \frac{\sum_g w_g^2 \Phi_g (1 - \Phi_g)}{(\sum_g w_g \varphi_g / s_g)^2},
 
-    which is added to all :math:`s_g^2`. Among thousands of genes it is next to nothing, among tens it is as large as the
-    errors of those that have most counts. What a gene has in common with the median is left out: only that in the
+    which is added to all :math:`s_g^2`. Among thousands of genes it is next to nothing, among tens it is as large as
+    the errors of those that have most counts. What a gene has in common with the median is left out: only that in the
     middle has much, and differences between other batches rest on its errors, too.
 
     Parameters
