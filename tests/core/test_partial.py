@@ -94,3 +94,13 @@ def test_the_nearest_centre_is_of_the_same_level():
     level = np.array([0, 1, 0], dtype=np.int32)
     found = nearest_of(np.array([[0.9], [0.9], [4.0], [0.0]]), np.array([0, 1, 0, 2], np.int32), centres, level)
     assert found.tolist() == [0, 1, 2, -1]
+
+
+def test_the_noise_of_lost_genes_is_made_up_for_by_louder_ones(world):
+    """Noise that is even over genes, on axes that are half measured, grows as its draws do."""
+    np.testing.assert_array_equal(look(world, np.ones(N_GENES, dtype=bool)).noise, 1)
+    rng = np.random.default_rng(2)
+    frame, noise = look(world, rng.random(N_GENES) < 0.5), rng.normal(size=(20_000, N_GENES))
+    found = (noise @ frame.basis).var(axis=0) / (noise @ world["basis"]).var(axis=0)
+    assert frame.noise.min() > 1.2
+    np.testing.assert_allclose(frame.noise, found, rtol=0.1)

@@ -117,8 +117,8 @@ def test_batches_of_unequal_depth_are_not_taken_for_apart(batch_depth):
     found = judged(adata)
     mixing = found.diagnostics.tables["mixing"].set_index("batch")
     deepest = mixing.iloc[-1]
-    assert deepest["after"] > deepest["expected"] + 0.2
-    assert deepest["elsewhere"] > deepest["expected"] + 0.1
+    assert deepest["after"] > deepest["expected"]
+    assert deepest["after"] < deepest["elsewhere"] + 0.1
     assert verdicts(found).loc["mixing", "verdict"] == "fine"
 
 

@@ -1,6 +1,6 @@
 """The published updates: a Poisson model of pseudobulk counts and of their counterfactuals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, Self, TypeAlias
 
@@ -126,6 +126,9 @@ def fit_concept(stats: SampleStatistics, *, max_iter: int = 1000, tol: float = 1
     """
     if max_iter < 1 or not tol >= 0:
         raise InputError(f"{max_iter=} and {tol=}: give at least 1 iteration and a tolerance of 0 or more")
+    # batches without cells would change sums in their last bits
+    present, n_batches = stats.n_sk.any(axis=1), len(stats.n_sk)
+    stats = replace(stats, s_gk=stats.s_gk[:, present], n_sk=stats.n_sk[present])
     delta, mu, gamma = np.ones_like(stats.s_gk), np.empty_like(stats.ybar), np.ones_like(stats.ybar)
     converged = np.zeros(len(delta), dtype=np.bool_)
     finished = np.zeros(2)  # log-likelihood and objective of the genes that are done
@@ -144,9 +147,11 @@ def fit_concept(stats: SampleStatistics, *, max_iter: int = 1000, tol: float = 1
         delta[genes], mu[genes], gamma[genes] = state
         converged[genes] = change < tol
         finished += fit[:, change < tol].sum(axis=1)
-    informative = stats.s_gk > 0
+    informative, whole = np.zeros((len(mu), n_batches), dtype=np.bool_), np.ones((len(mu), n_batches))
+    informative[:, present] = stats.s_gk > 0
+    whole[:, present] = delta
     return ConceptFit(
-        delta=np.where(informative, delta, 1.0),
+        delta=np.where(informative, whole, 1.0),
         mu=mu,
         gamma=gamma,
         informative=informative,

@@ -1,6 +1,6 @@
 """What the noise of its counts does to the place of a cell, taken out as far as can be expected."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -12,6 +12,8 @@ from unbatch.core.keyed import evenly
 from unbatch.core.parallel import in_ranges
 
 _ROUNDS = 10
+_CELLS_PER_STATE = 400
+"""Few states: many of them would be carved from the noise, and cells drawn to their centres make clusters of it."""
 _MOST_CELLS = 20_000
 """Cells by which states are described; of more, so many drawn by their keys."""
 _PRIOR_CELLS = 25.0
@@ -75,7 +77,7 @@ class Denoising:
         seed
             Start of the clustering.
         """
-        centres, levels, squared = find_states(where, level, keys, seed=seed)
+        centres, levels, squared = find_states(where, level, keys, cells_each=_CELLS_PER_STATE, seed=seed)
         some = evenly(keys, _MOST_CELLS)
         where, noise, shallow, level = where[some], noise[some], 1 / size[some], level[some]
         spread = np.full(centres.shape, squared / where.shape[1])
@@ -107,6 +109,10 @@ class Denoising:
 
         in_ranges(some, len(where), step=_ROWS)
         return moved
+
+    def louder(self, factor: FloatArray) -> Self:
+        """Expect so many times the noise along each axis, (n_dims,)."""
+        return replace(self, noise=self.noise * factor)
 
     def _by_axis(self) -> tuple[FloatArray, ...]:
         log_share = np.log(np.maximum(self.share, _TINY))

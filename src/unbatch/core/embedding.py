@@ -74,6 +74,11 @@ class Embedding:
             where = self.denoising.apply(where, size, level)
         return where - self.origin
 
+    def louder(self, factor: FloatArray) -> Self:
+        """Expect so many times the noise along each axis, (n_dims,)."""
+        denoising = self.denoising
+        return self if denoising is None else replace(self, denoising=denoising.louder(factor))
+
     def of_new_batch(self, where: FloatArray, level: CodeArray) -> tuple[FloatArray, ...]:
         """Find the shifts of a batch that was not there when the embedding was found, which does not change.
 

@@ -6,7 +6,6 @@ from unbatch._types import CodeArray, FloatArray, KeyArray
 from unbatch.core.clustering import k_means
 from unbatch.core.keyed import evenly
 
-_CELLS_PER_STATE = 40
 _FEWEST_STATES, _MOST_STATES = 4, 60
 _MOST_CELLS = 20_000
 """Cells by which states are found; of more, so many drawn by their keys."""
@@ -14,9 +13,9 @@ _TINY = 1e-12
 
 
 def find_states(
-    where: FloatArray, level: CodeArray, keys: KeyArray, *, seed: int
+    where: FloatArray, level: CodeArray, keys: KeyArray, *, cells_each: int, seed: int
 ) -> tuple[FloatArray, CodeArray, float]:
-    """Group cells by k-means within each level: a state for every 40 of them, 4 to 60 in all.
+    """Group cells by k-means within each level, into 4 to 60 states in all.
 
     Parameters
     ----------
@@ -26,6 +25,8 @@ def find_states(
         Level of each cell, (n_cells,).
     keys
         What the random numbers of each cell follow from, (n_cells,): see `keys_of`.
+    cells_each
+        Cells for each of which there is a state, within these limits.
     seed
         Start of the clustering.
 
@@ -40,7 +41,7 @@ def find_states(
     """
     some = evenly(keys, _MOST_CELLS)
     points, level, keys = where[some], level[some], keys[some]
-    wanted = np.clip(len(where) // _CELLS_PER_STATE, _FEWEST_STATES, _MOST_STATES)
+    wanted = np.clip(len(where) // cells_each, _FEWEST_STATES, _MOST_STATES)
     centres, levels, squares = [], [], 0.0
     for value in np.unique(level):
         here = level == value

@@ -37,6 +37,8 @@ class Frame:
         (n_states, n_dims) what takes them to where they belong, :math:`c_s - K V_O^\top \bar x_{Os}`.
     share
         (n_states,) measured share of the counts that make up the size factor.
+    noise
+        (n_dims,) variance that counts give to coordinates, over that with all genes, as if it were even over genes.
     whole
         Whether every gene that matters was measured.
     """
@@ -45,6 +47,7 @@ class Frame:
     centres: FloatArray
     offset: FloatArray
     share: FloatArray
+    noise: FloatArray
     whole: bool
 
     @classmethod
@@ -83,7 +86,8 @@ class Frame:
         """
         lost = ~measured & (genes | np.any(basis != 0, axis=1))
         if not lost.any():
-            return cls(basis, centres, np.zeros_like(centres), np.ones(len(centres)), whole=True)
+            n_states, n_dims = centres.shape
+            return cls(basis, centres, np.zeros_like(centres), np.ones(n_states), np.ones(n_dims), whole=True)
         seen = np.where(measured[:, None], basis, 0.0)
         n_dims = basis.shape[1]
         total = spread.mean(axis=0)
@@ -96,7 +100,8 @@ class Frame:
         share = (rate * (genes & measured)[:, None]).sum(axis=0) / np.maximum(
             (rate * genes[:, None]).sum(axis=0), _TINY
         )
-        return cls(seen, there, centres - there, np.where(share > 0, share, 1.0), whole=False)
+        louder = np.square(seen).sum(axis=0) / np.maximum(np.square(basis).sum(axis=0), _TINY)
+        return cls(seen, there, centres - there, np.where(share > 0, share, 1.0), louder, whole=False)
 
     def nearest(self, where: FloatArray, level: CodeArray, centre_level: CodeArray) -> CodeArray:
         """Find the state with the nearest centre for cells on these axes, (n_cells,); -1 where none is of the level."""

@@ -12,6 +12,7 @@ from unbatch.core.parallel import in_ranges
 from unbatch.core.shrinkage import shrink
 from unbatch.core.transport import transport
 
+_CELLS_PER_STATE = 40
 _FEWEST_CELLS = 3.0
 _SMOOTHING, _GIVE_UP = 0.02, 0.5
 """Of transport, in units of the mean squared distance of cells from their mean."""
@@ -145,7 +146,7 @@ def find_shifts(
     -------
     Shifts
     """
-    centres, levels, squared = find_states(where, level, keys, seed=seed)
+    centres, levels, squared = find_states(where, level, keys, cells_each=_CELLS_PER_STATE, seed=seed)
     nothing = np.zeros((len(centres), len(group), where.shape[1]))
     found = Shifts(centres, levels, _WIDTH * squared, 0.0, np.zeros_like(centres), np.zeros(len(centres)), nothing)
     moments = _moments(where, batch, found.weights(where, level), levels=levels, n_batches=len(group))

@@ -197,9 +197,8 @@ class MapPlacing:
         cells = (block.start, block.stop)
         batch, level = self._codes.of(*cells), self._level.of(*cells)
         n_cells, n_dims = len(batch), landmarks.centres.shape[1]
-        where, size = np.empty((n_cells, n_dims)), np.ones(n_cells)
-        size_along = np.ones(n_cells)
-        along = np.empty((n_cells, self._embedding.value.basis.shape[1]))
+        where, size, embedder = np.empty((n_cells, n_dims)), np.ones(n_cells), self._embedding.value
+        embedding = np.empty((n_cells, embedder.basis.shape[1]), dtype=np.float32)
         state = np.full(n_cells, -1, dtype=np.int32)
         for number, view in enumerate(views):
             mine = np.flatnonzero(view_of[batch] == number)
@@ -207,8 +206,9 @@ class MapPlacing:
                 counts = block.counts if mine.size == n_cells else block.counts[mine]
                 axes = self._axes[number].value
                 places = place(counts, batch[mine], level[mine], axes=axes, view=view, landmarks=landmarks)
-                where[mine], along[mine], size_along[mine] = places.where, places.along, places.size_along
-                state[mine], size[mine] = places.state, places.size
+                where[mine], state[mine], size[mine] = places.where, places.state, places.size
+                through = embedder.louder(view.embedding.noise)
+                embedding[mine] = through.apply(places.along, batch[mine], level[mine], size=places.size_along)
         state[~self._stateful[batch] | (np.diff(block.counts.indptr) == 0)] = -1
         for b, (groups, further) in self._groups.value.items():
             mine = np.flatnonzero((batch == b) & (state >= 0))
@@ -216,8 +216,7 @@ class MapPlacing:
                 one = np.zeros(len(mine), dtype=np.int32)
                 beside = further.project(block.counts[mine], one, scale=self._scale, size=size[mine])
                 state[mine[groups.apart(where[mine], beside, state[mine])]] = -1
-        embedding = self._embedding.value.apply(along, batch, level, size=size_along)
-        self.parts[block.start] = embedding.astype(np.float32), state
+        self.parts[block.start] = embedding, state
         for number, b in enumerate(self._large):
             compared = (batch == b) & (state >= 0) & self._compared[state, b]
             if compared.any():

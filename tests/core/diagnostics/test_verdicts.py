@@ -22,8 +22,6 @@ OVERLAP = {"batches": ["a", "b", "c"], "shared": [0.9, 0.8, 1.0], "unidentifiabl
 BALANCE = {"pairs": ["'a' and 'b'", "'a' and 'c'"], "before": [0.5, 0.4], "after": [0.05, 0.02]}
 MIXED = {"after": [0.52, 0.5], "expected": [0.5, 0.5], "elsewhere": [0.5, 0.48]}
 MIXING = {"batches": ["a", "b"], "before": [1.0, 1.0], **MIXED}
-REMAINDER = {"sd": 0.05, "differing": 0.01, "n_genes": 2000, "where": "state 3 of 'a'"}
-MIXING = {"batches": ["a", "b"], "before": [1.0, 1.0], "after": [0.52, 0.5], "expected": [0.5, 0.5]}
 REMAINDER = {"sd": 0.05, "differing": 0.01, "n_genes": 2000, "where": "state 3 of 'a'", "compared": 0.9}
 EFFECTS = {"known": 1.0, "strong": 10, "median": 0.2, "families": []}
 
