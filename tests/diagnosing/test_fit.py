@@ -10,6 +10,7 @@ import pytest
 from scipy import sparse
 
 import unbatch as ub
+from unbatch.core.denoising import Denoising
 from unbatch.slots import as_anndata, read_slots
 
 TYPES = {
@@ -111,14 +112,15 @@ def test_a_moderate_effect_was_needed_and_is_taken_out(fit):
 
 
 @pytest.mark.parametrize("batch_depth", [(1, 5), (1, 1, 1, 5)])
-def test_batches_of_unequal_depth_are_not_taken_for_apart(batch_depth):
-    """Deep cells have little noise, so that they are neighbours of shallow ones as well as of each other."""
+def test_batches_of_unequal_depth_are_not_taken_for_apart(batch_depth, monkeypatch):
+    """Where noise is left in, deep cells have little of it, and are neighbours of shallow ones and of each other."""
+    monkeypatch.setattr(Denoising, "apply", lambda self, where, size, level: where)  # noqa: ARG005 - its signature
     adata = ub.simulate(**(TYPES | {"n_batches": len(batch_depth)}), batch_depth=batch_depth, log_delta_sd=0.3, seed=1)
     found = judged(adata)
     mixing = found.diagnostics.tables["mixing"].set_index("batch")
     deepest = mixing.iloc[-1]
-    assert deepest["after"] > deepest["expected"]
-    assert deepest["after"] < deepest["elsewhere"] + 0.1
+    assert deepest["after"] > deepest["expected"] + 0.2
+    assert deepest["elsewhere"] > deepest["expected"] + 0.1
     assert verdicts(found).loc["mixing", "verdict"] == "fine"
 
 

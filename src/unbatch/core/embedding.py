@@ -1,8 +1,9 @@
-r"""The embedding that users take home: coordinates of adjusted counts, less what a batch does to some states only.
+r"""The embedding that users take home: coordinates of adjusted counts, less effects on some states, and noise.
 
 Effects that are the same in all states are divided out of the counts. What is left is taken out here, where cells of
 several batches show it: in rounds of grouping all cells into states, and shifting the cells of each batch in a state
-towards those of the other batches that optimal transport finds to be their counterparts.
+towards those of the other batches that optimal transport finds to be their counterparts. Then each cell is put where it
+is expected to be, given the noise of its counts (`Denoising`).
 """
 
 from dataclasses import dataclass, replace
@@ -23,13 +24,13 @@ _N_GENES = 2000
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    r"""Axes, rounds of shifts along them, and where the axes cross.
+    r"""Axes, rounds of shifts along them, what is noise, and where the axes cross.
 
     .. math:: q \leftarrow q + \sum_s w_s(q)\, d_{s k}, \qquad
               w_s(q) \propto \exp(-\lVert q - c_s \rVert^2 / h)
 
-    and, after the last round, :math:`q - o`: like principal components, coordinates are deviations from a mean, and
-    angles between cells (cosine distances) are those of deviations.
+    after the last round what `Denoising` makes of q, and then :math:`q - o`: like principal components, coordinates are
+    deviations from a mean, and angles between cells (cosine distances) are those of deviations.
 
     Attributes
     ----------
@@ -139,7 +140,7 @@ def find_embedding(
     seed: int,
     control_genes: BoolArray | None = None,
 ) -> Embedding:
-    r"""Find axes and shifts for cells whose effects are divided out.
+    r"""Find axes, shifts and noise for cells whose effects are divided out.
 
     The axes are the pooled within-batch principal axes of log adjusted counts, over the genes that vary most within
     batches. In each round cells are grouped by k-means and shared out to the groups; with m the mean of the positions
@@ -152,7 +153,8 @@ def find_embedding(
     where n is the number of batches, the hat is empirical Bayes over the groups of a batch, axis by axis (`shrink`), so
     that batches which differ by nothing stay, m what the displacements of a batch have in common, and g rises from 0 to
     1 as the mass that finds a counterpart rises from 0.1 to 0.3 of the group's: a type of cell of one batch alone only
-    goes along with its batch, because what is nearest to it is taken by its own kind.
+    goes along with its batch, because what is nearest to it is taken by its own kind. The mixture by which noise is
+    told is found last, from where the shifts leave the cells (`Denoising.of`).
 
     Parameters
     ----------
