@@ -337,12 +337,24 @@ def test_batches_that_change_states_in_their_own_way_are_compared_all_the_same(m
     problem = own_way()
     drawn = problem.fit()
     monkeypatch.setattr("unbatch.core.matched._Rounds._better_together", lambda *_: False)
+    monkeypatch.setattr("unbatch.core.matched._Rounds._drawn_from_the_start", lambda _, settled, *__: settled)
     plain = problem.fit()
     assert drawn.shifts
     assert not plain.shifts
     assert plain.support[plain.states.code, problem.batch].mean() < 0.7
     assert drawn.support[drawn.states.code, problem.batch].mean() > 0.9
     assert rmse(drawn.effects.log_delta, problem) < 0.6 * rmse(plain.effects.log_delta, problem)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_cells_that_have_lost_their_counterparts_find_them_from_the_start(seed, monkeypatch):
+    problem = own_way(sd=0.3, seed=seed)
+    again = problem.fit()
+    monkeypatch.setattr("unbatch.core.matched._Rounds._drawn_from_the_start", lambda _, settled, *__: settled)
+    once = problem.fit()
+    assert once.support[once.states.code, problem.batch].mean() < 0.3
+    assert again.support[again.states.code, problem.batch].mean() > 0.8
+    assert rmse(again.effects.log_delta, problem) < 0.6 * rmse(once.effects.log_delta, problem)
 
 
 def test_batches_that_go_in_pairs_are_compared_across_the_pairs(monkeypatch):

@@ -227,15 +227,16 @@ class _Rounds:
         )
         if self.control_genes is not None:
             basis = clear_of_control(basis, logs, batch=self.batch, control_genes=self.control_genes & self.shared)
-        settled = self._settle(basis, self._first_effects(logs.project(basis), logs.size, basis))
+        first = self._first_effects(logs.project(basis), logs.size, basis)
+        settled = self._drawn_from_the_start(self._settle(basis, first), basis, first)
         return self._finished(settled, basis)
 
-    def _settle(self, basis: FloatArray, log_delta: FloatArray) -> "_Settled":
+    def _settle(self, basis: FloatArray, log_delta: FloatArray, *, together: bool | None = None) -> "_Settled":
         """Find states and fit effects in turn, from these effects on, until they stay."""
         effects: Effects | None = None
         states: States | None = None
         table: StateTable | None = None
-        choice, composed, together = NO_COMPOSITION, False, None
+        choice, composed = NO_COMPOSITION, False
         shifts: ShiftRounds = ()
         trace: dict[str, list[float]] = {"change": [], "matched": [], "states": [], "objective": []}
         stop: StopReason = "max_rounds"
@@ -277,10 +278,26 @@ class _Rounds:
         assert states is not None
         return _Settled(effects, states, shifts, table, logs, where, choice, fitted_with, trace, stop)
 
+    def _drawn_from_the_start(self, settled: _Settled, basis: FloatArray, log_delta: FloatArray) -> _Settled:
+        """Begin again with cells drawn together from the first round on, where that gives them counterparts.
+
+        Effects follow the cells that are compared, and all others move with them: a batch whose states lie farther
+        apart than those of other batches can lose all but one of them, round by round, though it began with all.
+        """
+        shared = self._shared(settled.states)
+        if shared.min(initial=1.0) > 1 - _GAINED or settled.choice.strength > 0:
+            return settled
+        settled.table = None  # tables are the largest things here: one at a time
+        again = self._settle(basis, log_delta, together=True)
+        then = self._shared(again.states)
+        gains = (then >= shared + _GAINED).any() and then.mean() >= shared.mean()
+        return again if gains and again.choice.strength == 0 else settled
+
     def _finished(self, settled: "_Settled", basis: FloatArray) -> MatchedFit:
         """Tell which batches can be compared, and average their effects over partitions into states."""
         table, settled.table = settled.table, None  # the largest thing here
-        assert table is not None
+        if table is None:
+            table = self._table(settled.states, settled.logs.size)
         effects, states, shifts, choice = settled.effects, settled.states, settled.shifts, settled.choice
         logs, where = settled.logs, settled.where
         cells, sizes, support = table.cells, table.exposure, _support(table)
