@@ -39,9 +39,26 @@ SIMULATED = (
     "unequal-depth",
     "null",
     "graded",
+    "shallow-3",
+    "shallow-10",
 )
-GRADED: dict[str, Any] = {"n_cells": 3000, "n_batches": 3, "confounding": 0.65}
-"""Options of the scenario "graded": cells without types, whose programmes go with the batch."""
+_DEEP: dict[str, Any] = {
+    "n_cells": 4000,
+    "n_genes": 1500,
+    "n_batches": 4,
+    "n_types": 8,
+    "composition": 1.0,
+    "median_depth": 5000,
+    "size_factor_sd": 0.3,
+    "dispersion": 0.1,
+    "log_delta_sd": 0.4,
+}
+OWN: dict[str, dict[str, Any]] = {
+    "graded": {"n_cells": 3000, "n_batches": 3, "confounding": 0.65},
+    "shallow-3": _DEEP | {"batch_depth": (3.0, 3.0, 3.0, 1.0)},
+    "shallow-10": _DEEP | {"batch_depth": (10.0, 10.0, 10.0, 1.0)},
+}
+"""Options of scenarios: cells without types, whose programmes go with the batch; a batch 3 and 10 times shallower."""
 REAL = ("thinned:", "few-affected:", "alike-batches:")
 """How names of problems begin that are made of real counts."""
 N_NEIGHBORS = 15
@@ -139,8 +156,8 @@ def shown(arguments: list[str]) -> list[str]:
 
 def measure_problem(name: str, seed: int, data: Path | None) -> tuple[EffectRow, list[CellRow]] | None:
     """Measure on counts with known effects; None with two batches."""
-    if name == "graded":
-        adata = simulate(**GRADED, seed=seed)
+    if name in OWN:
+        adata = simulate(**OWN[name], seed=seed)
         adata.obs["batch"] = adata.obs["batch"].astype(str)
         return measure(name, adata, truth=np.array(adata.varm["log_delta_true"]))
     problem = load_scenario(name, seed, data=data)

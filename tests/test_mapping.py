@@ -6,6 +6,7 @@ from dataclasses import replace
 import anndata as ad
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import unbatch as ub
@@ -298,15 +299,28 @@ def test_conditions_keep_cells_apart(cells, held_out):
     assert np.isinf(result.se).all()
 
 
-@pytest.mark.filterwarnings("ignore:.* share no cell state")
-def test_a_batch_that_is_much_shallower_than_the_model_is_named(model, new):
-    rng = np.random.default_rng(0)
-    thinned = new.copy()
-    thinned.X = rng.binomial(new.X.toarray().astype(int), 0.08).astype(np.float32)
-    with pytest.warns(ub.InputWarning, match=r"1 of 1 new batches are much shallower .*'batch_4' have 0\.\d+ times"):
-        model.map(thinned)
-    thinned.X = rng.binomial(new.X.toarray().astype(int), 0.4).astype(np.float32)
-    model.map(thinned)  # without a warning, which would be an error here
+@pytest.mark.parametrize("kept", [0.3, 0.1])
+def test_a_batch_that_is_shallower_than_the_model_comes_out_as_in_a_joint_fit(cells, held_out, model, kept):
+    """Logs of 120 counts are not where those of 1,200 are, though the cells are the same."""
+    rng, thinned = np.random.default_rng(0), cells.copy()
+    counts = cells.X.toarray().astype(int)
+    thinned.X = np.where(held_out[:, None], rng.binomial(counts, kept), counts).astype(np.float32)
+    mapped = model.map(thinned[held_out].copy()).result
+    joint = fitted(thinned).result
+    loud = np.asarray(thinned.X[held_out].sum(axis=0)).ravel() > 100
+    last = joint.batches.index("batch_4")
+    truth = cells.varm["log_delta_true"]
+
+    def error(found, k):
+        relative = truth[:, k] - np.delete(truth, k, axis=1).mean(axis=1)
+        return np.sqrt(np.mean((centred(found, loud) - centred(relative, loud)) ** 2))
+
+    ours = error(mapped.log_delta[:, 0], last)
+    theirs = error(joint.log_delta[:, last] - np.delete(joint.log_delta, last, axis=1).mean(axis=1), last)
+    assert ours < 1.1 * theirs
+    near = cKDTree(model.result.embedding).query(mapped.embedding, k=15)[1]
+    kinds = cells.obs["cell_type"].to_numpy()
+    assert (kinds[~held_out][near] == kinds[held_out][:, None]).mean() > 0.95
 
 
 def test_a_condition_that_new_cells_lack_is_named_with_what_it_is_for(cells, held_out, new):

@@ -28,7 +28,6 @@ from unbatch.methods.mapping import MappedCells, map_cells
 _SHOWN = 5
 _DAMAGED = "it is damaged or was changed, fit again or copy the file anew"
 _LEAST_SHARE = 0.5
-_LEAST_DEPTH = 0.15
 """Counts of new cells over those that the scale of the model is for, below which they are hardly placed rightly."""
 _LEAST_SPLIT = 0.01
 _MOST_ROUNDS = 1000
@@ -84,7 +83,6 @@ def map_source(
             driver=driver,
         )
     _warn_of_strangers(batches, mapped)
-    _warn_of_shallow(batches, mapped)
     log_delta, se = _effects(fit, plan, mapped, rows)
     group = _groups(plan, mapped)
     cell, by_batch, by_reference = _overlap(plan, mapped, batches)
@@ -348,19 +346,6 @@ def _warn_of_strangers(batches: Batches, mapped: MappedCells) -> None:
             f"{len(strangers)} of {len(mapped.found)} new batches share no cell state with the model, or too little of "
             f"one, so that their effects are not identifiable and stay 1 (none): {_listed(strangers)}. Their "
             "coordinates still hold the batch effect: fit them together with the cells of the model, or leave them out",
-            InputWarning,
-            stacklevel=4,
-        )
-
-
-def _warn_of_shallow(batches: Batches, mapped: MappedCells) -> None:
-    shallow = [b for b, found in mapped.found.items() if found.depth < _LEAST_DEPTH]
-    if shallow:
-        least = min(shallow, key=lambda b: mapped.found[b].depth)
-        warnings.warn(
-            f"{len(shallow)} of {len(mapped.found)} new batches are much shallower than the model: cells of "
-            f"{batches.levels[least]!r} have {mapped.found[least].depth:.2g} times the counts that its coordinates are "
-            "made for, too few to find their states by: fit them together with the cells of the model",
             InputWarning,
             stacklevel=4,
         )

@@ -46,9 +46,6 @@ class MappedBatch:
         Whether the batch shares states with the reference; if not, its effects are not known.
     information
         Effective number of cells by which it is compared.
-    depth
-        Median size factor of its cells over twice the scale of the reference, which mostly is the median of its
-        shallowest batch. Far below 1, logs of its cells are biased too much to be placed among states of deeper ones.
     group
         Group of batches of the reference that it is compared with.
     groups
@@ -67,7 +64,6 @@ class MappedBatch:
     counted: BoolArray
     identifiable: bool
     information: float
-    depth: float
     group: int
     groups: Groups
     open_states: bool
@@ -197,7 +193,6 @@ class _Rounds:
             counted=counted & identifiable,
             identifiable=identifiable,
             information=information,
-            depth=float(np.median(size)) / (2 * landmarks.scale),
             group=group,
             groups=groups,
             open_states=mixture is not None,

@@ -40,7 +40,7 @@ class Frame:
     noise
         (n_dims,) variance that counts give to coordinates, over that with all genes, as if it were even over genes.
     whole
-        Whether every gene that matters was measured.
+        Whether coordinates are those of the fit: every gene that matters was measured, at a depth like the fit's.
     """
 
     basis: FloatArray
@@ -62,6 +62,7 @@ class Frame:
         mean_logs: Float32Array,
         spread: FloatArray,
         noise: float,
+        deep: bool = True,
     ) -> Self:
         """Look at a fit through some of its genes.
 
@@ -83,9 +84,11 @@ class Frame:
             (n_states, n_dims, n_dims) covariance of the coordinates within states, Lambda plus sigma squared.
         noise
             Sigma squared.
+        deep
+            Whether cells with all genes of state s lie around its centre: mean logs and spread are those of the fit.
         """
         lost = ~measured & (genes | np.any(basis != 0, axis=1))
-        if not lost.any():
+        if deep and not lost.any():
             n_states, n_dims = centres.shape
             return cls(basis, centres, np.zeros_like(centres), np.ones(n_states), np.ones(n_dims), whole=True)
         seen = np.where(measured[:, None], basis, 0.0)

@@ -40,6 +40,7 @@ class View:
         genes: BoolArray,
         landmarks: Landmarks,
         embedding: Embedding,
+        seen: Landmarks | None = None,
     ) -> Self:
         """Look at a fit through some of its genes.
 
@@ -57,11 +58,14 @@ class View:
             Its states.
         embedding
             Its embedding.
+        seen
+            Its states as cells of another depth see them (`unbatch.core.depth`); as they are by default.
         """
-        noise, further = landmarks.noise, embedding.basis
+        deep, seen = seen is None, seen or landmarks
+        noise, further = seen.noise, embedding.basis
         across, own, other = further.T @ basis, np.eye(basis.shape[1]), np.eye(further.shape[1])
         # beside the axes of the states, cells of a state differ by noise alone as far as it is known
-        spread = across @ (landmarks.spread - noise * own) @ across.T + noise * other
+        spread = across @ (seen.spread - noise * own) @ across.T + noise * other
         rate = rate * np.exp(-landmarks.gene_shift)[:, None]
         states = Frame.of(
             basis,
@@ -69,9 +73,10 @@ class View:
             measured=measured,
             genes=genes,
             centres=landmarks.centres,
-            mean_logs=landmarks.mean_logs,
-            spread=landmarks.spread,
+            mean_logs=seen.mean_logs,
+            spread=seen.spread,
             noise=noise,
+            deep=deep,
         )
         embedded = Frame.of(
             further,
@@ -79,9 +84,10 @@ class View:
             measured=measured,
             genes=genes,
             centres=landmarks.embedding_logs.T.astype(np.float64) @ further,
-            mean_logs=landmarks.embedding_logs,
+            mean_logs=seen.embedding_logs,
             spread=spread,
             noise=noise,
+            deep=deep,
         )
         return cls(states, embedded)
 

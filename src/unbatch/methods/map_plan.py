@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 
 from unbatch._check import InputError, InputWarning
-from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
+from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.composition import CompositionChoice
+from unbatch.core.depth import at_depth
+from unbatch.core.embedding import Embedding
 from unbatch.core.landmarks import Landmarks
 from unbatch.core.mapped_effects import Rates
 from unbatch.core.placement import View
@@ -19,6 +21,70 @@ from unbatch.io.batches import Batches, label_cells, measured_by_batch
 from unbatch.io.source import CountSource
 from unbatch.labels import known_names
 
+_TINY = 1e-300
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Fitted:
+    """A fit in the order of its own genes, of which some cells see a part.
+
+    Attributes
+    ----------
+    basis
+        Its axes, (n_genes, n_dims).
+    rate
+        (n_genes, n_states) its rates, on the footing of its output.
+    genes
+        Genes that make up the size factor, (n_genes,).
+    landmarks, embedding
+        Its states, and what puts its cells into the embedding.
+    rows
+        Gene of the fit for each gene of the new cells, -1 for one that it lacks.
+    """
+
+    basis: FloatArray
+    rate: FloatArray
+    genes: BoolArray
+    landmarks: Landmarks
+    embedding: Embedding
+    rows: IntArray
+
+    def view(self, measured: BoolArray, seen: Landmarks | None = None) -> View:
+        """Look through the genes of the new cells that were measured, at states as `seen`; as they are by default."""
+        there = np.zeros(len(self.genes), dtype=bool)
+        there[self.rows[measured]] = True
+        view = View.of(
+            self.basis,
+            self.rate,
+            measured=there,
+            genes=self.genes,
+            landmarks=self.landmarks,
+            embedding=self.embedding,
+            seen=seen,
+        )
+        return View(
+            *(replace(frame, basis=of_genes(frame.basis, self.rows)) for frame in (view.states, view.embedding))
+        )
+
+    def at_depth(self, sizes: FloatArray) -> Landmarks:
+        """Look at the states as cells of these sizes see them; genes are those of the fit."""
+        return at_depth(
+            self.landmarks,
+            self.rate * np.exp(-self.landmarks.gene_shift)[:, None],
+            genes=self.genes,
+            bases=(self.basis, self.embedding.basis),
+            centre=self.embedding.centre,
+            sizes=sizes,
+        )
+
+    def of_source(self, landmarks: Landmarks) -> Landmarks:
+        """Put the genes of states in the order of the new cells, as far as `Reference` looks at them."""
+        return replace(
+            landmarks,
+            log_delta=of_genes(landmarks.log_delta, self.rows),
+            mean_logs=of_genes(landmarks.mean_logs.astype(np.float64), self.rows).astype(np.float32),
+        )
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MapPlan:
@@ -26,12 +92,14 @@ class MapPlan:
 
     Attributes
     ----------
+    whole
+        The fit in the order of its own genes.
     reference
         The fit.
     views
-        What may be measured of it.
+        What cells see of it: by the genes that they measured, and by their depth.
     view_of
-        (n_batches,) which of these each batch measured.
+        (n_batches,) which of these each batch has.
     measured
         (n_genes, n_batches) genes that each batch measured and the fit knows.
     known
@@ -42,6 +110,7 @@ class MapPlan:
         (n_cells,) condition of each cell, -1 for one that the fit did not see.
     """
 
+    whole: Fitted
     reference: Reference
     views: Sequence[View]
     view_of: IntArray
@@ -54,6 +123,23 @@ class MapPlan:
     def landmarks(self) -> Landmarks:
         """The states of the fit."""
         return self.reference.landmarks
+
+    def as_seen_by(self, b: int, counts: Counts) -> tuple["MapPlan", Reference]:
+        """Look at the fit from the depth of a new batch, some of whose counts are given, where it is shallower.
+
+        The plan then has a view for it, and the reference states as it sees them.
+        """
+        reference, share = self.reference, self.views[self.view_of[b]].states.share
+        usual = float(np.average(share, weights=self.landmarks.cells.sum(axis=1) + _TINY))
+        sizes = np.asarray(counts @ reference.genes.astype(np.float64)) / usual
+        sizes = sizes[sizes > 0]
+        if not sizes.size or np.median(sizes) >= 2 * self.landmarks.scale:
+            return self, reference
+        seen = self.whole.at_depth(sizes)
+        view_of = self.view_of.copy()
+        view_of[b] = len(self.views)
+        plan = replace(self, views=[*self.views, self.whole.view(self.measured[:, b], seen)], view_of=view_of)
+        return plan, replace(reference, landmarks=self.whole.of_source(seen))
 
 
 def plan_mapping(source: CountSource, fit: BatchFit, batches: Batches) -> MapPlan:
@@ -99,20 +185,9 @@ def plan_mapping(source: CountSource, fit: BatchFit, batches: Batches) -> MapPla
     measured = measured_by_batch(source, batches) & (rows >= 0)[:, None]
     known = pd.Index(fit.batches).get_indexer(pd.Index(batches.levels))
     patterns, view_of = np.unique(measured, axis=1, return_inverse=True)
-    views = []
-    for pattern in patterns.T:
-        seen = np.zeros(len(fit.var), dtype=bool)
-        seen[rows[pattern]] = True
-        view = View.of(fit.basis, rates.rate, measured=seen, genes=genes, landmarks=landmarks, embedding=embedder)
-        frames = (replace(frame, basis=of_genes(frame.basis, rows)) for frame in (view.states, view.embedding))
-        views.append(View(*frames))
-    here = replace(
-        landmarks,
-        log_delta=of_genes(landmarks.log_delta, rows),
-        mean_logs=of_genes(landmarks.mean_logs.astype(np.float64), rows).astype(np.float32),
-    )
+    whole = Fitted(basis=fit.basis, rate=rates.rate, genes=genes, landmarks=landmarks, embedding=embedder, rows=rows)
     reference = Reference(
-        landmarks=here,
+        landmarks=whole.of_source(landmarks),
         rates=rates.of_genes(rows),
         gene_shift=of_genes(landmarks.gene_shift, rows),
         expression=of_genes(landmarks.expression, rows),
@@ -125,8 +200,9 @@ def plan_mapping(source: CountSource, fit: BatchFit, batches: Batches) -> MapPla
         ),
     )
     return MapPlan(
+        whole=whole,
         reference=reference,
-        views=views,
+        views=[whole.view(pattern) for pattern in patterns.T],
         view_of=view_of.ravel(),
         measured=measured,
         known=np.asarray(known, dtype=np.int64),

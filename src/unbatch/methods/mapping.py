@@ -93,7 +93,18 @@ def map_cells(
     if new.size:
         with progress.stage("fitting new batches", total=len(new)) as advance:
             for b in new.tolist():
-                found[b] = _map_one(source, batches, plan, b, settings=settings, sketch_size=sketch_size, seed=seed)
+                rows, counts = _sketch(source, batches, plan, b, sketch_size=sketch_size, seed=seed)
+                plan, reference = plan.as_seen_by(b, counts)
+                found[b] = map_batch(
+                    counts,
+                    reference,
+                    view=plan.views[plan.view_of[b]],
+                    measured=plan.measured[:, b],
+                    level=plan.level[rows],
+                    n_cells=int(batches.sizes[b]),
+                    settings=settings,
+                    seed=seed,
+                )
                 advance(1)
     effects = {b: batch.effects.log_delta for b, batch in found.items() if batch.identifiable}
     large = [b for b in effects if batches.sizes[b] > sketch_size and not found[b].open_states]
@@ -112,17 +123,10 @@ def map_cells(
     return placing.finish(found)
 
 
-def _map_one(
-    source: CountSource,
-    batches: Batches,
-    plan: MapPlan,
-    b: int,
-    *,
-    settings: MapSettings,
-    sketch_size: int,
-    seed: int,
-) -> MappedBatch:
-    """Map one new batch by a sample of its cells, which depends on no other batch."""
+def _sketch(
+    source: CountSource, batches: Batches, plan: MapPlan, b: int, *, sketch_size: int, seed: int
+) -> tuple[IntArray, Counts]:
+    """Draw cells of a new batch that have counts, which depends on no other batch: their rows, and their counts."""
     codes = np.where(batches.codes == b, np.int32(0), np.int32(-1))
     rows = np.flatnonzero(choose_rows(codes, sketch_size, seed=seed))
     counts = source.rows(rows)
@@ -131,16 +135,7 @@ def _map_one(
         DoorCheck(source).add(Block(int(rows[wrong]), counts[[wrong]]))  # which names it
     counts = _without(counts, ~plan.measured[:, b])
     seen = np.flatnonzero(np.diff(counts.indptr) > 0)
-    return map_batch(
-        counts[seen],
-        plan.reference,
-        view=plan.views[plan.view_of[b]],
-        measured=plan.measured[:, b],
-        level=plan.level[rows[seen]],
-        n_cells=int(batches.sizes[b]),
-        settings=settings,
-        seed=seed,
-    )
+    return rows[seen], counts[seen]
 
 
 def _without(counts: Counts, genes: BoolArray) -> Counts:
