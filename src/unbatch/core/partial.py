@@ -91,14 +91,16 @@ class Frame:
         if deep and not lost.any():
             n_states, n_dims = centres.shape
             return cls(basis, centres, np.zeros_like(centres), np.ones(n_states), np.ones(n_dims), whole=True)
-        seen = np.where(measured[:, None], basis, 0.0)
-        n_dims = basis.shape[1]
-        total = spread.mean(axis=0)
-        values, vectors = np.linalg.eigh(total - noise * np.eye(n_dims))
-        signal = (vectors * np.maximum(values, 0.0)) @ vectors.T
-        noise = max(noise, _LEAST_NOISE * float(np.trace(total)) / n_dims, _TINY)
-        own = noise * np.eye(n_dims)
-        seen = seen @ ((signal + own) @ np.linalg.inv(seen.T @ seen @ signal + own)).T
+        seen = basis
+        if lost.any():
+            seen = np.where(measured[:, None], basis, 0.0)
+            n_dims = basis.shape[1]
+            total = spread.mean(axis=0)
+            values, vectors = np.linalg.eigh(total - noise * np.eye(n_dims))
+            signal = (vectors * np.maximum(values, 0.0)) @ vectors.T
+            noise = max(noise, _LEAST_NOISE * float(np.trace(total)) / n_dims, _TINY)
+            own = noise * np.eye(n_dims)
+            seen = seen @ ((signal + own) @ np.linalg.inv(seen.T @ seen @ signal + own)).T
         there = mean_logs.T.astype(np.float64) @ seen
         share = (rate * (genes & measured)[:, None]).sum(axis=0) / np.maximum(
             (rate * genes[:, None]).sum(axis=0), _TINY

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -62,9 +63,18 @@ class Fitted:
             embedding=self.embedding,
             seen=seen,
         )
+        own = (self.basis, self.embedding.basis)
         return View(
-            *(replace(frame, basis=of_genes(frame.basis, self.rows)) for frame in (view.states, view.embedding))
+            *(
+                replace(frame, basis=there if frame.basis is basis else of_genes(frame.basis, self.rows))
+                for frame, basis, there in zip((view.states, view.embedding), own, self._bases, strict=True)
+            )
         )
+
+    @cached_property
+    def _bases(self) -> tuple[FloatArray, FloatArray]:
+        """Axes with all genes of the fit, shared by the views that have these."""
+        return of_genes(self.basis, self.rows), of_genes(self.embedding.basis, self.rows)
 
     def at_depth(self, sizes: FloatArray) -> Landmarks:
         """Look at the states as cells of these sizes see them; genes are those of the fit."""

@@ -169,10 +169,14 @@ class MapPlacing:
         log_delta = footing(plan, found)
         genes, centre = plan.reference.genes, plan.reference.embedding.centre
         shifts = shifts_of(plan.landmarks.shifts, plan, {})
-        self._axes = [
-            Shared(Axes.of(view, log_delta=log_delta, genes=genes, centre=centre, shifts=shifts)) for view in plan.views
-        ]
-        self._plan = Shared((tuple(plan.views), plan.view_of, plan.landmarks))
+        column, axes = np.zeros_like(plan.view_of), list[Axes]()
+        for number, view in enumerate(plan.views):
+            mine = np.flatnonzero(plan.view_of == number)
+            column[mine] = np.arange(len(mine))
+            own = tuple(replace(one, shift=one.shift[:, mine]) for one in shifts)
+            axes.append(Axes.of(view, log_delta=log_delta[:, mine], genes=genes, centre=centre, shifts=own))
+        self._views = Shared((tuple(zip(plan.views, axes, strict=True)), plan.view_of, column.astype(np.int32)))
+        self._landmarks = Shared(plan.landmarks)
         self._embedding = Shared(embedding_of(plan, found))
         self._scale = plan.landmarks.scale
         self._groups = Shared(
@@ -188,19 +192,18 @@ class MapPlacing:
 
     def add(self, block: Block) -> None:
         """Place the cells of a block."""
-        views, view_of, landmarks = self._plan.value
+        (views, view_of, column), landmarks = self._views.value, self._landmarks.value
         cells = (block.start, block.stop)
         batch, level = self._codes.of(*cells), self._level.of(*cells)
         n_cells, n_dims = len(batch), landmarks.centres.shape[1]
         where, size, embedder = np.empty((n_cells, n_dims)), np.ones(n_cells), self._embedding.value
         embedding = np.empty((n_cells, embedder.basis.shape[1]), dtype=np.float32)
         state = np.full(n_cells, -1, dtype=np.int32)
-        for number, view in enumerate(views):
+        for number, (view, axes) in enumerate(views):
             mine = np.flatnonzero(view_of[batch] == number)
             if mine.size:
                 counts = block.counts if mine.size == n_cells else block.counts[mine]
-                axes = self._axes[number].value
-                places = place(counts, batch[mine], level[mine], axes=axes, view=view, landmarks=landmarks)
+                places = place(counts, column[batch[mine]], level[mine], axes=axes, view=view, landmarks=landmarks)
                 where[mine], state[mine], size[mine] = places.where, places.state, places.size
                 through = embedder.louder(view.embedding.noise)
                 embedding[mine] = through.apply(places.along, batch[mine], level[mine], size=places.size_along)
