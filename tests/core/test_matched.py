@@ -15,6 +15,7 @@ from unbatch._progress import Silent
 from unbatch.core.composition import NO_COMPOSITION
 from unbatch.core.kept_information import kept_information
 from unbatch.core.matched import MatchedFit, Settings, fit_matched
+from unbatch.core.shifts import find_places
 from unbatch.core.state_table import StateTable
 from unbatch.core.states import States
 from unbatch.io.batches import read_batches
@@ -333,6 +334,11 @@ def in_pairs(*, sd=0.4, seed=0):
     return plain._replace(counts=counts, truth=plain.truth + common[kind, 0].T)
 
 
+def stay(where, _, *, batch, level, group, keys, seed):
+    """Shifts that shift nothing."""
+    return find_places(where, batch=batch, level=level, n_batches=len(group), keys=keys, seed=seed)[0]
+
+
 def test_batches_that_change_states_in_their_own_way_are_compared_all_the_same(monkeypatch):
     problem = own_way()
     drawn = problem.fit()
@@ -355,6 +361,17 @@ def test_cells_that_have_lost_their_counterparts_find_them_from_the_start(seed, 
     assert once.support[once.states.code, problem.batch].mean() < 0.3
     assert again.support[again.states.code, problem.batch].mean() > 0.8
     assert rmse(again.effects.log_delta, problem) < 0.6 * rmse(once.effects.log_delta, problem)
+
+
+def test_types_that_a_batch_moves_farther_than_their_cells_lie_apart_are_found_by_links(monkeypatch):
+    """States of cells are of one batch each, and pseudobulks are each other's nearest all the same."""
+    problem = own_way(sd=0.4, seed=0)
+    linked = problem.fit()
+    monkeypatch.setattr("unbatch.core.matched.find_linked_shifts", stay)
+    alone = problem.fit()
+    assert alone.support[alone.states.code, problem.batch].mean() < 0.3
+    assert linked.support[linked.states.code, problem.batch].mean() > 0.6
+    assert rmse(linked.effects.log_delta, problem) < 0.7 * rmse(alone.effects.log_delta, problem)
 
 
 def test_batches_that_go_in_pairs_are_compared_across_the_pairs(monkeypatch):

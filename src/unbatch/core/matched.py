@@ -15,9 +15,11 @@ from unbatch.core.identifiability import Identifiability, judge_batches
 from unbatch.core.kept_information import kept_information
 from unbatch.core.keyed import keys_of
 from unbatch.core.landmarks import StateShape
+from unbatch.core.linked_shifts import LinkedPseudobulks, find_linked_shifts
 from unbatch.core.linking import link_pseudobulks
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.shift_rounds import ShiftRounds, find_rounds
+from unbatch.core.shifts import Shifts
 from unbatch.core.state_table import StateTable, group_sums
 from unbatch.core.states import States, batch_pseudobulks, clear_of_control, find_states, state_basis
 
@@ -160,6 +162,8 @@ class _Settled:
     effects: Effects
     states: States
     shifts: ShiftRounds
+    linked: LinkedPseudobulks | None
+    """Links by which cells were drawn first; None if they were not."""
     table: StateTable | None
     """Sums of the last round; None once they are let go."""
     logs: LogCounts
@@ -227,16 +231,21 @@ class _Rounds:
         )
         if self.control_genes is not None:
             basis = clear_of_control(basis, logs, batch=self.batch, control_genes=self.control_genes & self.shared)
-        first = self._first_effects(logs.project(basis), logs.size, basis)
-        settled = self._drawn_from_the_start(self._settle(basis, first), basis, first)
+        first, linked = self._first_effects(logs.project(basis), logs.size, basis)
+        settled = self._drawn_from_the_start(self._settle(basis, first), basis, first, linked)
         return self._finished(settled, basis)
 
-    def _settle(self, basis: FloatArray, log_delta: FloatArray, *, together: bool | None = None) -> "_Settled":
-        """Find states and fit effects in turn, from these effects on, until they stay."""
+    def _settle(
+        self, basis: FloatArray, log_delta: FloatArray, *, linked: LinkedPseudobulks | None = None
+    ) -> "_Settled":
+        """Find states and fit effects in turn, from these effects on, until they stay.
+
+        With links of pseudobulks, cells are drawn together from the first round on.
+        """
         effects: Effects | None = None
         states: States | None = None
         table: StateTable | None = None
-        choice, composed = NO_COMPOSITION, False
+        choice, composed, together = NO_COMPOSITION, False, None if linked is None else True
         shifts: ShiftRounds = ()
         trace: dict[str, list[float]] = {"change": [], "matched": [], "states": [], "objective": []}
         stop: StopReason = "max_rounds"
@@ -244,7 +253,7 @@ class _Rounds:
             logs = LogCounts.of(self.counts, log_delta, batch=self.batch, genes=self.shared)
             where = logs.project(basis)
             if together:
-                shifts, where = self._drawn(where)
+                shifts, where = self._drawn(where, linked)
             states = self._states(where, states)
             table = None  # tables are the largest things here: one at a time
             table, fitted_with = self._table(states, logs.size), choice
@@ -276,19 +285,22 @@ class _Rounds:
             composed = True
         assert effects is not None
         assert states is not None
-        return _Settled(effects, states, shifts, table, logs, where, choice, fitted_with, trace, stop)
+        return _Settled(effects, states, shifts, linked, table, logs, where, choice, fitted_with, trace, stop)
 
-    def _drawn_from_the_start(self, settled: _Settled, basis: FloatArray, log_delta: FloatArray) -> _Settled:
+    def _drawn_from_the_start(
+        self, settled: _Settled, basis: FloatArray, log_delta: FloatArray, linked: LinkedPseudobulks
+    ) -> _Settled:
         """Begin again with cells drawn together from the first round on, where that gives them counterparts.
 
         Effects follow the cells that are compared, and all others move with them: a batch whose states lie farther
-        apart than those of other batches can lose all but one of them, round by round, though it began with all.
+        apart than those of other batches can lose all but one of them, round by round, though it began with all. Types
+        that a batch moves farther than their cells lie apart have no counterparts in states at all, but in pseudobulks.
         """
         shared = self._shared(settled.states)
         if shared.min(initial=1.0) > 1 - _GAINED or settled.choice.strength > 0:
             return settled
         settled.table = None  # tables are the largest things here: one at a time
-        again = self._settle(basis, log_delta, together=True)
+        again = self._settle(basis, log_delta, linked=linked)
         then = self._shared(again.states)
         gains = (then >= shared + _GAINED).any() and then.mean() >= shared.mean()
         return again if gains and again.choice.strength == 0 else settled
@@ -333,7 +345,7 @@ class _Rounds:
             )
             where = logs.project(basis)
             if shifts:
-                shifts, where = self._drawn(where, group=tied.group)
+                shifts, where = self._drawn(where, settled.linked, group=tied.group)
             states = states.moved(where)
         return MatchedFit(
             effects=final,
@@ -352,28 +364,33 @@ class _Rounds:
             stop_reason=settled.stop if identifiable.any() else "nothing shared",
         )
 
-    def _first_effects(self, where: FloatArray, size: FloatArray, basis: FloatArray) -> FloatArray:
+    def _first_effects(
+        self, where: FloatArray, size: FloatArray, basis: FloatArray
+    ) -> tuple[FloatArray, LinkedPseudobulks]:
+        """Link pseudobulks of different batches, and find the effects that follow."""
         code, first = batch_pseudobulks(where, batch=self.batch, level=self.level, keys=self.keys, seed=self.seed)
         used = np.flatnonzero(np.any(basis != 0, axis=1))
         log_delta = np.zeros((self.counts.shape[1], self.n_batches))
+        linked = LinkedPseudobulks(code, self.batch[first], self.level[first], np.zeros((0, 2), dtype=np.int64))
         if not used.size:
-            return log_delta
+            return log_delta, linked
         sums = group_sums(self.counts, code, n_groups=len(first), genes=used)
         sizes = np.bincount(code, size).astype(np.float64)
-        links = link_pseudobulks(sums, sizes, batch=self.batch[first], basis=basis[used], level=self.level[first])
+        links = link_pseudobulks(sums, sizes, batch=linked.batch, basis=basis[used], level=linked.level)
         log_delta[used, : links.log_delta.shape[1]] = links.log_delta
-        return log_delta
+        return log_delta, replace(linked, pairs=links.pairs)
 
-    def _drawn(self, where: FloatArray, *, group: IntArray | None = None) -> tuple[ShiftRounds, FloatArray]:
-        """Draw cells to their counterparts: shifts, and where they take the cells."""
-        return find_rounds(
-            where,
-            batch=self.batch,
-            level=self.level,
-            group=np.zeros(self.n_batches, dtype=np.int64) if group is None else group,
-            keys=self.keys,
-            seed=self.seed,
-        )
+    def _drawn(
+        self, where: FloatArray, linked: LinkedPseudobulks | None = None, *, group: IntArray | None = None
+    ) -> tuple[ShiftRounds, FloatArray]:
+        """Draw cells to their counterparts, first by links if there are any: shifts, and where they take the cells."""
+        group = np.zeros(self.n_batches, dtype=np.int64) if group is None else group
+        batch, level, keys, first = self.batch, self.level, self.keys, list[Shifts]()
+        if linked is not None:
+            one = find_linked_shifts(where, linked, batch=batch, level=level, group=group, keys=keys, seed=self.seed)
+            first, where = [one], one.apply(where, batch, level)
+        rounds, where = find_rounds(where, batch=batch, level=level, group=group, keys=keys, seed=self.seed)
+        return (*first, *rounds), where
 
     def _better_together(self, where: FloatArray, states: States, table: StateTable, effects: Effects) -> bool:
         """Tell whether states keep batches apart that are together once cells are drawn to their counterparts.

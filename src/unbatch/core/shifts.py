@@ -146,17 +146,51 @@ def find_shifts(
     -------
     Shifts
     """
-    centres, levels, squared = find_states(where, level, keys, cells_each=_CELLS_PER_STATE, seed=seed)
-    nothing = np.zeros((len(centres), len(group), where.shape[1]))
-    found = Shifts(centres, levels, _WIDTH * squared, 0.0, np.zeros_like(centres), np.zeros(len(centres)), nothing)
-    moments = _moments(where, batch, found.weights(where, level), levels=levels, n_batches=len(group))
+    found, moments = _find(where, batch=batch, level=level, n_batches=len(group), keys=keys, seed=seed)
+    levels = found.level
     for value in np.unique(levels):
         states = np.flatnonzero(levels == value)
         for batches in _groups(moments.share[states].sum(axis=0) > 0, group, batch):
             whole = moments.of_all(states, batches)
             found.target[states], found.share[states] = whole.mean, whole.share
             _draw_each(batches, states, moments, shift=found.shift)
-    return replace(found, spread=moments.spread)
+    return found
+
+
+def find_places(
+    where: FloatArray, *, batch: CodeArray, level: CodeArray, n_batches: int, keys: KeyArray, seed: int
+) -> tuple[Shifts, FloatArray, BoolArray]:
+    """Find states that shift nothing yet, and where batches are in them.
+
+    Parameters
+    ----------
+    where, batch, level, keys, seed
+        See `find_shifts`.
+    n_batches
+        Number of batches.
+
+    Returns
+    -------
+    shifts
+        The states; no batch is shifted.
+    places
+        (n_states, n_batches, n_dims) mean of the cells of a batch that are in a state.
+    here
+        (n_states, n_batches) whether a batch has cells enough there.
+    """
+    found, moments = _find(where, batch=batch, level=level, n_batches=n_batches, keys=keys, seed=seed)
+    return found, moments.mean, moments.share > 0
+
+
+def _find(
+    where: FloatArray, *, batch: CodeArray, level: CodeArray, n_batches: int, keys: KeyArray, seed: int
+) -> tuple[Shifts, _Moments]:
+    """Find states that shift nothing yet, and where the cells of batches are in them."""
+    centres, levels, squared = find_states(where, level, keys, cells_each=_CELLS_PER_STATE, seed=seed)
+    nothing = np.zeros((len(centres), n_batches, where.shape[1]))
+    found = Shifts(centres, levels, _WIDTH * squared, 0.0, np.zeros_like(centres), np.zeros(len(centres)), nothing)
+    moments = _moments(where, batch, found.weights(where, level), levels=levels, n_batches=n_batches)
+    return replace(found, spread=moments.spread), moments
 
 
 def _groups(here: BoolArray, group: IntArray, batch: CodeArray) -> Iterable[IntArray]:
