@@ -345,7 +345,8 @@ _TEXT = """\
 
 The last batch of each data set is held out, the others are fitted, and the batch is mapped onto that fit. Beside it,
 all cells are fitted together. The simulated scenarios are those of [accuracy](accuracy.md), and *graded*: cells without
-types, whose programmes go with the batch. `thinned:`, `few-affected:` and `alike-batches:` are real counts with made
+types, whose programmes go with the batch. In *shallow-3* and *shallow-10* the held-out batch has a third and a tenth of
+the counts of the others. `thinned:`, `few-affected:` and `alike-batches:` are real counts with made
 effects, explained there. All these are means over {seeds} seeds. The other names are files of real counts with their
 own batches, where no truth is known.
 
