@@ -367,7 +367,7 @@ def test_types_that_a_batch_moves_farther_than_their_cells_lie_apart_are_found_b
     """States of cells are of one batch each, and pseudobulks are each other's nearest all the same."""
     problem = own_way(sd=0.4, seed=0)
     linked = problem.fit()
-    monkeypatch.setattr("unbatch.core.matched.find_linked_shifts", stay)
+    monkeypatch.setattr("unbatch.core.shift_rounds.find_linked_shifts", stay)
     alone = problem.fit()
     assert alone.support[alone.states.code, problem.batch].mean() < 0.3
     assert linked.support[linked.states.code, problem.batch].mean() > 0.6

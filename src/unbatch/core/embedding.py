@@ -15,6 +15,7 @@ from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
 from unbatch.core.denoising import Denoising
 from unbatch.core.keyed import keys_of
+from unbatch.core.linked_shifts import LinkedPseudobulks
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.shift_rounds import ShiftRounds, among_batches, apply_rounds, find_rounds
 from unbatch.core.states import clear_of_control, state_basis
@@ -139,6 +140,7 @@ def find_embedding(
     n_dims: int,
     seed: int,
     control_genes: BoolArray | None = None,
+    linked: LinkedPseudobulks | None = None,
 ) -> Embedding:
     r"""Find axes, shifts and noise for cells whose effects are divided out.
 
@@ -174,6 +176,8 @@ def find_embedding(
         Start of the clustering.
     control_genes
         Genes known to carry technical variation only, (n_genes,): what they predict is taken out of the axes.
+    linked
+        Links of pseudobulks, by which cells are drawn before the first round (`find_linked_shifts`); none by default.
 
     Returns
     -------
@@ -187,7 +191,7 @@ def find_embedding(
         if control_genes is not None:
             basis = clear_of_control(basis, logs, batch=logs.batch, control_genes=control_genes & genes)
         rounds, where = find_rounds(
-            logs.project(basis), batch=logs.batch, level=level, group=group, keys=keys, seed=seed
+            logs.project(basis), batch=logs.batch, level=level, group=group, keys=keys, seed=seed, linked=linked
         )
         noise, start = logs.noise(basis), seed + len(rounds)
         denoising = Denoising.of(where, noise, logs.size, level=level, keys=keys, seed=start)

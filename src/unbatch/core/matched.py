@@ -15,11 +15,10 @@ from unbatch.core.identifiability import Identifiability, judge_batches
 from unbatch.core.kept_information import kept_information
 from unbatch.core.keyed import keys_of
 from unbatch.core.landmarks import StateShape
-from unbatch.core.linked_shifts import LinkedPseudobulks, find_linked_shifts
+from unbatch.core.linked_shifts import LinkedPseudobulks
 from unbatch.core.linking import link_pseudobulks
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.shift_rounds import ShiftRounds, find_rounds
-from unbatch.core.shifts import Shifts
 from unbatch.core.state_table import StateTable, group_sums
 from unbatch.core.states import States, batch_pseudobulks, clear_of_control, find_states, state_basis
 
@@ -65,6 +64,8 @@ class MatchedFit:
         The states of the cells.
     shifts
         What is done to the coordinates of cells before their states are found; nothing where that is not needed.
+    linked
+        Links of pseudobulks by which cells were drawn first; None if they were not.
     basis
         (n_genes, n_dims) axes in which cells are compared.
     scale
@@ -92,6 +93,7 @@ class MatchedFit:
     refit: Refit
     states: States
     shifts: ShiftRounds
+    linked: LinkedPseudobulks | None
     basis: FloatArray
     scale: float
     tied: Identifiability
@@ -352,6 +354,7 @@ class _Rounds:
             refit=Refit(how, effects, [found.log_delta for found in first], others),
             states=states,
             shifts=shifts,
+            linked=settled.linked,
             basis=basis,
             scale=logs.scale,
             tied=tied,
@@ -384,13 +387,15 @@ class _Rounds:
         self, where: FloatArray, linked: LinkedPseudobulks | None = None, *, group: IntArray | None = None
     ) -> tuple[ShiftRounds, FloatArray]:
         """Draw cells to their counterparts, first by links if there are any: shifts, and where they take the cells."""
-        group = np.zeros(self.n_batches, dtype=np.int64) if group is None else group
-        batch, level, keys, first = self.batch, self.level, self.keys, list[Shifts]()
-        if linked is not None:
-            one = find_linked_shifts(where, linked, batch=batch, level=level, group=group, keys=keys, seed=self.seed)
-            first, where = [one], one.apply(where, batch, level)
-        rounds, where = find_rounds(where, batch=batch, level=level, group=group, keys=keys, seed=self.seed)
-        return (*first, *rounds), where
+        return find_rounds(
+            where,
+            batch=self.batch,
+            level=self.level,
+            group=np.zeros(self.n_batches, dtype=np.int64) if group is None else group,
+            keys=self.keys,
+            seed=self.seed,
+            linked=linked,
+        )
 
     def _better_together(self, where: FloatArray, states: States, table: StateTable, effects: Effects) -> bool:
         """Tell whether states keep batches apart that are together once cells are drawn to their counterparts.

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from unbatch._types import CodeArray, FloatArray, IntArray, KeyArray
+from unbatch.core.linked_shifts import LinkedPseudobulks, find_linked_shifts
 from unbatch.core.shifts import Shifts, find_shifts
 
 ShiftRounds: TypeAlias = tuple[Shifts, ...]
@@ -16,9 +17,23 @@ _ROUNDS = 5
 
 
 def find_rounds(
-    where: FloatArray, *, batch: CodeArray, level: CodeArray, group: IntArray, keys: KeyArray, seed: int
+    where: FloatArray,
+    *,
+    batch: CodeArray,
+    level: CodeArray,
+    group: IntArray,
+    keys: KeyArray,
+    seed: int,
+    linked: LinkedPseudobulks | None = None,
 ) -> tuple[ShiftRounds, FloatArray]:
     """Draw the cells of each batch to their counterparts, in rounds of `find_shifts`, whose parameters these are.
+
+    Parameters
+    ----------
+    where, batch, level, group, keys, seed
+        See `find_shifts`.
+    linked
+        Links of pseudobulks, by which cells are drawn before (`find_linked_shifts`); none by default.
 
     Returns
     -------
@@ -28,6 +43,10 @@ def find_rounds(
         Where they take the cells, (n_cells, n_dims).
     """
     rounds = list[Shifts]()
+    if linked is not None:
+        found = find_linked_shifts(where, linked, batch=batch, level=level, group=group, keys=keys, seed=seed)
+        rounds.append(found)
+        where = found.apply(where, batch, level)
     for number in range(_ROUNDS):
         found = find_shifts(where, batch=batch, level=level, group=group, keys=keys, seed=seed + number)
         rounds.append(found)

@@ -218,6 +218,7 @@ def _embedding(
         n_dims=n_dims,
         seed=seed,
         control_genes=control_genes,
+        linked=fitted.linked,
     )
     return embedding, state_means(logs, fitted.states, basis=embedding.basis)
 
