@@ -97,6 +97,17 @@ def test_what_is_not_linked_goes_along_with_what_is_common(rng):
     np.testing.assert_allclose(here[0], here[1], atol=0.1)
 
 
+def test_cells_that_do_not_differ_are_drawn_all_the_same(rng):
+    apart = np.zeros((2, 2, 3))
+    apart[0, 1], apart[1, 1] = (0, 0, 4), (0, 0, -4)
+    where, batch, kind, linked = types(rng, apart=apart)
+    where = FAR[kind] + apart[kind, batch]
+    moved = shifted(where, batch, linked)
+    for t in range(2):
+        here = [centre(moved, kind == t, batch == k) for k in range(2)]
+        np.testing.assert_allclose(here[0], here[1], atol=1e-6)
+
+
 def test_without_links_nothing_moves(rng):
     where, batch, _, linked = types(rng, apart=rng.normal(0, 2, (2, 2, 3)))
     nothing = LinkedPseudobulks(linked.code, linked.batch, linked.level, linked.pairs[:0])

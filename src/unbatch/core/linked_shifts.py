@@ -10,7 +10,8 @@ from unbatch.core.shifts import Shifts, find_places
 
 _REACH = 2.0
 """How far a state may be from the nearest linked pseudobulk of its batch, in units of the radius of pseudobulks."""
-_TINY = 1e-300
+_LEAST = 1e-12
+"""Squared radius of pseudobulks whose cells do not differ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +85,7 @@ def find_linked_shifts(
         for k in np.flatnonzero(group >= 0):
             told = np.flatnonzero((linked.batch == k) & (linked.level == value) & (partners > 0))
             if told.size:
-                radius2 = max(float(squared[(batch == k) & (level == value)].mean()), _TINY)
+                radius2 = max(float(squared[(batch == k) & (level == value)].mean()), _LEAST)
                 distance2 = cdist(places[states, k], means[told], "sqeuclidean") / radius2
                 near = here[states, k] & (distance2.min(axis=1) <= _REACH**2)
                 weights = partners[told] * np.exp(distance2.min(axis=1, keepdims=True) - distance2)
