@@ -24,6 +24,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from unbatch.core import composition, linking, log_counts, loglinear, matched, prior, states
+from unbatch.core.linked_shifts import LinkedPseudobulks
 
 if TYPE_CHECKING:
     from accuracy.problem import Estimate, Problem
@@ -69,9 +70,10 @@ class Variant:
 # What takes the place of a function has its signature, whatever it uses of it.
 
 
-def _no_links(self: Any, where: np.ndarray, size: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Start from no effects."""
-    return np.zeros((self.counts.shape[1], self.n_batches))
+def _no_links(self: Any, where: np.ndarray, size: np.ndarray, basis: np.ndarray) -> tuple[np.ndarray, Any]:
+    """Start from no effects, and without links to draw cells by."""
+    alone = LinkedPseudobulks(self.batch, np.arange(self.n_batches), np.zeros(self.n_batches), np.zeros((0, 2), int))
+    return np.zeros((self.counts.shape[1], self.n_batches)), alone
 
 
 def _nearest(where: np.ndarray, batch: np.ndarray, level: np.ndarray, *, caliper: float) -> np.ndarray:
@@ -191,9 +193,10 @@ def estimate(problem: "Problem", variant: Variant) -> "Estimate":
         if variant.first_effects_only:
             first = matched._Rounds._first_effects
 
-            def keep(self: Any, *args: np.ndarray) -> np.ndarray:
-                kept.append(first(self, *args))
-                return kept[0]
+            def keep(self: Any, *args: np.ndarray) -> tuple[np.ndarray, Any]:
+                log_delta, linked = first(self, *args)
+                kept.append(log_delta)
+                return log_delta, linked
 
             stack.enter_context(patch.object(matched._Rounds, "_first_effects", keep))
         fitted = matched.fit_matched(

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
 from unbatch.core.landmarks import Landmarks
@@ -115,7 +115,8 @@ def moments_of_logs(share: FloatArray, sizes: FloatArray, scale: float) -> tuple
 def _powers(expected: FloatArray, factor: float) -> tuple[FloatArray, FloatArray]:
     """Mean and mean square of log(1 + factor Y) for means of Y: summed at points and interpolated, or expanded."""
     points, counts = np.geomspace(_LEAST, _SUMMED, _POINTS), np.arange(int(_SUMMED + 10 * np.sqrt(_SUMMED)))
-    chance, logs = stats.poisson.pmf(counts, points[:, None]), np.log1p(factor * counts)
+    chance = np.exp(special.xlogy(counts, points[:, None]) - points[:, None] - special.gammaln(counts + 1))
+    logs = np.log1p(factor * counts)
     at = np.log(np.clip(expected, _LEAST, _SUMMED))
     first, second = (np.interp(at, np.log(points), chance @ power) for power in (logs, logs**2))
     vanishing = np.minimum(expected / _LEAST, 1.0)

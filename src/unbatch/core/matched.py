@@ -304,8 +304,9 @@ class _Rounds:
         settled.table = None  # tables are the largest things here: one at a time
         again = self._settle(basis, log_delta, linked=linked)
         then = self._shared(again.states)
-        gains = (then >= shared + _GAINED).any() and then.mean() >= shared.mean()
-        return again if gains and again.choice.strength == 0 else settled
+        gains = ((shared > 0) & (then >= shared + _GAINED)).any() and then.mean() >= shared.mean()
+        loses = (then <= shared - _GAINED).any() or ((shared == 0) & (then > 0)).any()  # what shares nothing is refused
+        return again if gains and not loses and again.choice.strength == 0 else settled
 
     def _finished(self, settled: "_Settled", basis: FloatArray) -> MatchedFit:
         """Tell which batches can be compared, and average their effects over partitions into states."""
