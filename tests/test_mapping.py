@@ -161,6 +161,27 @@ def test_each_new_batch_is_mapped_on_its_own(cells, held_out, model, new, mapped
         np.testing.assert_array_equal(getattr(in_order, slot)[mine], getattr(mapped.result, slot))
 
 
+def test_each_shallow_batch_is_mapped_on_its_own(cells, held_out, model, new):
+    """Beside a deep one, one of another depth, and one that the model knows."""
+    rng = np.random.default_rng(0)
+    parts = {"deep": new.copy(), "third": new.copy(), "tenth": new.copy(), "batch_1": cells[~held_out].copy()}
+    parts["batch_1"] = parts["batch_1"][(parts["batch_1"].obs["batch"] == "batch_1").to_numpy()].copy()
+    for name, kept in (("third", 0.3), ("tenth", 0.1)):
+        parts[name].X = rng.binomial(new.X.toarray().astype(int), kept).astype(np.float32)
+    for name, part in parts.items():
+        part.obs["batch"], part.obs_names = name, [f"{name}-{cell}" for cell in part.obs_names]
+    together = ad.concat([parts["tenth"], parts["deep"], parts["batch_1"], parts["third"]])
+    together.obs["batch"] = together.obs["batch"].astype(str)
+    result = model.map(together).result
+    for name, part in parts.items():
+        own, column = model.map(part.copy()).result, result.batches.index(name)
+        mine = (together.obs["batch"] == name).to_numpy()
+        for slot in ("log_delta", "se"):
+            np.testing.assert_array_equal(getattr(result, slot)[:, column], getattr(own, slot)[:, 0])
+        for slot in ("embedding", "sample"):
+            np.testing.assert_array_equal(getattr(result, slot)[mine], getattr(own, slot))
+
+
 def test_the_convention_is_that_of_the_reference(model, mapped):
     fit, result = model.result, mapped.result
     weights = fit.landmarks.expression
@@ -300,7 +321,7 @@ def test_conditions_keep_cells_apart(cells, held_out):
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.1])
-def test_a_batch_that_is_shallower_than_the_model_comes_out_as_in_a_joint_fit(cells, held_out, model, kept):
+def test_a_batch_that_is_shallower_than_the_model_comes_out_as_in_a_joint_fit(cells, held_out, model, new, kept):
     """Logs of 120 counts are not where those of 1,200 are, though the cells are the same."""
     rng, thinned = np.random.default_rng(0), cells.copy()
     counts = cells.X.toarray().astype(int)
@@ -321,6 +342,10 @@ def test_a_batch_that_is_shallower_than_the_model_comes_out_as_in_a_joint_fit(ce
     near = cKDTree(model.result.embedding).query(mapped.embedding, k=15)[1]
     kinds = cells.obs["cell_type"].to_numpy()
     assert (kinds[~held_out][near] == kinds[held_out][:, None]).mean() > 0.95
+    deep = model.map(new).result.embedding
+    there = [[at[kinds[held_out] == kind].mean(axis=0) for kind in np.unique(kinds)] for at in (mapped.embedding, deep)]
+    spread = np.mean([deep[kinds[held_out] == kind].std(axis=0) for kind in np.unique(kinds)])
+    assert np.sqrt(np.mean(np.subtract(*there) ** 2)) < spread
 
 
 def test_a_condition_that_new_cells_lack_is_named_with_what_it_is_for(cells, held_out, new):

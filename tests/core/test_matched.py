@@ -14,7 +14,7 @@ import unbatch as ub
 from unbatch._progress import Silent
 from unbatch.core.composition import NO_COMPOSITION
 from unbatch.core.kept_information import kept_information
-from unbatch.core.matched import MatchedFit, Settings, fit_matched
+from unbatch.core.matched import MatchedFit, Settings, _regained, _Rounds, fit_matched
 from unbatch.core.shifts import find_places
 from unbatch.core.state_table import StateTable
 from unbatch.core.states import States
@@ -363,6 +363,33 @@ def test_cells_that_have_lost_their_counterparts_find_them_from_the_start(seed, 
     assert rmse(again.effects.log_delta, problem) < 0.6 * rmse(once.effects.log_delta, problem)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "taken"),
+    [
+        ([0.5, 1.0, 1.0], [0.9, 1.0, 1.0], True),
+        ([0.5, 1.0, 1.0], [0.55, 1.0, 1.0], False),  # too little
+        ([0.5, 1.0, 1.0], [0.9, 0.85, 1.0], False),  # one loses
+        ([0.5, 0.95, 0.95, 0.95], [0.61, 0.9, 0.9, 0.9], False),  # all together lose
+        ([0.0, 1.0, 1.0], [1.0, 1.0, 1.0], False),  # what shares nothing is refused
+        ([0.0, 0.5, 1.0], [0.3, 0.9, 1.0], False),
+        ([0.0, 0.5, 1.0], [0.0, 0.9, 1.0], True),
+    ],
+)
+def test_which_counterparts_are_taken_for_regained(before, after, taken):
+    assert _regained(np.array(before), np.array(after)) is taken
+
+
+def test_rounds_do_not_begin_anew_for_nothing(problem, monkeypatch):
+    """Not where all have counterparts, nor where those that lack some share nothing at all."""
+    asked = []
+    settle = _Rounds._settle
+    monkeypatch.setattr(_Rounds, "_settle", lambda *args, **linked: asked.append(linked) or settle(*args, **linked))
+    problem.fit()
+    monkeypatch.setattr(_Rounds, "_shared", lambda *_: np.array([0.0, 1.0, 0.95]))
+    problem.fit()
+    assert asked == [{}, {}]
+
+
 def test_types_that_a_batch_moves_farther_than_their_cells_lie_apart_are_found_by_links(monkeypatch):
     """States of cells are of one batch each, and pseudobulks are each other's nearest all the same."""
     problem = own_way(sd=0.4, seed=2)
@@ -531,6 +558,15 @@ counts = rng.poisson(3 * activity @ loadings.T * np.exp(0.5 * rng.standard_norma
 fit = fit_matched(sparse.csr_array(counts.astype(float)), batch, measured=np.ones((150, 2), dtype=bool))
 parts = (fit.effects.log_delta, fit.effects.se, fit.effects.rate, fit.basis, fit.states.code)
 print(fit.composition.strength, *(hashlib.sha256(part.tobytes()).hexdigest() for part in parts))
+rng = np.random.default_rng(4)
+kind = rng.integers(0, 4, 1200)
+batch, types = rng.integers(0, 2, 1200).astype(np.int32), rng.normal(0, 1, (4, 200))
+own = rng.normal(0, 0.3, (2, 4, 200))
+share = np.exp(types[kind] + own[batch, kind])
+counts = rng.poisson(600 * share / share.sum(axis=1, keepdims=True))
+fit = fit_matched(sparse.csr_array(counts.astype(float)), batch, measured=np.ones((200, 2), dtype=bool))
+parts = (fit.effects.log_delta, fit.effects.se, fit.states.code, *(one.shift for one in fit.shifts))
+print(fit.linked is not None, *(hashlib.sha256(part.tobytes()).hexdigest() for part in parts))
 """
 
 
@@ -545,6 +581,7 @@ def test_any_number_of_threads_gives_the_same_bits():
     said = [process.communicate()[0] for process in running]
     assert said[0] == said[1] == said[2]
     assert float(said[0].split()[0]) > 0  # the factor model takes part
+    assert said[0].splitlines()[1].startswith("True")  # so do links
 
 
 def test_genes_that_a_batch_did_not_measure_are_no_states_that_it_lacks():

@@ -1,6 +1,7 @@
 """What a fit expects of the logs of counts of cells that are shallower than its own."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from scipy import special
@@ -114,13 +115,19 @@ def moments_of_logs(share: FloatArray, sizes: FloatArray, scale: float) -> tuple
 
 def _powers(expected: FloatArray, factor: float) -> tuple[FloatArray, FloatArray]:
     """Mean and mean square of log(1 + factor Y) for means of Y: summed at points and interpolated, or expanded."""
-    points, counts = np.geomspace(_LEAST, _SUMMED, _POINTS), np.arange(int(_SUMMED + 10 * np.sqrt(_SUMMED)))
-    chance = np.exp(special.xlogy(counts, points[:, None]) - points[:, None] - special.gammaln(counts + 1))
-    logs = np.log1p(factor * counts)
-    at = np.log(np.clip(expected, _LEAST, _SUMMED))
-    first, second = (np.interp(at, np.log(points), chance @ power) for power in (logs, logs**2))
+    points, chance = _chances()
+    logs, at = np.log1p(factor * np.arange(chance.shape[1])), np.log(np.clip(expected, _LEAST, _SUMMED))
+    first, second = (np.interp(at, points, chance @ power) for power in (logs, logs**2))
     vanishing = np.minimum(expected / _LEAST, 1.0)
     ratio, inverse = factor * expected / (1 + factor * expected), 1 / np.maximum(expected, _LEAST)
     log = np.log1p(factor * expected) - ratio**2 * inverse / 2
     large = expected > _SUMMED
     return np.where(large, log, vanishing * first), np.where(large, log**2 + ratio**2 * inverse, vanishing * second)
+
+
+@cache
+def _chances() -> tuple[FloatArray, FloatArray]:
+    """Tabulate logs of Poisson means, (n_points,), and the chance of each count, (n_points, n_counts)."""
+    points = np.geomspace(_LEAST, _SUMMED, _POINTS)[:, None]
+    counts = np.arange(int(_SUMMED + 10 * np.sqrt(_SUMMED)))
+    return np.log(points[:, 0]), np.exp(special.xlogy(counts, points) - points - special.gammaln(counts + 1))

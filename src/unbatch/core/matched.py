@@ -298,15 +298,14 @@ class _Rounds:
         apart than those of other batches can lose all but one of them, round by round, though it began with all. Types
         that a batch moves farther than their cells lie apart have no counterparts in states at all, but in pseudobulks.
         """
-        shared = self._shared(settled.states)
-        if shared.min(initial=1.0) > 1 - _GAINED or settled.choice.strength > 0:
+        before = self._shared(settled.states)
+        if settled.choice.strength > 0 or not _may_regain(before).any():
             return settled
         settled.table = None  # tables are the largest things here: one at a time
         again = self._settle(basis, log_delta, linked=linked)
-        then = self._shared(again.states)
-        gains = ((shared > 0) & (then >= shared + _GAINED)).any() and then.mean() >= shared.mean()
-        loses = (then <= shared - _GAINED).any() or ((shared == 0) & (then > 0)).any()  # what shares nothing is refused
-        return again if gains and not loses and again.choice.strength == 0 else settled
+        if again.choice.strength > 0 or not _regained(before, self._shared(again.states)):
+            return settled
+        return again
 
     def _finished(self, settled: "_Settled", basis: FloatArray) -> MatchedFit:
         """Tell which batches can be compared, and average their effects over partitions into states."""
@@ -474,6 +473,23 @@ class _Rounds:
             size=size,
             shape=(states.n_states, self.n_batches),
         )
+
+
+def _may_regain(shared: FloatArray) -> BoolArray:
+    """Tell which batches share something, but a tenth or more of their cells nothing, (n_batches,)."""
+    return np.asarray((shared > 0) & (shared <= 1 - _GAINED))
+
+
+def _regained(before: FloatArray, after: FloatArray) -> bool:
+    """Tell whether cells have found counterparts again, given the share of each batch that has some, (n_batches,).
+
+    None may lose as much as another has to gain, and a batch that shared nothing stays refused: links of few
+    pseudobulks find counterparts for all its cells.
+    """
+    gains = (_may_regain(before) & (after >= before + _GAINED)).any() and after.mean() >= before.mean()
+    loses = (after <= before - _GAINED).any()
+    invents = ((before == 0) & (after > 0)).any()
+    return bool(gains and not loses and not invents)
 
 
 def _support(table: StateTable) -> BoolArray:

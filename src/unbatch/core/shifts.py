@@ -39,7 +39,8 @@ class Shifts:
     spread
         Mean squared distance of the cells of a batch from their mean in a state.
     target
-        (n_states, n_dims) mean of the batches in the state, of the largest group of them; 0 in a state without any.
+        (n_states, n_dims) mean of the batches in the state, of the largest group of them; 0 in a state without any, and
+        in a round that follows links (`find_linked_shifts`), by which no new batch is drawn.
     share
         (n_states,) share of a batch's cells of the level that are in the state, mean over those batches.
     shift

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from unbatch._check import InputError, InputWarning
+from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.composition import CompositionChoice
 from unbatch.core.depth import at_depth
@@ -54,22 +55,22 @@ class Fitted:
         """Look through the genes of the new cells that were measured, at states as `seen`; as they are by default."""
         there = np.zeros(len(self.genes), dtype=bool)
         there[self.rows[measured]] = True
-        view = View.of(
-            self.basis,
-            self.rate,
-            measured=there,
-            genes=self.genes,
-            landmarks=self.landmarks,
-            embedding=self.embedding,
-            seen=seen,
-        )
-        own = (self.basis, self.embedding.basis)
-        return View(
-            *(
-                replace(frame, basis=there if frame.basis is basis else of_genes(frame.basis, self.rows))
-                for frame, basis, there in zip((view.states, view.embedding), own, self._bases, strict=True)
+        with one_thread():
+            view = View.of(
+                self.basis,
+                self.rate,
+                measured=there,
+                genes=self.genes,
+                landmarks=self.landmarks,
+                embedding=self.embedding,
+                seen=seen,
             )
+        whole, of_whole = (self.basis, self.embedding.basis), self._bases
+        frames = (
+            replace(frame, basis=known if frame.basis is basis else of_genes(frame.basis, self.rows))
+            for frame, basis, known in zip((view.states, view.embedding), whole, of_whole, strict=True)
         )
+        return View(*frames)
 
     @cached_property
     def _bases(self) -> tuple[FloatArray, FloatArray]:
@@ -78,14 +79,15 @@ class Fitted:
 
     def at_depth(self, sizes: FloatArray) -> Landmarks:
         """Look at the states as cells of these sizes see them; genes are those of the fit."""
-        return at_depth(
-            self.landmarks,
-            self.rate * np.exp(-self.landmarks.gene_shift)[:, None],
-            genes=self.genes,
-            bases=(self.basis, self.embedding.basis),
-            centre=self.embedding.centre,
-            sizes=sizes,
-        )
+        with one_thread():
+            return at_depth(
+                self.landmarks,
+                self.rate * np.exp(-self.landmarks.gene_shift)[:, None],
+                genes=self.genes,
+                bases=(self.basis, self.embedding.basis),
+                centre=self.embedding.centre,
+                sizes=sizes,
+            )
 
     def of_source(self, landmarks: Landmarks) -> Landmarks:
         """Put the genes of states in the order of the new cells, as far as `Reference` looks at them."""
