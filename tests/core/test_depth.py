@@ -6,7 +6,9 @@ from scipy import sparse, stats
 
 import unbatch as ub
 from unbatch.core.depth import at_depth, moments_of_logs
+from unbatch.core.landmarks import StateShape
 from unbatch.core.log_counts import LogCounts
+from unbatch.core.states import States
 from unbatch.io.batches import read_batches
 from unbatch.io.source import open_counts
 
@@ -90,3 +92,26 @@ def test_means_and_covariances_of_states_are_those_of_thinned_cells(fitted, kept
     usual = np.average([np.trace(spread) for spread in landmarks.spread], weights=members)
     assert within > 1.3 * usual
     assert within == pytest.approx(expected, rel=0.25)
+    alone, level = np.zeros((len(members), 1), dtype=bool), np.zeros(len(members), dtype=np.int32)
+    shape = StateShape.of(logs, where, States(state.astype(np.int32), alone, means, level), basis=fit.basis)
+    assert shape.noise > 1.3 * landmarks.noise
+    assert shape.noise == pytest.approx(there.noise, rel=0.25)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.1])
+def test_so_are_mean_logs_as_the_embedding_takes_them(fitted, kept):
+    adata, fit = fitted
+    embedder, landmarks = fit.embedder, fit.landmarks
+    thinned = np.random.default_rng(0).binomial(adata.X.toarray().astype(int), kept).astype(np.float64)
+    batch, genes = np.zeros(len(thinned), dtype=np.int32), np.ones(thinned.shape[1], dtype=bool)
+    footing = (landmarks.gene_shift - embedder.centre)[:, None]
+    logs = LogCounts.of(sparse.csr_array(thinned), footing, batch=batch, genes=genes)
+    logs = LogCounts(logs.counts, batch, footing, genes, logs.size, landmarks.scale)
+    sums, _ = logs.moments(fit.sample.astype(np.int32))
+    members = np.bincount(fit.sample, minlength=landmarks.n_states)
+    many, used = members > 30, np.any(embedder.basis != 0, axis=1)
+    means = (sums / members[:, None])[many][:, used]
+    off = [
+        np.sqrt(np.mean((means - of.embedding_logs.T[many][:, used]) ** 2)) for of in (landmarks, seen(fit, logs.size))
+    ]
+    assert off[1] < 0.6 * off[0]

@@ -3,57 +3,18 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from matched_problems import TYPES, contrasts, errors, graded, rmse, simulated
 from scipy import sparse, stats
 
 import unbatch as ub
 from unbatch._progress import Silent
-from unbatch.core.composition import NO_COMPOSITION
-from unbatch.core.kept_information import kept_information
-from unbatch.core.matched import MatchedFit, Settings, _regained, _Rounds, fit_matched
-from unbatch.core.shifts import find_places
-from unbatch.core.state_table import StateTable
-from unbatch.core.states import States
+from unbatch.core.matched import Settings, fit_matched
 from unbatch.io.batches import read_batches
 from unbatch.io.source import open_counts
 from unbatch.methods import concept
-
-TYPES = {
-    "n_types": 5,
-    "n_factors": 3,
-    "n_batches": 3,
-    "composition": 0.4,
-    "n_genes": 300,
-    "n_cells": 1500,
-    "median_depth": 1500,
-    "log_delta_sd": 0.5,
-    "size_factor_sd": 0.3,
-}
-
-
-class Problem(NamedTuple):
-    counts: sparse.csr_array
-    batch: np.ndarray
-    cell_type: np.ndarray
-    truth: np.ndarray
-
-    def fit(self, **options) -> MatchedFit:
-        options = {"measured": np.ones(self.truth.shape, dtype=bool)} | options
-        return fit_matched(self.counts, self.batch, **options)
-
-
-def simulated(**changes):
-    adata = ub.simulate(**(TYPES | changes))
-    return Problem(
-        sparse.csr_array(adata.X).astype(np.float64),
-        np.array(adata.obs["batch"].cat.codes, dtype=np.int32),
-        np.array(adata.obs["cell_type"].cat.codes, dtype=np.int32),
-        np.array(adata.varm["log_delta_true"]),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -64,35 +25,6 @@ def problem():
 @pytest.fixture(scope="module")
 def fitted(problem):
     return problem.fit()
-
-
-def graded(*, shift=0.0, seed=0):
-    """Graded states of which two batches hold different parts; batch 0 changes genes by a factor of its own per state.
-
-    The shift is the standard deviation of its logarithm over states and genes.
-    """
-    adata = ub.simulate(n_cells=1500, n_genes=400, confounding=0.65, n_factors=4, log_delta_sd=0.5, seed=seed)
-    batch = np.array(adata.obs["batch"].cat.codes, dtype=np.int32)
-    rng = np.random.default_rng(seed)
-    own = np.exp(rng.normal(0, shift, size=(4, 400)))
-    factor = np.where((batch == 0)[:, None], own[adata.obsm["theta_true"].argmax(axis=1)], 1.0)
-    counts = sparse.csr_array(rng.poisson(adata.X.toarray() * factor).astype(np.float64))
-    return Problem(counts, batch, np.zeros_like(batch), np.array(adata.varm["log_delta_true"]))
-
-
-def contrasts(log_delta):
-    return log_delta - log_delta.mean(axis=1, keepdims=True)
-
-
-def errors(log_delta, truth):
-    """Differences of contrasts, without a factor common to the genes of a batch."""
-    difference = contrasts(log_delta) - contrasts(truth)
-    return difference - np.median(difference, axis=0)
-
-
-def rmse(log_delta, problem):
-    loud = problem.counts.sum(axis=0) > 200
-    return float(np.sqrt(np.mean(errors(log_delta, problem.truth)[loud] ** 2)))
 
 
 def log_means(problem, n_groups=1, group=0):
@@ -307,165 +239,6 @@ def test_graded_states_are_corrected():
 def test_effects_of_states_are_not_taken_for_composition():
     """Where a batch moves each state its own way, cells mostly lie farther apart than composition can explain."""
     assert sum(graded(shift=0.3, seed=seed).fit().composition.strength > 0 for seed in range(1, 8)) <= 3
-
-
-# batches that change each state in their own way
-
-
-def own_way(*, sd=0.25, seed=0):
-    """Separate states that each of two batches changes by factors of its own besides, whose mean log is 0."""
-    plain = simulated(n_batches=2, composition=2.0, median_depth=4000, variation=0.1, log_delta_sd=0.4, seed=seed)
-    rng = np.random.default_rng(seed)
-    own = rng.normal(0, sd, size=(2, 5, len(plain.truth)))
-    own -= own.mean(axis=1, keepdims=True)
-    factor = np.exp(own[plain.batch, plain.cell_type] - 1)
-    return plain._replace(counts=sparse.csr_array(rng.poisson(plain.counts.toarray() * factor).astype(np.float64)))
-
-
-def in_pairs(*, sd=0.4, seed=0):
-    """Four batches, two and two of a kind that changes all cells alike, and each type in its own way besides."""
-    plain = simulated(n_batches=4, composition=None, median_depth=2000, variation=0.3, log_delta_sd=0.2, seed=seed)
-    kind, rng = np.array([0, 1, 0, 1]), np.random.default_rng(seed)
-    own = rng.normal(0, sd, size=(2, 5, len(plain.truth)))
-    own -= own.mean(axis=1, keepdims=True)
-    common = rng.normal(0, 1, size=(2, 1, len(plain.truth)))
-    factor = np.exp((own + common)[kind][plain.batch, plain.cell_type] - 2)
-    counts = sparse.csr_array(rng.poisson(plain.counts.toarray() * factor).astype(np.float64))
-    return plain._replace(counts=counts, truth=plain.truth + common[kind, 0].T)
-
-
-def stay(where, _, *, batch, level, group, keys, seed):
-    """Shifts that shift nothing."""
-    return find_places(where, batch=batch, level=level, n_batches=len(group), keys=keys, seed=seed)[0]
-
-
-def test_batches_that_change_states_in_their_own_way_are_compared_all_the_same(monkeypatch):
-    problem = own_way()
-    drawn = problem.fit()
-    monkeypatch.setattr("unbatch.core.matched._Rounds._better_together", lambda *_: False)
-    monkeypatch.setattr("unbatch.core.matched._Rounds._drawn_from_the_start", lambda _, settled, *__: settled)
-    plain = problem.fit()
-    assert drawn.shifts
-    assert not plain.shifts
-    assert plain.support[plain.states.code, problem.batch].mean() < 0.7
-    assert drawn.support[drawn.states.code, problem.batch].mean() > 0.9
-    assert rmse(drawn.effects.log_delta, problem) < 0.6 * rmse(plain.effects.log_delta, problem)
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_cells_that_have_lost_their_counterparts_find_them_from_the_start(seed, monkeypatch):
-    problem = own_way(sd=0.3, seed=seed)
-    again = problem.fit()
-    monkeypatch.setattr("unbatch.core.matched._Rounds._drawn_from_the_start", lambda _, settled, *__: settled)
-    once = problem.fit()
-    assert once.support[once.states.code, problem.batch].mean() < 0.3
-    assert again.support[again.states.code, problem.batch].mean() > 0.8
-    assert rmse(again.effects.log_delta, problem) < 0.6 * rmse(once.effects.log_delta, problem)
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "taken"),
-    [
-        ([0.5, 1.0, 1.0], [0.9, 1.0, 1.0], True),
-        ([0.5, 1.0, 1.0], [0.55, 1.0, 1.0], False),  # too little
-        ([0.5, 1.0, 1.0], [0.9, 0.85, 1.0], False),  # one loses
-        ([0.5, 0.95, 0.95, 0.95], [0.61, 0.9, 0.9, 0.9], False),  # all together lose
-        ([0.0, 1.0, 1.0], [1.0, 1.0, 1.0], False),  # what shares nothing is refused
-        ([0.0, 0.5, 1.0], [0.3, 0.9, 1.0], False),
-        ([0.0, 0.5, 1.0], [0.0, 0.9, 1.0], True),
-    ],
-)
-def test_which_counterparts_are_taken_for_regained(before, after, taken):
-    assert _regained(np.array(before), np.array(after)) is taken
-
-
-def test_rounds_do_not_begin_anew_for_nothing(problem, monkeypatch):
-    """Not where all have counterparts, nor where those that lack some share nothing at all."""
-    asked = []
-    settle = _Rounds._settle
-    monkeypatch.setattr(_Rounds, "_settle", lambda *args, **linked: asked.append(linked) or settle(*args, **linked))
-    problem.fit()
-    monkeypatch.setattr(_Rounds, "_shared", lambda *_: np.array([0.0, 1.0, 0.95]))
-    problem.fit()
-    assert asked == [{}, {}]
-
-
-def test_types_that_a_batch_moves_farther_than_their_cells_lie_apart_are_found_by_links(monkeypatch):
-    """States of cells are of one batch each, and pseudobulks are each other's nearest all the same."""
-    problem = own_way(sd=0.4, seed=2)
-    linked = problem.fit()
-    monkeypatch.setattr("unbatch.core.shift_rounds.find_linked_shifts", stay)
-    alone = problem.fit()
-    assert alone.support[alone.states.code, problem.batch].mean() < 0.3
-    assert linked.support[linked.states.code, problem.batch].mean() > 0.6
-    assert rmse(linked.effects.log_delta, problem) < 0.7 * rmse(alone.effects.log_delta, problem)
-
-
-def test_batches_that_go_in_pairs_are_compared_across_the_pairs(monkeypatch):
-    """Cells have counterparts in the other batch of the pair, and few in the other pair."""
-    problem = in_pairs()
-    drawn = problem.fit()
-    monkeypatch.setattr("unbatch.core.matched._Rounds._better_together", lambda *_: False)
-    plain = problem.fit()
-    assert drawn.shifts
-    assert plain.support[plain.states.code, problem.batch].mean() > 0.99
-    least_kept = [kept_information(fit.states.code, problem.batch, fit.states.apart)[0] for fit in (plain, drawn)]
-    assert least_kept[0] < 0.4
-    assert least_kept[1] > 0.7
-    assert rmse(drawn.effects.log_delta, problem) < 0.85 * rmse(plain.effects.log_delta, problem)
-
-
-def test_states_of_cells_that_were_drawn_together_hold_one_type_each():
-    problem = own_way(seed=1)
-    fitted = problem.fit()
-    assert fitted.shifts
-    table = np.zeros((fitted.states.n_states, 5))
-    np.add.at(table, (fitted.states.code, problem.cell_type), 1)
-    assert table.max(axis=1).sum() > 0.97 * len(problem.batch)
-
-
-def test_errors_know_which_states_are_alike(monkeypatch):
-    problem = own_way()
-    told = problem.fit()
-    kind = told.states.kinds()
-    assert len(np.unique(kind)) > 1
-    np.testing.assert_array_equal(told.refit.how.kind, kind)
-    size = np.asarray(problem.counts.sum(axis=1)).ravel() / problem.counts.sum(axis=1).mean()
-    table = StateTable.of(
-        problem.counts, state=told.states.code, batch=problem.batch, size=size, shape=told.support.shape
-    )
-    alone = replace(told.refit, how=replace(told.refit.how, kind=np.zeros_like(kind)))
-    assert np.median(told.refit.effects(table).se / alone.effects(table).se) > 1.1
-    monkeypatch.setattr(States, "kinds", lambda self: np.zeros(self.n_states, dtype=np.int64))
-    assert np.median(told.effects.se / problem.fit().effects.se) > 1.1
-
-
-@pytest.mark.parametrize("problem", [graded(), simulated(seed=1), simulated(seed=1, log_delta_sd=0)])
-def test_cells_that_have_counterparts_are_not_drawn(problem):
-    assert problem.fit().shifts == ()
-
-
-def test_graded_states_of_which_batches_hold_other_parts_are_corrected_instead(monkeypatch):
-    adata = ub.simulate(confounding=0.9, seed=5)
-    batch = np.array(adata.obs["batch"].cat.codes, dtype=np.int32)
-    counts, truth = sparse.csr_array(adata.X).astype(np.float64), np.array(adata.varm["log_delta_true"])
-    problem = Problem(counts, batch, np.zeros_like(batch), truth)
-    corrected = problem.fit()
-    monkeypatch.setattr("unbatch.core.matched.choose_composition", lambda *_, **__: NO_COMPOSITION)
-    drawn = problem.fit()
-    assert drawn.shifts
-    assert corrected.shifts == ()
-    assert corrected.composition.strength == 1
-    assert rmse(corrected.effects.log_delta, problem) < 0.7 * rmse(drawn.effects.log_delta, problem)
-
-
-def test_rounds_that_do_not_settle_are_drawn_together_half_way(monkeypatch):
-    asked = []
-    monkeypatch.setattr("unbatch.core.matched._Rounds._better_together", lambda *_: asked.append(1) or True)
-    fitted = own_way().fit(settings=Settings(tol=1e-12, max_rounds=4))
-    assert len(asked) == 1
-    assert fitted.shifts
-    assert len(fitted.trace["change"]) == 4
 
 
 def test_the_trace_has_one_value_per_round(fitted):

@@ -9,6 +9,7 @@ import numpy as np
 from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray, KeyArray
 from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_composition
+from unbatch.core.counterparts import GAINED, common_share, comparable, may_regain, regained, with_counterparts
 from unbatch.core.effects import Effects
 from unbatch.core.group_fit import GroupFit, Refit, fit_table
 from unbatch.core.identifiability import Identifiability, judge_batches
@@ -28,12 +29,9 @@ _FEWEST_STATES = 4
 _WELL_MEASURED = 200
 _COMPOSITION_GENES = 2000
 _PARTITIONS = 4
-_GAINED = 0.1
-"""What must be won for cells to be drawn together, of the cells of a batch with counterparts or of what is told."""
 _MOSTLY = 0.5
 _COUNTS = 4_000_000
 """Counts added up at a time."""
-_TINY = 1e-300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,11 +297,11 @@ class _Rounds:
         that a batch moves farther than their cells lie apart have no counterparts in states at all, but in pseudobulks.
         """
         before = self._shared(settled.states)
-        if settled.choice.strength > 0 or not _may_regain(before).any():
+        if settled.choice.strength > 0 or not may_regain(before).any():
             return settled
         settled.table = None  # tables are the largest things here: one at a time
         again = self._settle(basis, log_delta, linked=linked)
-        if again.choice.strength > 0 or not _regained(before, self._shared(again.states)):
+        if again.choice.strength > 0 or not regained(before, self._shared(again.states)):
             return settled
         return again
 
@@ -406,32 +404,25 @@ class _Rounds:
         there, and not mostly in one direction, which effects would have divided out had they been found whole.
         """
         kept, shared = self._kept(states), self._shared(states)
-        if kept.min(initial=1.0) > 1 - _GAINED:
+        if kept.min(initial=1.0) > 1 - GAINED:
             return False
         moved = self._drawn(where)[1]
         drawn = self._states(moved, states)
-        alone = (self._shared(drawn) >= shared + _GAINED).any()
-        apart = (self._kept(drawn) >= kept + _GAINED).any() and self._common(moved - where) > _MOSTLY
+        alone = (self._shared(drawn) >= shared + GAINED).any()
+        apart = (self._kept(drawn) >= kept + GAINED).any() and common_share(
+            moved - where, self.batch, n_batches=self.n_batches
+        ) > _MOSTLY
         return bool(alone or apart) and (
             choose_composition(table, effects, genes=self.loud, seed=self.seed).strength == 0
         )
 
     def _shared(self, states: States) -> FloatArray:
         """Share of the cells of each batch whose state others have too, (n_batches,)."""
-        cells = np.zeros((states.n_states, self.n_batches))
-        np.add.at(cells, (states.code, self.batch), 1)
-        shared = (cells * _comparable((cells > 0) & ~states.apart)).sum(axis=0)
-        return np.asarray(shared / np.maximum(cells.sum(axis=0), 1))
+        return with_counterparts(states, self.batch, n_batches=self.n_batches)
 
     def _kept(self, states: States) -> FloatArray:
         """Share that comparing within states keeps of each contrast between batches, (n_batches - 1,)."""
         return kept_information(states.code, self.batch, states.apart)
-
-    def _common(self, moved: FloatArray) -> float:
-        """Share of how far cells are moved, squared, that all cells of a batch have in common."""
-        cells = np.maximum(np.bincount(self.batch, minlength=self.n_batches), 1)
-        sums = np.stack([np.bincount(self.batch, axis, self.n_batches) for axis in moved.T])
-        return float((sums**2 / cells).sum() / max(np.square(moved).sum(), _TINY))
 
     def _states(self, where: FloatArray, before: States | None, *, partition: int = 0) -> States:
         """Find states; within each level separately, numbered on."""
@@ -475,28 +466,6 @@ class _Rounds:
         )
 
 
-def _may_regain(shared: FloatArray) -> BoolArray:
-    """Tell which batches share something, but a tenth or more of their cells nothing, (n_batches,)."""
-    return np.asarray((shared > 0) & (shared <= 1 - _GAINED))
-
-
-def _regained(before: FloatArray, after: FloatArray) -> bool:
-    """Tell whether cells have found counterparts again, given the share of each batch that has some, (n_batches,).
-
-    None may lose as much as another has to gain, and a batch that shared nothing stays refused: links of few
-    pseudobulks find counterparts for all its cells.
-    """
-    gains = (_may_regain(before) & (after >= before + _GAINED)).any() and after.mean() >= before.mean()
-    loses = (after <= before - _GAINED).any()
-    invents = ((before == 0) & (after > 0)).any()
-    return bool(gains and not loses and not invents)
-
-
 def _support(table: StateTable) -> BoolArray:
     """Tell which batches can be compared in which state, (n_states, n_batches)."""
-    return _comparable(table.cells > 0)
-
-
-def _comparable(here: BoolArray) -> BoolArray:
-    """Leave out states that a single batch has, (n_states, n_batches)."""
-    return np.asarray(here & (here.sum(axis=1, keepdims=True) > 1))
+    return comparable(table.cells > 0)
