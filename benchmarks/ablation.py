@@ -23,7 +23,7 @@ from unittest.mock import patch
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from unbatch.core import composition, linking, log_counts, loglinear, matched, prior, states
+from unbatch.core import composition, linking, log_counts, loglinear, matched, prior, rounds, states
 from unbatch.core.linked_shifts import LinkedPseudobulks
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _independent(curvature: np.ndarray, pull: np.ndarray) -> np.ndarray:
 
 def _no_choice(*_args: object, **_options: object) -> object:
     """Correct nothing within states."""
-    return matched.NO_COMPOSITION
+    return composition.NO_COMPOSITION
 
 
 def _never(*_args: object) -> bool:
@@ -153,11 +153,11 @@ VARIANTS = {
     "links-only": Variant("first effects from links alone, no states", first_effects_only=True),
     "no-first-links": Variant(
         "no first links: rounds start from no effects",
-        ((matched._Rounds, "_first_effects", _no_links),),
+        ((rounds.Rounds, "first_effects", _no_links),),
     ),
     "not-mutual": Variant("links to the nearest, not mutual", ((linking, "_mutual", _nearest),)),
     "no-link-calipers": Variant("no calipers on links", ((linking, "_CALIPERS", (np.inf, np.inf, np.inf)),)),
-    "single-cells": Variant("links between single cells", ((matched, "batch_pseudobulks", _single_cells),)),
+    "single-cells": Variant("links between single cells", ((rounds, "batch_pseudobulks", _single_cells),)),
     "total-axes": Variant(
         "axes of all cells, not within batches", ((matched, "state_basis", _total_basis(states.state_basis)),)
     ),
@@ -165,8 +165,9 @@ VARIANTS = {
     "one-round": Variant("one round", settings={"max_rounds": 1}),
     "no-state-caliper": Variant("no caliper within states", settings={"caliper": np.inf}),
     "state-caliper-3": Variant("caliper 3 within states", settings={"caliper": 3.0}),
-    "never-drawn": Variant("cells never drawn together", ((matched._Rounds, "_better_together", _never),)),
-    "always-drawn": Variant("cells always drawn together", ((matched._Rounds, "_better_together", _always),)),
+    "never-drawn": Variant("cells never drawn together", ((rounds.Rounds, "_better_together", _never),)),
+    "always-drawn": Variant("cells always drawn together", ((rounds.Rounds, "_better_together", _always),)),
+    "no-mixture": Variant("effects by states of cells alone, never by a mixture", ((matched, "FEW_COUNTS", -1.0),)),
     "one-partition": Variant("one partition into states at the end", ((matched, "_PARTITIONS", 1),)),
     "flat-prior": Variant(
         f"prior not learned: sd {_FLAT_SD:g}",
@@ -176,7 +177,7 @@ VARIANTS = {
     "independent": Variant(
         "effects of batches taken for independent", ((loglinear, "find_correlation", _independent),)
     ),
-    "no-composition": Variant("no correction of graded states", ((matched, "choose_composition", _no_choice),)),
+    "no-composition": Variant("no correction of graded states", ((rounds, "choose_composition", _no_choice),)),
     "composition-anywhere": Variant(
         "graded states corrected whatever the direction", ((composition, "_LEAST_ALIGNED", -np.inf),)
     ),
@@ -191,19 +192,19 @@ def estimate(problem: "Problem", variant: Variant) -> "Estimate":
     kept: list[np.ndarray] = []
     with variant.applied(), ExitStack() as stack:
         if variant.first_effects_only:
-            first = matched._Rounds._first_effects
+            first = rounds.Rounds.first_effects
 
             def keep(self: Any, *args: np.ndarray) -> tuple[np.ndarray, Any]:
                 log_delta, linked = first(self, *args)
                 kept.append(log_delta)
                 return log_delta, linked
 
-            stack.enter_context(patch.object(matched._Rounds, "_first_effects", keep))
+            stack.enter_context(patch.object(rounds.Rounds, "first_effects", keep))
         fitted = matched.fit_matched(
             problem.counts[cells],
             problem.batch[cells],
             measured=np.ones((problem.counts.shape[1], problem.n_batches), dtype=bool),
-            settings=matched.Settings(**({"max_rounds": 1} if variant.first_effects_only else variant.settings)),
+            settings=rounds.Settings(**({"max_rounds": 1} if variant.first_effects_only else variant.settings)),
         )
     return Estimate(kept[0]) if kept else Estimate(fitted.effects.log_delta, fitted.effects.se)
 

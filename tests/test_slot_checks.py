@@ -8,7 +8,7 @@ import pytest
 
 import unbatch as ub
 from unbatch._check import InputError
-from unbatch.core import matched
+from unbatch.core.rounds import Rounds
 from unbatch.slots import as_anndata, read_slots
 
 
@@ -23,7 +23,7 @@ def cells():
 def whole(cells):
     fitted = cells.copy()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(matched._Rounds, "_better_together", lambda *_: True)  # so that all parts are there
+        patched.setattr(Rounds, "_better_together", lambda *_: True)  # so that all parts are there
         ub.tl.batch_effects(fitted, batch_key="batch", match_within="condition", state_specific=True)
     return as_anndata(read_slots(fitted))
 

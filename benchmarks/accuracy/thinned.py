@@ -4,7 +4,7 @@ The cells of one real batch are split into pseudo-batches of different compositi
 binomially: what is left of a count is what a batch with that capture rate would have seen. Only the effect is made;
 expression, noise and cell states are real. All genes are affected alike, or one in ten and these more, as real batches
 differ: few genes by much, most by little; or all, and each type of cells besides in its own way; or all, and batches
-of a kind, as of one protocol, almost in the same way.
+of a kind, as of one protocol, almost in the same way. Or all are, of a panel of few genes with few counts in a cell.
 """
 
 import filecmp
@@ -37,12 +37,14 @@ class Effects:
     """How effects are drawn: for a share of the genes, normal; and how far each type of cells differs from them.
 
     common: share of the variance that batches of a kind have in common, of two kinds.
+    panel: so many of the louder genes are looked at, with so many counts in a cell (median) at most.
     """
 
     share: float = 1.0
     sd: float = 0.5
     by_type: float = 0.0
     common: float = 0.0
+    panel: tuple[int, float] | None = None
 
 
 PREFIXES = {
@@ -50,7 +52,12 @@ PREFIXES = {
     "few-affected:": Effects(share=0.1, sd=1.5),
     "state-specific:": Effects(by_type=0.25),
     "alike-batches:": Effects(common=0.8),
+    "panel:": Effects(panel=(100, 100.0)),
 }
+_LOUDER = 2000
+"""Genes with most counts, of which those of a panel are drawn."""
+_FEWEST_COUNTS = 3
+"""Of a cell that is looked at by a panel."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +80,11 @@ def load(name: str, seed: int, data: Path | None) -> Problem:
     prefix, _, source_name = name.partition(":")
     stem, _, batch = source_name.rpartition(":")
     paths = {path.stem: path for path in _files(data)}
-    source = _read(paths[stem], batch)
+    source, how = _read(paths[stem], batch), PREFIXES[f"{prefix}:"]
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
+    if how.panel is not None:
+        source = _looked_at(source, *how.panel, rng)
     n_cells = source.counts.shape[0]
-    how = PREFIXES[f"{prefix}:"]
     n_batches = 2 if n_cells < 300 else 3
     if how.common or (n_cells >= 2000 and source.cell_type.max() >= 5):
         n_batches = 4
@@ -126,6 +134,17 @@ def _read(path: Path, batch: str) -> _Source:
     keep &= np.array(obs["cell_type"].isin(common))
     codes = pd.Categorical(obs["cell_type"][keep]).codes.astype(np.int32)
     return _Source(sparse.csr_array(adata.X)[np.flatnonzero(keep)], codes)
+
+
+def _looked_at(source: _Source, n_genes: int, depth: float, rng: np.random.Generator) -> _Source:
+    """Draw some of the louder genes, and thin their counts."""
+    louder = np.argsort(-source.counts.sum(axis=0), kind="stable")[:_LOUDER]
+    counts = sparse.csr_array(source.counts[:, np.sort(rng.choice(louder, min(n_genes, len(louder)), replace=False))])
+    kept = min(1.0, depth / max(float(np.median(counts.sum(axis=1))), 1.0))
+    counts.data = rng.binomial(counts.data.astype(np.int64), kept).astype(np.float32)
+    counts.eliminate_zeros()
+    cells = np.flatnonzero(counts.sum(axis=1) >= _FEWEST_COUNTS)
+    return _Source(sparse.csr_array(counts[cells]), source.cell_type[cells])
 
 
 def _split(cell_type: CodeArray, n_batches: int, rng: np.random.Generator) -> CodeArray:

@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 import unbatch as ub
-from unbatch.core import composition, matched
+from unbatch.core import composition, matched, rounds
 from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_composition, composition_ratio
 from unbatch.core.effects import Effects
 from unbatch.core.log_counts import LogCounts
@@ -29,7 +29,7 @@ def fitted(**options):
     batch = np.array(adata.obs["batch"].cat.codes, dtype=np.int32)
     truth = adata.varm["log_delta_true"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matched, "choose_composition", lambda *_, **__: NO_COMPOSITION)
+        patch.setattr(rounds, "choose_composition", lambda *_, **__: NO_COMPOSITION)
         fit = matched.fit_matched(counts, batch, measured=np.ones(truth.shape, dtype=bool))
     size = LogCounts.of(counts, fit.effects.log_delta, batch=batch, genes=np.ones(len(truth), dtype=bool)).size
     kept = np.flatnonzero(~fit.states.apart[fit.states.code, batch])

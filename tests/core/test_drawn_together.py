@@ -14,7 +14,7 @@ from unbatch.core.composition import NO_COMPOSITION
 from unbatch.core.counterparts import regained
 from unbatch.core.embedding import find_embedding
 from unbatch.core.kept_information import kept_information
-from unbatch.core.matched import Settings, _Rounds
+from unbatch.core.rounds import Rounds, Settings
 from unbatch.core.shifts import find_places
 from unbatch.core.state_table import StateTable
 from unbatch.core.states import States
@@ -50,8 +50,8 @@ def stay(where, _, *, batch, level, group, keys, seed):
 def test_batches_that_change_states_in_their_own_way_are_compared_all_the_same(monkeypatch):
     problem = own_way()
     drawn = problem.fit()
-    monkeypatch.setattr("unbatch.core.matched._Rounds._better_together", lambda *_: False)
-    monkeypatch.setattr("unbatch.core.matched._Rounds._drawn_from_the_start", lambda _, settled, *__: settled)
+    monkeypatch.setattr("unbatch.core.rounds.Rounds._better_together", lambda *_: False)
+    monkeypatch.setattr("unbatch.core.matched._drawn_from_the_start", lambda _, settled, *__: settled)
     plain = problem.fit()
     assert drawn.shifts
     assert not plain.shifts
@@ -64,7 +64,7 @@ def test_batches_that_change_states_in_their_own_way_are_compared_all_the_same(m
 def test_cells_that_have_lost_their_counterparts_find_them_from_the_start(seed, monkeypatch):
     problem = own_way(sd=0.3, seed=seed)
     again = problem.fit()
-    monkeypatch.setattr("unbatch.core.matched._Rounds._drawn_from_the_start", lambda _, settled, *__: settled)
+    monkeypatch.setattr("unbatch.core.matched._drawn_from_the_start", lambda _, settled, *__: settled)
     once = problem.fit()
     assert once.support[once.states.code, problem.batch].mean() < 0.3
     assert again.support[again.states.code, problem.batch].mean() > 0.8
@@ -121,17 +121,17 @@ def test_links_are_followed_in_each_group_of_batches():
         ([0.0, 0.5, 1.0], [0.0, 0.9, 1.0], True),
     ],
 )
-def test_which_counterparts_are_taken_forregained(before, after, taken):
+def test_which_counterparts_are_taken_for_regained(before, after, taken):
     assert regained(np.array(before), np.array(after)) is taken
 
 
 def test_rounds_do_not_begin_anew_for_nothing(monkeypatch):
     """Not where all have counterparts, nor where those that lack some share nothing at all."""
     asked, problem = [], simulated(seed=0)
-    settle = _Rounds._settle
-    monkeypatch.setattr(_Rounds, "_settle", lambda *args, **linked: asked.append(linked) or settle(*args, **linked))
+    settle = Rounds.settle
+    monkeypatch.setattr(Rounds, "settle", lambda *args, **linked: asked.append(linked) or settle(*args, **linked))
     problem.fit()
-    monkeypatch.setattr(_Rounds, "_shared", lambda *_: np.array([0.0, 1.0, 0.95]))
+    monkeypatch.setattr(Rounds, "counterparts", lambda *_: np.array([0.0, 1.0, 0.95]))
     problem.fit()
     assert asked == [{}, {}]
 
@@ -151,7 +151,7 @@ def test_batches_that_go_in_pairs_are_compared_across_the_pairs(monkeypatch):
     """Cells have counterparts in the other batch of the pair, and few in the other pair."""
     problem = in_pairs()
     drawn = problem.fit()
-    monkeypatch.setattr("unbatch.core.matched._Rounds._better_together", lambda *_: False)
+    monkeypatch.setattr("unbatch.core.rounds.Rounds._better_together", lambda *_: False)
     plain = problem.fit()
     assert drawn.shifts
     assert plain.support[plain.states.code, problem.batch].mean() > 0.99
@@ -197,7 +197,7 @@ def test_graded_states_of_which_batches_hold_other_parts_are_corrected_instead(m
     counts, truth = sparse.csr_array(adata.X).astype(np.float64), np.array(adata.varm["log_delta_true"])
     problem = Problem(counts, batch, np.zeros_like(batch), truth)
     corrected = problem.fit()
-    monkeypatch.setattr("unbatch.core.matched.choose_composition", lambda *_, **__: NO_COMPOSITION)
+    monkeypatch.setattr("unbatch.core.rounds.choose_composition", lambda *_, **__: NO_COMPOSITION)
     drawn = problem.fit()
     assert drawn.shifts
     assert corrected.shifts == ()
@@ -207,7 +207,7 @@ def test_graded_states_of_which_batches_hold_other_parts_are_corrected_instead(m
 
 def test_rounds_that_do_not_settle_are_drawn_together_half_way(monkeypatch):
     asked = []
-    monkeypatch.setattr("unbatch.core.matched._Rounds._better_together", lambda *_: asked.append(1) or True)
+    monkeypatch.setattr("unbatch.core.rounds.Rounds._better_together", lambda *_: asked.append(1) or True)
     fitted = own_way().fit(settings=Settings(tol=1e-12, max_rounds=4))
     assert len(asked) == 1
     assert fitted.shifts

@@ -11,7 +11,8 @@ from scipy import sparse, stats
 
 import unbatch as ub
 from unbatch._progress import Silent
-from unbatch.core.matched import Settings, fit_matched
+from unbatch.core.matched import fit_matched
+from unbatch.core.rounds import Settings
 from unbatch.io.batches import read_batches
 from unbatch.io.source import open_counts
 from unbatch.methods import concept

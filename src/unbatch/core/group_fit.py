@@ -9,7 +9,7 @@ from unbatch._threads import one_thread
 from unbatch._types import BoolArray, FloatArray, IntArray
 from unbatch.core.composition import CompositionChoice, composition_ratio
 from unbatch.core.effects import Effects
-from unbatch.core.loglinear import fit_effects, fit_log_delta
+from unbatch.core.loglinear import fit_effects, fit_log_delta, with_effects
 from unbatch.core.state_table import StateTable
 
 
@@ -56,6 +56,10 @@ class GroupFit:
         return [
             fit_log_delta(part.table, like, composition=part.ratio) for part, like in zip(parts, found, strict=True)
         ]
+
+    def given(self, known: Effects, table: StateTable, effects: Effects) -> Effects:
+        """Find rates and residuals by sums, beginning from effects, and put known effects of all batches in."""
+        return with_effects(self.fit(table, effects)[0], known, table, composition=self.composition(table, effects))
 
     def composition(self, table: StateTable, effects: Effects) -> FloatArray | None:
         """Give the factor on exposure that fits use, (n_genes, n_states or 1, n_batches); None if it is 1 everywhere.
@@ -124,12 +128,15 @@ class Refit:
         Log effects of each group of batches by the states of the first cells, by which more cells are summed.
     others
         The same by other partitions of the first cells into states, (n_partitions, n_groups).
+    known
+        Effects that sums by state do not better, since the states of cells are not known: see `MixtureFit`.
     """
 
     how: GroupFit
     start: Effects
     first: list[FloatArray]
     others: Sequence[list[FloatArray]]
+    known: Effects | None = None
 
     def effects(self, table: StateTable) -> Effects:
         """Fit effects to sums over more cells.
@@ -138,6 +145,8 @@ class Refit:
         cells in other groups, and has little noise.
         """
         with one_thread():
+            if self.known is not None:
+                return self.how.given(self.known, table, self.start)
             found = self.how.fit(table, self.start)
         moved = [
             [new.log_delta + (there - here) for new, here, there in zip(found, self.first, other, strict=True)]

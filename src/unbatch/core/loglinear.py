@@ -1,6 +1,6 @@
 """Batch effects from counts grouped by state and batch: a log-linear model with a learned prior on the effects."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -116,6 +116,23 @@ def fit_log_delta(table: StateTable, like: Effects, *, composition: FloatArray |
     if np.abs(level).max() < _SAME_LEVEL:
         return log_delta
     return modes(log_delta - level, like.scale * np.exp(level))
+
+
+def with_effects(
+    found: Effects, known: Effects, table: StateTable, *, composition: FloatArray | None = None
+) -> Effects:
+    """Put effects that were found otherwise in the place of those of a fit to these sums: rates follow from them."""
+    model = _Model(table, np.ones((1, 1, table.counts.shape[2])) if composition is None else composition)
+    return replace(
+        found,
+        log_delta=known.log_delta,
+        se=known.se,
+        prior_sd=known.prior_sd,
+        width=known.width,
+        correlation=known.correlation,
+        rate=model.rates(known.log_delta, found.scale)[0],
+        exposure=model.exposures(known.log_delta, found.scale),
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,51 +1,26 @@
 """The default estimator: states matched across batches, effects shared by all of them, in rounds."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Literal, TypeAlias
 
 import numpy as np
 
 from unbatch._threads import one_thread
-from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray, KeyArray
-from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_composition
-from unbatch.core.counterparts import GAINED, common_share, comparable, may_regain, regained, with_counterparts
+from unbatch._types import BoolArray, CodeArray, Counts, FloatArray
+from unbatch.core.composition import CompositionChoice
+from unbatch.core.counterparts import may_regain, regained
 from unbatch.core.effects import Effects
-from unbatch.core.group_fit import GroupFit, Refit, fit_table
-from unbatch.core.identifiability import Identifiability, judge_batches
-from unbatch.core.kept_information import kept_information
-from unbatch.core.keyed import keys_of
+from unbatch.core.group_fit import Refit, fit_table
+from unbatch.core.identifiability import Identifiability
 from unbatch.core.landmarks import StateShape
 from unbatch.core.linked_shifts import LinkedPseudobulks
-from unbatch.core.linking import link_pseudobulks
 from unbatch.core.log_counts import LogCounts
-from unbatch.core.shift_rounds import ShiftRounds, find_rounds
-from unbatch.core.state_table import StateTable, group_sums
-from unbatch.core.states import States, batch_pseudobulks, clear_of_control, find_states, state_basis
+from unbatch.core.mixture_fit import FEW_COUNTS, MixtureTrial, Start
+from unbatch.core.rounds import Rounds, Settings, Settled, StopReason, compared
+from unbatch.core.shift_rounds import ShiftRounds
+from unbatch.core.state_mixture import StateMixture
+from unbatch.core.states import States, clear_of_control, state_basis
 
-StopReason: TypeAlias = Literal["converged", "max_rounds", "nothing shared"]
-
-_FEWEST_STATES = 4
-_WELL_MEASURED = 200
-_COMPOSITION_GENES = 2000
 _PARTITIONS = 4
-_MOSTLY = 0.5
-_COUNTS = 4_000_000
-"""Counts added up at a time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Numbers that steer `fit_matched`; what grows when they grow is told by `unbatch.MatchedOptions`."""
-
-    n_dims: int = 20
-    n_genes: int = 2000
-    cells_per_state: int = 40
-    max_states: int = 40
-    caliper: float = 6.0
-    min_support: float = 10.0
-    max_rounds: int = 15
-    tol: float = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +118,7 @@ def fit_matched(
     if not counts.has_sorted_indices:
         counts = counts.sorted_indices()
     with one_thread():
-        return _Rounds(
+        rounds = Rounds(
             counts=counts,
             batch=batch,
             measured=measured,
@@ -152,320 +127,149 @@ def fit_matched(
             control_genes=control_genes,
             settings=settings or Settings(),
             seed=seed,
-        ).run()
-
-
-@dataclass(eq=False)
-class _Settled:
-    """What the rounds ended with: effects and states, and what these were found from."""
-
-    effects: Effects
-    states: States
-    shifts: ShiftRounds
-    linked: LinkedPseudobulks | None
-    """Links by which cells were drawn first; None if they were not."""
-    table: StateTable | None
-    """Sums of the last round; None once they are let go."""
-    logs: LogCounts
-    where: FloatArray
-    """Coordinates of the cells, (n_cells, n_dims), after the shifts."""
-    choice: CompositionChoice
-    fitted_with: CompositionChoice
-    """The correction by which the effects were fitted, which may have been chosen afterwards."""
-    trace: dict[str, list[float]]
-    stop: StopReason
-
-
-@dataclass(frozen=True, eq=False)
-class _Rounds:
-    """The data of a fit, and the rounds over it."""
-
-    counts: Counts
-    batch: CodeArray
-    measured: BoolArray
-    shared: BoolArray
-    level: CodeArray
-    control_genes: BoolArray | None
-    settings: Settings
-    seed: int
-
-    @property
-    def n_batches(self) -> int:
-        return int(self.measured.shape[1])
-
-    @cached_property
-    def keys(self) -> KeyArray:
-        return keys_of(self.counts)
-
-    @cached_property
-    def totals(self) -> FloatArray:
-        totals = np.zeros(self.counts.shape[1])
-        for first in range(0, self.counts.nnz, _COUNTS):
-            part = slice(first, first + _COUNTS)
-            totals += np.bincount(self.counts.indices[part], self.counts.data[part], len(totals))
-        return totals
-
-    @cached_property
-    def well_measured(self) -> BoolArray:
-        """Genes by which the change of a round is judged."""
-        many = self.totals > min(_WELL_MEASURED, float(np.quantile(self.totals[self.totals > 0], 0.75)))
-        return np.asarray(many if many.any() else self.totals > 0)
-
-    @cached_property
-    def loud(self) -> IntArray:
-        """Genes with most counts, for the factor model: of those that all batches measured, or their 0 are states."""
-        totals = self.totals * self.shared
-        ranked = np.argsort(-totals, kind="stable")[:_COMPOSITION_GENES]
-        return np.sort(ranked[totals[ranked] > 0])
-
-    @cached_property
-    def n_states(self) -> int:
-        wanted = self.counts.shape[0] // self.settings.cells_per_state
-        return int(np.clip(wanted, _FEWEST_STATES, self.settings.max_states))
-
-    def run(self) -> MatchedFit:
-        nothing = np.zeros((self.counts.shape[1], self.n_batches))
-        logs = LogCounts.of(self.counts, nothing, batch=self.batch, genes=self.shared)
-        basis = state_basis(
-            logs, batch=self.batch, genes=self.shared, n_dims=self.settings.n_dims, n_genes=self.settings.n_genes
         )
-        if self.control_genes is not None:
-            basis = clear_of_control(basis, logs, batch=self.batch, control_genes=self.control_genes & self.shared)
-        first, linked = self._first_effects(logs.project(basis), logs.size, basis)
-        settled = self._drawn_from_the_start(self._settle(basis, first), basis, first, linked)
-        return self._finished(settled, basis)
+        return _run(rounds)
 
-    def _settle(
-        self, basis: FloatArray, log_delta: FloatArray, *, linked: LinkedPseudobulks | None = None
-    ) -> "_Settled":
-        """Find states and fit effects in turn, from these effects on, until they stay.
 
-        With links of pseudobulks, cells are drawn together from the first round on.
-        """
-        effects: Effects | None = None
-        states: States | None = None
-        table: StateTable | None = None
-        choice, composed, together = NO_COMPOSITION, False, None if linked is None else True
-        shifts: ShiftRounds = ()
-        trace: dict[str, list[float]] = {"change": [], "matched": [], "states": [], "objective": []}
-        stop: StopReason = "max_rounds"
-        for number in range(1, self.settings.max_rounds + 1):
-            logs = LogCounts.of(self.counts, log_delta, batch=self.batch, genes=self.shared)
-            where = logs.project(basis)
-            if together:
-                shifts, where = self._drawn(where, linked)
-            states = self._states(where, states)
-            table = None  # tables are the largest things here: one at a time
-            table, fitted_with = self._table(states, logs.size), choice
-            effects = fit_table(
-                table,
-                effects,
-                kind=states.kinds(),
-                choice=choice,
-                measured=self.measured,
-                loud=self.loud,
-                seed=self.seed,
-            )
-            change = float(np.sqrt(np.mean((effects.log_delta - log_delta)[self.well_measured] ** 2)))
-            log_delta = effects.log_delta
-            takes_part = _support(table)[states.code, self.batch].mean()
-            for name, value in zip(trace, (change, takes_part, states.n_states, effects.objective), strict=True):
-                trace[name].append(float(value))
-            settled = change < self.settings.tol
-            if together is None and (settled or 2 * number >= self.settings.max_rounds):
-                together = self._better_together(where, states, table, effects)
-                settled &= not together
-            if not settled:
-                continue
-            if not composed:
-                choice = choose_composition(table, effects, genes=self.loud, seed=self.seed)
-            if composed or choice.strength == 0:
-                stop = "converged"
-                break
-            composed = True
-        assert effects is not None
-        assert states is not None
-        return _Settled(effects, states, shifts, linked, table, logs, where, choice, fitted_with, trace, stop)
+def _run(rounds: Rounds) -> MatchedFit:
+    nothing = np.zeros((rounds.counts.shape[1], rounds.n_batches))
+    logs = LogCounts.of(rounds.counts, nothing, batch=rounds.batch, genes=rounds.shared)
+    basis = state_basis(
+        logs, batch=rounds.batch, genes=rounds.shared, n_dims=rounds.settings.n_dims, n_genes=rounds.settings.n_genes
+    )
+    if rounds.control_genes is not None:
+        basis = clear_of_control(basis, logs, batch=rounds.batch, control_genes=rounds.control_genes & rounds.shared)
+    first, linked = rounds.first_effects(logs.project(basis), logs.size, basis)
+    settled = _drawn_from_the_start(rounds, rounds.settle(basis, first), basis, first, linked)
+    return _finished(rounds, _by_mixture(rounds, settled, basis, first), basis)
 
-    def _drawn_from_the_start(
-        self, settled: _Settled, basis: FloatArray, log_delta: FloatArray, linked: LinkedPseudobulks
-    ) -> _Settled:
-        """Begin again with cells drawn together from the first round on, where that gives them counterparts.
 
-        Effects follow the cells that are compared, and all others move with them: a batch whose states lie farther
-        apart than those of other batches can lose all but one of them, round by round, though it began with all. Types
-        that a batch moves farther than their cells lie apart have no counterparts in states at all, but in pseudobulks.
-        """
-        before = self._shared(settled.states)
-        if settled.choice.strength > 0 or not may_regain(before).any():
-            return settled
-        settled.table = None  # tables are the largest things here: one at a time
-        again = self._settle(basis, log_delta, linked=linked)
-        if again.choice.strength > 0 or not regained(before, self._shared(again.states)):
-            return settled
-        return again
+def _drawn_from_the_start(
+    rounds: Rounds,
+    settled: Settled,
+    basis: FloatArray,
+    log_delta: FloatArray,
+    linked: LinkedPseudobulks,
+) -> Settled:
+    """Begin again with cells drawn together from the first round on, where that gives them counterparts.
 
-    def _finished(self, settled: "_Settled", basis: FloatArray) -> MatchedFit:
-        """Tell which batches can be compared, and average their effects over partitions into states."""
-        table, settled.table = settled.table, None  # the largest thing here
-        if table is None:
-            table = self._table(settled.states, settled.logs.size)
-        effects, states, shifts, choice = settled.effects, settled.states, settled.shifts, settled.choice
-        logs, where = settled.logs, settled.where
-        cells, sizes, support = table.cells, table.exposure, _support(table)
-        tied = judge_batches(
-            cells,
-            support,
-            batch_sizes=np.bincount(self.batch, minlength=self.n_batches),
-            centres=states.centres,
-            log_delta=effects.log_delta[self.well_measured & self.measured.all(axis=1)],
-            min_support=self.settings.min_support,
-        )
-        identifiable = tied.identifiable
-        how = GroupFit(
-            measured=self.measured,
-            group=tied.group,
-            kind=states.kinds(),
-            choice=choice,
-            loud=self.loud,
-            genes=self.well_measured,
-            seed=self.seed,
-        )
-        as_fitted = not tied.group.any() and settled.fitted_with.strength == choice.strength
-        first = [effects] if as_fitted else how.fit(table, effects)
-        others: list[list[FloatArray]] = []
+    Effects follow the cells that are compared, and all others move with them: a batch whose states lie farther
+    apart than those of other batches can lose all but one of them, round by round, though it began with all. Types
+    that a batch moves farther than their cells lie apart have no counterparts in states at all, but in pseudobulks.
+    """
+    before = rounds.counterparts(settled.states)
+    if settled.choice.strength > 0 or not may_regain(before).any():
+        return settled
+    settled.table = None  # tables are the largest things here: one at a time
+    again = rounds.settle(basis, log_delta, linked=linked)
+    if again.choice.strength > 0 or not regained(before, rounds.counterparts(again.states)):
+        return settled
+    return again
+
+
+def _by_mixture(rounds: Rounds, settled: Settled, basis: FloatArray, log_delta: FloatArray) -> Settled:
+    """Find effects by a mixture of states where counts do not tell the states of cells, and place cells by them."""
+    if settled.choice.strength > 0 or rounds.counts_of_a_cell() > FEW_COUNTS:
+        return settled
+    states, table = settled.states, settled.table
+    if table is None:
+        table = rounds.table(states, settled.logs.size)
+    tied = rounds.judged(settled, table)
+    if tied.group.any():
+        return settled
+    taking_part = np.flatnonzero(~states.apart[states.code, rounds.batch])
+    trial = MixtureTrial(
+        mixture=StateMixture(rounds.counts, rounds.batch, rounds.level, rounds.n_batches, taking_part, rounds.loud),
+        keys=rounds.keys,
+        how=rounds.group_fit(settled, tied),
+        seed=rounds.seed,
+    )
+    fitted = Start(settled.effects.log_delta, states.code, states.level)
+    first = [_start_from(rounds, effects, basis) for effects in (log_delta, np.zeros_like(log_delta))]
+    found = trial.better(settled.effects, fitted, first)
+    if found is None:
+        return settled
+    others = []
+    for partition in range(1, _PARTITIONS):
+        again = rounds.find_states(settled.where, None, partition=partition)
+        others.append([trial.from_other(Start(found.effects.log_delta, again.code, again.level), found)])
+    moved = _placed_by(rounds, trial.how.together([found.effects], others, settled.effects), settled, basis)
+    assert moved.table is not None
+    return settled if rounds.judged(moved, moved.table).group.any() else moved
+
+
+def _start_from(rounds: Rounds, log_delta: FloatArray, basis: FloatArray) -> Start:
+    """Find states by effects, (n_genes, n_batches), as a first round does."""
+    where = LogCounts.of(rounds.counts, log_delta, batch=rounds.batch, genes=rounds.shared).project(basis)
+    states = rounds.find_states(where, None)
+    return Start(log_delta, states.code, states.level)
+
+
+def _placed_by(rounds: Rounds, effects: Effects, settled: Settled, basis: FloatArray) -> Settled:
+    """Find states by effects of a mixture."""
+    logs = LogCounts.of(rounds.counts, effects.log_delta, batch=rounds.batch, genes=rounds.shared)
+    where, shifts = logs.project(basis), settled.shifts
+    if shifts:
+        shifts, where = rounds.drawn(where, settled.linked)
+    states = rounds.find_states(where, settled.states)
+    table = rounds.table(states, logs.size)
+    found = fit_table(
+        table,
+        settled.effects,
+        kind=states.kinds(),
+        choice=settled.choice,
+        measured=rounds.measured,
+        loud=rounds.loud,
+        seed=rounds.seed,
+    )
+    return replace(
+        settled, effects=found, states=states, shifts=shifts, table=table, logs=logs, where=where, mixture=effects
+    )
+
+
+def _finished(rounds: Rounds, settled: Settled, basis: FloatArray) -> MatchedFit:
+    """Tell which batches can be compared, and average their effects over partitions into states."""
+    table, settled.table = settled.table, None  # the largest thing here
+    if table is None:
+        table = rounds.table(settled.states, settled.logs.size)
+    effects, states, shifts, choice = settled.effects, settled.states, settled.shifts, settled.choice
+    logs, where = settled.logs, settled.where
+    cells, sizes, support = table.cells, table.exposure, compared(table)
+    tied, mixture = rounds.judged(settled, table), settled.mixture
+    identifiable, how = tied.identifiable, rounds.group_fit(settled, tied)
+    as_fitted = not tied.group.any() and settled.fitted_with.strength == choice.strength
+    first = [effects] if as_fitted else how.fit(table, effects)
+    others: list[list[FloatArray]] = []
+    if mixture is None:
         for partition in range(1, _PARTITIONS):
             table = None
-            table = self._table(self._states(where, None, partition=partition), logs.size)
+            table = rounds.table(rounds.find_states(where, None, partition=partition), logs.size)
             others.append(how.fit_log_delta(table, effects, first))
         final = how.together(first, others, effects)
-        if tied.group.max(initial=0) > 0:  # relative to the mean of each group, which cells and states follow
-            logs = replace(
-                LogCounts.of(self.counts, final.log_delta, batch=self.batch, genes=self.shared), scale=logs.scale
-            )
-            where = logs.project(basis)
-            if shifts:
-                shifts, where = self._drawn(where, settled.linked, group=tied.group)
-            states = states.moved(where)
-        return MatchedFit(
-            effects=final,
-            refit=Refit(how, effects, [found.log_delta for found in first], others),
-            states=states,
-            shifts=shifts,
-            linked=settled.linked,
-            basis=basis,
-            scale=logs.scale,
-            tied=tied,
-            support=support & identifiable,
-            cells=cells,
-            sizes=sizes,
-            shape=StateShape.of(logs, where, states, basis=basis),
-            composition=choice,
-            trace={name: np.array(values) for name, values in settled.trace.items()},
-            stop_reason=settled.stop if identifiable.any() else "nothing shared",
+    else:
+        final = how.given(mixture, table, effects)
+    if tied.group.max(initial=0) > 0:  # relative to the mean of each group, which cells and states follow
+        logs = replace(
+            LogCounts.of(rounds.counts, final.log_delta, batch=rounds.batch, genes=rounds.shared), scale=logs.scale
         )
-
-    def _first_effects(
-        self, where: FloatArray, size: FloatArray, basis: FloatArray
-    ) -> tuple[FloatArray, LinkedPseudobulks]:
-        """Link pseudobulks of different batches, and find the effects that follow."""
-        code, first = batch_pseudobulks(where, batch=self.batch, level=self.level, keys=self.keys, seed=self.seed)
-        used = np.flatnonzero(np.any(basis != 0, axis=1))
-        log_delta = np.zeros((self.counts.shape[1], self.n_batches))
-        linked = LinkedPseudobulks(code, self.batch[first], self.level[first], np.zeros((0, 2), dtype=np.int64))
-        if not used.size:
-            return log_delta, linked
-        sums = group_sums(self.counts, code, n_groups=len(first), genes=used)
-        sizes = np.bincount(code, size).astype(np.float64)
-        links = link_pseudobulks(sums, sizes, batch=linked.batch, basis=basis[used], level=linked.level)
-        log_delta[used, : links.log_delta.shape[1]] = links.log_delta
-        return log_delta, replace(linked, pairs=links.pairs)
-
-    def _drawn(
-        self, where: FloatArray, linked: LinkedPseudobulks | None = None, *, group: IntArray | None = None
-    ) -> tuple[ShiftRounds, FloatArray]:
-        """Draw cells to their counterparts, first by links if there are any: shifts, and where they take the cells."""
-        return find_rounds(
-            where,
-            batch=self.batch,
-            level=self.level,
-            group=np.zeros(self.n_batches, dtype=np.int64) if group is None else group,
-            keys=self.keys,
-            seed=self.seed,
-            linked=linked,
-        )
-
-    def _better_together(self, where: FloatArray, states: States, table: StateTable, effects: Effects) -> bool:
-        """Tell whether states keep batches apart that are together once cells are drawn to their counterparts.
-
-        What a batch does to single states is not divided out: where it moves them farther than their cells lie apart,
-        they become states of that batch alone, or of it and of others like it. In the latter case all cells have
-        counterparts, and batches that hold other parts of graded states look alike; but there cells are drawn here and
-        there, and not mostly in one direction, which effects would have divided out had they been found whole.
-        """
-        kept, shared = self._kept(states), self._shared(states)
-        if kept.min(initial=1.0) > 1 - GAINED:
-            return False
-        moved = self._drawn(where)[1]
-        drawn = self._states(moved, states)
-        alone = (self._shared(drawn) >= shared + GAINED).any()
-        apart = (self._kept(drawn) >= kept + GAINED).any() and common_share(
-            moved - where, self.batch, n_batches=self.n_batches
-        ) > _MOSTLY
-        return bool(alone or apart) and (
-            choose_composition(table, effects, genes=self.loud, seed=self.seed).strength == 0
-        )
-
-    def _shared(self, states: States) -> FloatArray:
-        """Share of the cells of each batch whose state others have too, (n_batches,)."""
-        return with_counterparts(states, self.batch, n_batches=self.n_batches)
-
-    def _kept(self, states: States) -> FloatArray:
-        """Share that comparing within states keeps of each contrast between batches, (n_batches - 1,)."""
-        return kept_information(states.code, self.batch, states.apart)
-
-    def _states(self, where: FloatArray, before: States | None, *, partition: int = 0) -> States:
-        """Find states; within each level separately, numbered on."""
-        seed = self.seed
-        if partition:
-            seed = int(np.random.SeedSequence(self.seed, spawn_key=(17, partition)).generate_state(1)[0])
-        code = np.zeros(len(where), dtype=np.int32)
-        found: list[States] = []
-        n_found = 0
-        for value in np.unique(self.level):
-            mine = np.flatnonzero(self.level == value)
-            states = find_states(
-                where[mine],
-                batch=self.batch[mine],
-                n_batches=self.n_batches,
-                n_states=max(1, round(self.n_states * len(mine) / len(where))),
-                caliper=self.settings.caliper,
-                keys=self.keys[mine],
-                seed=seed,
-                start=None if before is None else np.unique(before.code[mine], return_inverse=True)[1].astype(np.int32),
-            )
-            code[mine] = states.code + n_found
-            n_found += states.n_states
-            found.append(states)
-        return States(
-            code=code,
-            apart=np.concatenate([states.apart for states in found]),
-            centres=np.concatenate([states.centres for states in found]),
-            level=np.repeat(np.unique(self.level), [states.n_states for states in found]),
-        )
-
-    def _table(self, states: States, size: FloatArray) -> StateTable:
-        """Sum by state and batch, without the cells of batches that lie apart within their state."""
-        apart = states.apart[states.code, self.batch]
-        return StateTable.of(
-            self.counts,
-            state=np.where(apart, np.int32(-1), states.code),
-            batch=self.batch,
-            size=size,
-            shape=(states.n_states, self.n_batches),
-        )
-
-
-def _support(table: StateTable) -> BoolArray:
-    """Tell which batches can be compared in which state, (n_states, n_batches)."""
-    return comparable(table.cells > 0)
+        where = logs.project(basis)
+        if shifts:
+            shifts, where = rounds.drawn(where, settled.linked, group=tied.group)
+        states = states.moved(where)
+    return MatchedFit(
+        effects=final,
+        refit=Refit(how, effects, [found.log_delta for found in first], others, known=mixture),
+        states=states,
+        shifts=shifts,
+        linked=settled.linked,
+        basis=basis,
+        scale=logs.scale,
+        tied=tied,
+        support=support & identifiable,
+        cells=cells,
+        sizes=sizes,
+        shape=StateShape.of(logs, where, states, basis=basis),
+        composition=choice,
+        trace={name: np.array(values) for name, values in settled.trace.items()},
+        stop_reason=settled.stop if identifiable.any() else "nothing shared",
+    )

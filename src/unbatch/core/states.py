@@ -201,7 +201,7 @@ class States:
 
         A batch that affects cells of a type in its own way does so in all of its states.
         """
-        wanted = max(_FEWEST_KINDS, round(self.n_states / _STATES_PER_KIND))
+        wanted = kinds_among(self.n_states)
         if self.n_states <= wanted:
             return np.arange(self.n_states)
         return np.asarray(fcluster(linkage(self.centres, "ward"), wanted, "maxclust") - 1, dtype=np.int64)
@@ -218,6 +218,11 @@ class States:
             if theirs.size:
                 code[mine] = theirs[cdist(where[mine], self.centres[theirs]).argmin(axis=1)]
         return code
+
+
+def kinds_among(n_states: int) -> int:
+    """Tell how many kinds there are among so many states."""
+    return max(_FEWEST_KINDS, round(n_states / _STATES_PER_KIND))
 
 
 def find_states(

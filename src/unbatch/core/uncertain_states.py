@@ -9,6 +9,7 @@ from scipy import special
 
 from unbatch._types import BoolArray, Counts, FloatArray, IntArray
 from unbatch.core.convention import weighted_median
+from unbatch.core.state_mixture import smoothed
 from unbatch.core.state_table import StateTable
 
 _STEPS, _SETTLED = 60, 1e-3
@@ -58,11 +59,7 @@ class UncertainStates:
     @classmethod
     def of(cls, counts: Counts, rate: FloatArray, exposure: FloatArray, allowed: BoolArray) -> Self:
         """Prepare rates, (n_seen, n_states), of counts over exposure: one count of the usual rate is added to each."""
-        seen = rate * exposure
-        usual = np.maximum(seen.sum(axis=1, keepdims=True), 1.0) / np.maximum(
-            exposure.sum(axis=1, keepdims=True), _TINY
-        )
-        return cls(counts.tocsr(), (seen + 1) / (exposure + 1 / usual), allowed)
+        return cls(counts.tocsr(), smoothed(rate * exposure, exposure), allowed)
 
     @cached_property
     def totals(self) -> FloatArray:

@@ -10,7 +10,8 @@ from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArra
 from unbatch.core.embedding import Embedding, find_embedding, mean_effect
 from unbatch.core.landmarks import state_means
 from unbatch.core.log_counts import LogCounts
-from unbatch.core.matched import MatchedFit, Settings, fit_matched
+from unbatch.core.matched import MatchedFit, fit_matched
+from unbatch.core.rounds import Settings
 from unbatch.core.state_effects import StateEffects, fit_state_effects
 from unbatch.core.state_table import StateTable
 from unbatch.io.batches import Batches, measured_by_batch

@@ -1,0 +1,258 @@
+"""Effects from cells as a mixture of states, where counts say that these are better than those by states of cells."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from unbatch._types import CodeArray, FloatArray, IntArray, KeyArray
+from unbatch.core.composition import NO_COMPOSITION
+from unbatch.core.convention import weighted_median
+from unbatch.core.effects import Effects
+from unbatch.core.group_fit import GroupFit
+from unbatch.core.keyed import evenly, gumbel
+from unbatch.core.merging import merged
+from unbatch.core.state_mixture import Guess, StateMixture
+from unbatch.core.state_table import StateTable
+from unbatch.core.states import kinds_among
+from unbatch.core.uncertain_states import UncertainStates
+
+FEW_COUNTS = 500.0
+"""Counts of a cell, median, up to which a mixture is tried. With more, states are as good as known."""
+_NUMBERS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40)
+"""Of groups of states that are tried."""
+_PATIENCE = 2
+_TRIAL_CELLS, _FOLDS = 3000, 3
+"""Cells by which mixtures are judged, and parts of which each judges those that are fitted to the others."""
+_CLEAR = 2.0
+"""Standard errors by which held-out cells must be likelier."""
+_TRIAL_STEPS, _STEPS, _ROUNDS = 10, 40, 12
+_MOST_CELLS = 20_000
+"""Cells by which expectation maximisation begins; rounds with all cells follow."""
+_SETTLED = 3e-3
+
+
+@dataclass(frozen=True, eq=False)
+class MixtureFit:
+    """Effects of all batches by a mixture of states.
+
+    Attributes
+    ----------
+    effects
+        Effects, with rates and residuals of the states of the mixture.
+    n_states
+        Number of its states.
+    """
+
+    effects: Effects
+    n_states: int
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a mixture begins: log effects, (n_genes, n_batches), and states found by them.
+
+    Attributes
+    ----------
+    log_delta
+        (n_genes, n_batches)
+    code, level
+        (n_all_cells,) state of each cell; (n_states,) level of each state.
+    """
+
+    log_delta: FloatArray
+    code: CodeArray
+    level: CodeArray
+
+
+@dataclass(frozen=True, eq=False)
+class MixtureTrial:
+    """A mixture that is to be tried on the cells of a fit.
+
+    Attributes
+    ----------
+    mixture
+        Cells that take part, and the genes by which they are told apart.
+    keys
+        (n_all_cells,) what the random numbers of each cell follow from.
+    how
+        How sums are fitted; all batches can be compared.
+    seed
+        Start of the random numbers.
+    """
+
+    mixture: StateMixture
+    keys: KeyArray
+    how: GroupFit
+    seed: int
+
+    def better(self, effects: Effects, fitted: Start, others: Sequence[Start]) -> MixtureFit | None:
+        r"""Fit a mixture, and give it if held-out cells are likelier by its effects than by those of a fit.
+
+        Where it begins, and of how many states, is that by which held-out cells are likeliest, where mixtures are
+        fitted to the others. The mixture is then fitted to all cells, and its effects and those that were there are
+        compared by the likelihood of held-out cells once more, each third of them in turn, with rates and weights
+        fitted to the others and effects as they are. The difference must be above two standard errors over cells.
+
+        Parameters
+        ----------
+        effects
+            The fit, (n_genes, n_batches).
+        fitted
+            Its log effects and states.
+        others
+            Other places to begin from.
+
+        Returns
+        -------
+        MixtureFit, or None.
+        """
+        first, *_ = folds = _Fold.all_of(self)
+        here, *there = (_Begun.of(self, start) for start in (fitted, *others))
+        trials = [(first.judged(begun, begun.among(_NUMBERS)), begun) for begun in (here, *there)]
+        (number, _), begun = max(trials, key=lambda judged: judged[0][1].sum())
+        found = self._fitted(begun, number, effects)
+        after = replace(begun, log_delta=self.centred(found.log_delta))
+        near = [n for n in _NUMBERS if number / 2 <= n <= 2 * number]
+        gain = np.concatenate([fold.gain(here, after, near) for fold in folds])
+        if gain.sum() <= _CLEAR * np.sqrt(len(gain) * gain.var()):
+            return None
+        return MixtureFit(found, number)
+
+    def from_other(self, start: Start, found: MixtureFit) -> FloatArray:
+        """Find log effects, (n_genes, n_batches), by a mixture that begins elsewhere, of as many states.
+
+        What was learned is kept: see `fit_log_delta`.
+        """
+        begun, effects = _Begun.of(self, start), found.effects
+        guess, how = begun.settled(self, min(found.n_states, max(begun.groups)))
+
+        def fit(table: StateTable) -> FloatArray:
+            return how.fit_log_delta(table, effects, [effects])[0]
+
+        return self._rounds(guess, fit)[0]
+
+    def _fitted(self, begun: "_Begun", number: int, effects: Effects) -> Effects:
+        """Fit effects to all cells, and let their errors know of states that are not known."""
+        guess, how = begun.settled(self, number)
+        found = effects
+
+        def fit(table: StateTable) -> FloatArray:
+            nonlocal found
+            found = how.fit(table, found)[0]
+            return found.log_delta
+
+        _, guess, share = self._rounds(guess, fit)
+        return replace(found, se=found.se * np.sqrt(self._inflation(guess, share, found)))
+
+    def _rounds(self, guess: Guess, fit: Callable[[StateTable], FloatArray]) -> tuple[FloatArray, Guess, FloatArray]:
+        """Share cells out and fit effects to their sums in turns: log effects, what goes with them, and shares."""
+        share, _ = self.mixture.shares(guess)
+        for _ in range(_ROUNDS):
+            log_delta, before = fit(self.mixture.table(guess, share)), guess.log_delta
+            guess = self.mixture.learned(replace(guess, log_delta=self.centred(log_delta)), share, fixed=True)
+            share, _ = self.mixture.shares(guess)
+            if np.abs(guess.log_delta - before).max(initial=0.0) < _SETTLED:
+                break
+        return log_delta, guess, share
+
+    def centred(self, log_delta: FloatArray) -> FloatArray:
+        """Give the effects of the genes that are looked at, (n_looked_at, n_batches), without their common level."""
+        mine, weights = log_delta[self.mixture.genes], self.mixture.gene_totals
+        return np.asarray(mine - [weighted_median(column, weights) for column in mine.T])
+
+    def _inflation(self, guess: Guess, share: FloatArray, found: Effects) -> FloatArray:
+        """Tell by how much variances grow since states are not known; of genes not looked at, as on average."""
+        mixture, factor = self.mixture, np.ones_like(found.se)
+        for k, mine in enumerate(mixture.of_batches):
+            allowed = mixture.level[mixture.cells[mine]][:, None] == guess.level
+            cells = UncertainStates(mixture.counts[mixture.cells[mine]][:, mixture.genes], guess.rate, allowed)
+            of_genes = cells.inflation(
+                guess.log_delta[:, k],
+                share[mine],
+                dispersion=found.dispersion[mixture.genes],
+                width=found.width[mixture.genes, k],
+            )
+            factor[:, k] = of_genes.mean()
+            factor[mixture.genes, k] = of_genes
+        return factor
+
+
+@dataclass(frozen=True, eq=False)
+class _Begun:
+    """Effects from which a mixture begins, and the states in groups of those that counts without them tell least apart.
+
+    log_delta: (n_looked_at, n_batches), without their common level. groups: by their number, (n_states,).
+    """
+
+    log_delta: FloatArray
+    code: CodeArray
+    level: CodeArray
+    groups: dict[int, IntArray]
+
+    @classmethod
+    def of(cls, trial: MixtureTrial, start: Start) -> Self:
+        mixture, mine = trial.mixture, trial.centred(start.log_delta)
+        share = np.zeros((len(mixture.cells), len(start.level)))
+        share[np.arange(len(mixture.cells)), start.code[mixture.cells]] = 1.0
+        sums = (mixture.sums(share) / np.exp(mine.T)[:, :, None]).sum(axis=0)
+        return cls(mine, start.code, start.level, merged(sums, start.level))
+
+    def among(self, numbers: Sequence[int]) -> list[int]:
+        """Choose the numbers of groups that there are; that nearest to the first if there is none."""
+        there = [number for number in numbers if number in self.groups]
+        return there or [min(self.groups, key=lambda number: abs(number - numbers[0]))]
+
+    def guess(self, mixture: StateMixture, number: int) -> Guess:
+        """Describe so many groups by some of the cells."""
+        group = self.groups[number]
+        level = np.zeros(number, dtype=np.int32)
+        level[group] = self.level
+        return mixture.begin(group[self.code[mixture.cells]], level, self.log_delta)
+
+    def settled(self, trial: MixtureTrial, number: int) -> tuple[Guess, GroupFit]:
+        """Find a mixture of so many states, and tell fits to its sums which of them are of a kind."""
+        cells = trial.mixture.of_cells(evenly(trial.keys[trial.mixture.cells], _MOST_CELLS))
+        kinds = self.groups[self.among([kinds_among(number)])[0]]
+        _, first = np.unique(self.groups[number], return_index=True)
+        kind = np.unique(kinds[first], return_inverse=True)[1]
+        guess = cells.settle(self.guess(cells, number), most=_STEPS)
+        return guess, replace(trial.how, kind=kind, choice=NO_COMPOSITION)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """Cells to which mixtures are fitted on a trial, and those that judge them."""
+
+    seen: StateMixture
+    held_out: StateMixture
+
+    @classmethod
+    def all_of(cls, trial: MixtureTrial) -> list[Self]:
+        """Hold each part of some of the cells out in turn."""
+        mixture, keys = trial.mixture, trial.keys[trial.mixture.cells]
+        some = evenly(keys, _TRIAL_CELLS)
+        part = np.empty(len(some), dtype=np.int64)
+        part[np.argsort(gumbel(keys[some], trial.seed, 0), kind="stable")] = np.arange(len(some)) % _FOLDS
+        return [cls(mixture.of_cells(some[part != out]), mixture.of_cells(some[part == out])) for out in range(_FOLDS)]
+
+    def judged(self, begun: _Begun, numbers: Sequence[int], *, fixed: bool = False) -> tuple[int, FloatArray]:
+        """Find the number of groups by which held-out cells are likeliest, and their log-likelihoods, (n_held_out,)."""
+        best, most, worse = numbers[0], None, 0
+        for number in numbers:
+            guess = self.seen.settle(begun.guess(self.seen, number), most=_TRIAL_STEPS, fixed=fixed)
+            _, likelihood = self.held_out.shares(guess)
+            if most is None or likelihood.sum() > most.sum():
+                best, most, worse = number, likelihood, 0
+            else:
+                worse += 1
+            if worse > _PATIENCE:
+                break
+        assert most is not None
+        return best, most
+
+    def gain(self, before: _Begun, after: _Begun, numbers: Sequence[int]) -> FloatArray:
+        """Tell by how much held-out cells are likelier by effects than by others, as they are, (n_held_out,)."""
+        by_others, by_these = (self.judged(one, one.among(numbers), fixed=True)[1] for one in (before, after))
+        return by_these - by_others

@@ -1,0 +1,123 @@
+"""Where few counts do not tell states, effects come from a mixture of them; where they do, nothing changes."""
+
+import numpy as np
+import pytest
+from matched_problems import contrasts, rmse, simulated
+
+import unbatch as ub
+from unbatch.core import matched
+from unbatch.core.mixture_fit import MixtureTrial
+
+FEW = {"n_genes": 100, "median_depth": 60, "composition": 0.5}
+
+
+@pytest.fixture
+def never(monkeypatch):
+    """Fits by states of cells alone."""
+
+    def fit(problem, **options):
+        with monkeypatch.context() as patched:
+            patched.setattr(matched, "FEW_COUNTS", -1.0)
+            return problem.fit(**options)
+
+    return fit
+
+
+def covered(effects, problem):
+    loud = problem.counts.sum(axis=0) > 50
+    off = contrasts(effects.log_delta) - contrasts(problem.truth)
+    off -= np.median(off[loud], axis=0)
+    return float(np.mean(np.abs(off)[loud] < 1.96 * effects.se[loud]))
+
+
+@pytest.mark.parametrize("seed", [0, 2, 5])
+def test_effects_of_few_genes_come_back(seed, never):
+    """By states of cells what types differ by becomes effects, and errors are half as large again to three times."""
+    problem = simulated(seed=seed, **FEW)
+    before, after = never(problem).effects, problem.fit().effects
+    assert rmse(after.log_delta, problem) < 0.75 * rmse(before.log_delta, problem)
+    assert covered(before, problem) < 0.92
+    assert covered(after, problem) > 0.92
+
+
+def test_no_effect_is_made_of_types_where_there_is_none(never):
+    problem = simulated(seed=2, log_delta_sd=0.0, **FEW)
+    assert rmse(never(problem).effects.log_delta, problem) > 0.1
+    assert rmse(problem.fit().effects.log_delta, problem) < 0.02
+
+
+def test_states_that_counts_tell_stay_as_they_are(never, monkeypatch):
+    """It is tried with few counts, and not taken; with many it is not tried."""
+    tried = []
+    better = MixtureTrial.better
+
+    def watched(self, *args):
+        tried.append(better(self, *args))
+        return tried[-1]
+
+    monkeypatch.setattr(MixtureTrial, "better", watched)
+    for changes, trials in (({"n_genes": 300, "median_depth": 400}, [None]), ({}, [])):
+        tried.clear()
+        problem = simulated(seed=0, **changes)
+        np.testing.assert_array_equal(problem.fit().effects.log_delta, never(problem).effects.log_delta)
+        assert tried == trials
+
+
+def test_rates_go_with_the_effects():
+    """Counts of a state are its rate times exposure, which knows of the effects; errors are those of the mixture."""
+    problem = simulated(seed=0, **FEW)
+    found = problem.fit()
+    effects = found.effects
+    taking_part = ~found.states.apart[found.states.code, problem.batch]
+    counts = np.zeros_like(effects.rate)
+    np.add.at(counts.T, found.states.code[taking_part], problem.counts.toarray()[taking_part])
+    np.testing.assert_allclose(effects.rate * effects.exposure, counts, rtol=1e-8)
+    exposure = np.exp(effects.log_delta) @ (found.sizes * effects.scale).T
+    np.testing.assert_allclose(effects.exposure, exposure, rtol=1e-8)
+    assert found.refit.known is not None
+    np.testing.assert_array_equal(effects.se, found.refit.known.se)
+
+
+def test_levels_are_not_compared(never):
+    """Cells of two conditions that differ as types do, each in batches of its own composition."""
+    problem = simulated(seed=2, **FEW)
+    level = (problem.cell_type >= 2).astype(np.int32)
+    before, after = never(problem, level=level), problem.fit(level=level)
+    assert rmse(after.effects.log_delta, problem) < 0.5 * rmse(before.effects.log_delta, problem)
+    assert set(after.states.level[after.states.code[level == 0]]) == {0}
+
+
+def test_genes_that_a_batch_lacks_get_no_effect_there(never):
+    problem = simulated(seed=5, **FEW)
+    measured = np.ones(problem.truth.shape, dtype=bool)
+    measured[:10, 2] = False
+    counts = problem.counts.toarray()
+    counts[np.ix_(problem.batch == 2, ~measured[:, 2])] = 0
+    lacking = problem._replace(counts=type(problem.counts)(counts))
+    before, after = never(lacking, measured=measured).effects, lacking.fit(measured=measured).effects
+    assert (after.log_delta[~measured] == 0).all()
+    whole = lacking._replace(counts=lacking.counts[:, 10:], truth=problem.truth[10:])
+    assert rmse(after.log_delta[10:], whole) < 0.75 * rmse(before.log_delta[10:], whole)
+
+
+def test_more_cells_than_the_sketch_keep_its_effects(monkeypatch):
+    """Sums by state over all cells would bring back what the states are wrong in."""
+    options = {"n_types": 5, "n_batches": 3, "log_delta_sd": 0.5, "size_factor_sd": 0.3, "n_cells": 6000, **FEW}
+    adata = ub.simulate(seed=0, **options)
+    loud, truth = np.asarray(adata.X.sum(axis=0)).ravel() > 200, np.array(adata.varm["log_delta_true"])
+
+    def error():
+        ub.tl.batch_effects(adata, batch_key="batch", method=ub.MatchedOptions(sketch_size=3000))
+        off = contrasts(np.array(adata.varm["batch_effects"])) - contrasts(truth)
+        return np.sqrt(np.mean((off - np.median(off, axis=0))[loud] ** 2))
+
+    after = error()
+    assert adata.obsm["X_unbatch"].shape[0] == 6000
+    assert np.isfinite(adata.obsm["X_unbatch"]).all()
+    monkeypatch.setattr(matched, "FEW_COUNTS", -1.0)
+    assert after < 0.75 * error()
+
+
+def test_a_seed_gives_the_same_bits():
+    problem = simulated(seed=3, **FEW)
+    np.testing.assert_array_equal(problem.fit().effects.log_delta, problem.fit().effects.log_delta)
