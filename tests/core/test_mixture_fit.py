@@ -74,8 +74,8 @@ def test_rates_go_with_the_effects():
     np.testing.assert_allclose(effects.rate * effects.exposure, counts, rtol=1e-8)
     exposure = np.exp(effects.log_delta) @ (found.sizes * effects.scale).T
     np.testing.assert_allclose(effects.exposure, exposure, rtol=1e-8)
-    assert found.refit.known is not None
-    np.testing.assert_array_equal(effects.se, found.refit.known.se)
+    assert found.refit.mixture is not None
+    np.testing.assert_array_equal(effects.se, found.refit.mixture.se)
 
 
 def test_levels_are_not_compared(never):

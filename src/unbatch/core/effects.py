@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from unbatch._types import BoolArray, FloatArray
+from unbatch._types import BoolArray, FloatArray, IntArray
 
 _TINY = 1e-300
 _SHARP = 1 / 3
@@ -75,6 +75,19 @@ class Effects:
             correlation=self.correlation[np.ix_(chosen, chosen)],
             scale=self.scale[chosen],
             state_residual=self.state_residual[:, chosen],
+        )
+
+    def of_genes(self, chosen: IntArray) -> Self:
+        """Keep some of the genes, (n_chosen,)."""
+        return replace(
+            self,
+            log_delta=self.log_delta[chosen],
+            se=self.se[chosen],
+            width=self.width[chosen],
+            dispersion=self.dispersion[chosen],
+            rate=self.rate[chosen],
+            exposure=self.exposure[chosen],
+            gene_residual=self.gene_residual[chosen],
         )
 
     def among(self, chosen: BoolArray) -> Self:

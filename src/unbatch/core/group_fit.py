@@ -1,13 +1,14 @@
 """Effects from sums by state and batch: each group of batches that can be compared is fitted by itself."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
 from unbatch._threads import one_thread
 from unbatch._types import BoolArray, FloatArray, IntArray
-from unbatch.core.composition import CompositionChoice, composition_ratio
+from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, composition_ratio
 from unbatch.core.effects import Effects
 from unbatch.core.loglinear import fit_effects, fit_log_delta, with_effects
 from unbatch.core.state_table import StateTable
@@ -43,6 +44,16 @@ class GroupFit:
     genes: BoolArray
     seed: int
 
+    def of_genes(self, chosen: IntArray) -> Self:
+        """Fit some of the genes only, (n_chosen,), without a factor model."""
+        return replace(
+            self,
+            measured=self.measured[chosen],
+            choice=NO_COMPOSITION,
+            loud=np.arange(len(chosen)),
+            genes=self.genes[chosen],
+        )
+
     def fit(self, table: StateTable, effects: Effects) -> list[Effects]:
         """Fit each group, beginning from these effects of all batches."""
         return [
@@ -58,8 +69,8 @@ class GroupFit:
         ]
 
     def given(self, known: Effects, table: StateTable, effects: Effects) -> Effects:
-        """Find rates and residuals by sums, beginning from effects, and put known effects of all batches in."""
-        return with_effects(self.fit(table, effects)[0], known, table, composition=self.composition(table, effects))
+        """Put known effects of all batches into a fit, and find the rates that go with them."""
+        return with_effects(effects, known, table, composition=self.composition(table, effects))
 
     def composition(self, table: StateTable, effects: Effects) -> FloatArray | None:
         """Give the factor on exposure that fits use, (n_genes, n_states or 1, n_batches); None if it is 1 everywhere.
@@ -128,26 +139,29 @@ class Refit:
         Log effects of each group of batches by the states of the first cells, by which more cells are summed.
     others
         The same by other partitions of the first cells into states, (n_partitions, n_groups).
-    known
-        Effects that sums by state do not better, since the states of cells are not known: see `MixtureFit`.
+    mixture
+        Effects of all batches by a mixture of states, as the states of the first cells are not known: see `MixtureFit`.
     """
 
     how: GroupFit
     start: Effects
     first: list[FloatArray]
     others: Sequence[list[FloatArray]]
-    known: Effects | None = None
+    mixture: Effects | None = None
 
     def effects(self, table: StateTable) -> Effects:
         """Fit effects to sums over more cells.
 
-        How other partitions differ from the first is taken from the first cells: the difference is that of the same
-        cells in other groups, and has little noise.
+        How other partitions, or a mixture, differ from the first is taken from the first cells: the difference is that
+        of the same cells in other groups, and has little noise.
         """
         with one_thread():
-            if self.known is not None:
-                return self.how.given(self.known, table, self.start)
             found = self.how.fit(table, self.start)
+            if self.mixture is not None:
+                log_delta = found[0].log_delta + (self.mixture.log_delta - self.first[0])
+                wider = self.mixture.se / np.where(np.isfinite(self.start.se), self.start.se, 1.0)
+                se = np.where(np.isfinite(found[0].se), found[0].se * np.where(np.isfinite(wider), wider, 1.0), np.inf)
+                return self.how.given(replace(self.mixture, log_delta=log_delta, se=se), table, found[0])
         moved = [
             [new.log_delta + (there - here) for new, here, there in zip(found, self.first, other, strict=True)]
             for other in self.others

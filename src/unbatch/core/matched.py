@@ -247,7 +247,7 @@ def _finished(rounds: Rounds, settled: Settled, basis: FloatArray) -> MatchedFit
             others.append(how.fit_log_delta(table, effects, first))
         final = how.together(first, others, effects)
     else:
-        final = how.given(mixture, table, effects)
+        final = how.given(mixture, table, first[0])
     if tied.group.max(initial=0) > 0:  # relative to the mean of each group, which cells and states follow
         logs = replace(
             LogCounts.of(rounds.counts, final.log_delta, batch=rounds.batch, genes=rounds.shared), scale=logs.scale
@@ -258,7 +258,7 @@ def _finished(rounds: Rounds, settled: Settled, basis: FloatArray) -> MatchedFit
         states = states.moved(where)
     return MatchedFit(
         effects=final,
-        refit=Refit(how, effects, [found.log_delta for found in first], others, known=mixture),
+        refit=Refit(how, effects, [found.log_delta for found in first], others, mixture),
         states=states,
         shifts=shifts,
         linked=settled.linked,

@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from unbatch._types import CodeArray, FloatArray, IntArray, KeyArray
+from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray, KeyArray
 from unbatch.core.composition import NO_COMPOSITION
 from unbatch.core.convention import weighted_median
 from unbatch.core.effects import Effects
@@ -20,17 +20,22 @@ from unbatch.core.uncertain_states import UncertainStates
 
 FEW_COUNTS = 500.0
 """Counts of a cell, median, up to which a mixture is tried. With more, states are as good as known."""
-_NUMBERS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40)
+_NUMBERS = (2, 3, 4, 6, 8, 12, 18, 27, 40)
 """Of groups of states that are tried."""
-_PATIENCE = 2
-_TRIAL_CELLS, _FOLDS = 3000, 3
-"""Cells by which mixtures are judged, and parts of which each judges those that are fitted to the others."""
+_PATIENCE = 1
+_TRIAL_COUNTS, _TRIAL_CELLS = 600_000, (2000, 10_000)
+"""Counts above 0 by which mixtures are judged: of so many cells at least, and at most."""
+_FOLDS = 3
+"""Parts of these cells, of which each judges mixtures that are fitted to the others."""
+_MATERIAL = 0.5
+"""Standard errors by which effects must differ."""
 _CLEAR = 2.0
 """Standard errors by which held-out cells must be likelier."""
-_TRIAL_STEPS, _STEPS, _ROUNDS = 10, 40, 12
-_MOST_CELLS = 20_000
+_TRIAL_STEPS, _STEPS, _ROUNDS = 10, 20, 12
+_MOST_CELLS = 10_000
 """Cells by which expectation maximisation begins; rounds with all cells follow."""
-_SETTLED = 3e-3
+_SETTLED = 2e-3
+"""Change of log effects, root mean square, from which on rounds end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +96,10 @@ class MixtureTrial:
         r"""Fit a mixture, and give it if held-out cells are likelier by its effects than by those of a fit.
 
         Where it begins, and of how many states, is that by which held-out cells are likeliest, where mixtures are
-        fitted to the others. The mixture is then fitted to all cells, and its effects and those that were there are
-        compared by the likelihood of held-out cells once more, each third of them in turn, with rates and weights
-        fitted to the others and effects as they are. The difference must be above two standard errors over cells.
+        fitted to the others. The mixture is then fitted to all cells. If its effects differ from those of the fit by
+        half a standard error or more, root mean square, the two are compared by the likelihood of held-out cells, each
+        third of them in turn, with rates and weights fitted to the others and effects as they are. The difference must
+        be above two standard errors over cells.
 
         Parameters
         ----------
@@ -108,17 +114,30 @@ class MixtureTrial:
         -------
         MixtureFit, or None.
         """
-        first, *_ = folds = _Fold.all_of(self)
+        folds = _Fold.all_of(self)
         here, *there = (_Begun.of(self, start) for start in (fitted, *others))
-        trials = [(first.judged(begun, begun.among(_NUMBERS)), begun) for begun in (here, *there)]
-        (number, _), begun = max(trials, key=lambda judged: judged[0][1].sum())
-        found = self._fitted(begun, number, effects)
-        after = replace(begun, log_delta=self.centred(found.log_delta))
-        near = [n for n in _NUMBERS if number / 2 <= n <= 2 * number]
-        gain = np.concatenate([fold.gain(here, after, near) for fold in folds])
+        begun, number = _chosen(folds[0], here, there)
+        guess, how = begun.settled(self, number)
+        louder, some = effects.of_genes(self.mixture.genes), how.of_genes(self.mixture.genes)
+        found = louder
+
+        def fit(table: StateTable) -> FloatArray:
+            nonlocal found
+            found = some.fit(table, found)[0]
+            return found.log_delta
+
+        guess, share = self._rounds(guess, fit)
+        if _off(found, louder, some.genes) < _MATERIAL:
+            return None
+        after, gain = replace(begun, log_delta=guess.log_delta), np.zeros(0)
+        for fold in folds:
+            gain = np.append(gain, fold.gain(here, after, _near(number)))
+            if gain.sum() <= 0:
+                return None
         if gain.sum() <= _CLEAR * np.sqrt(len(gain) * gain.var()):
             return None
-        return MixtureFit(found, number)
+        whole = how.fit(self.mixture.table(guess, share), effects)[0]
+        return MixtureFit(replace(whole, se=whole.se * np.sqrt(self._inflation(guess, share, whole))), number)
 
     def from_other(self, start: Start, found: MixtureFit) -> FloatArray:
         """Find log effects, (n_genes, n_batches), by a mixture that begins elsewhere, of as many states.
@@ -127,40 +146,29 @@ class MixtureTrial:
         """
         begun, effects = _Begun.of(self, start), found.effects
         guess, how = begun.settled(self, min(found.n_states, max(begun.groups)))
+        some, like = how.of_genes(self.mixture.genes), effects.of_genes(self.mixture.genes)
+        guess, share = self._rounds(guess, lambda table: some.fit_log_delta(table, like, [like])[0])
+        return how.fit_log_delta(self.mixture.table(guess, share), effects, [effects])[0]
 
-        def fit(table: StateTable) -> FloatArray:
-            return how.fit_log_delta(table, effects, [effects])[0]
-
-        return self._rounds(guess, fit)[0]
-
-    def _fitted(self, begun: "_Begun", number: int, effects: Effects) -> Effects:
-        """Fit effects to all cells, and let their errors know of states that are not known."""
-        guess, how = begun.settled(self, number)
-        found = effects
-
-        def fit(table: StateTable) -> FloatArray:
-            nonlocal found
-            found = how.fit(table, found)[0]
-            return found.log_delta
-
-        _, guess, share = self._rounds(guess, fit)
-        return replace(found, se=found.se * np.sqrt(self._inflation(guess, share, found)))
-
-    def _rounds(self, guess: Guess, fit: Callable[[StateTable], FloatArray]) -> tuple[FloatArray, Guess, FloatArray]:
-        """Share cells out and fit effects to their sums in turns: log effects, what goes with them, and shares."""
-        share, _ = self.mixture.shares(guess)
+    def _rounds(self, guess: Guess, fit: Callable[[StateTable], FloatArray]) -> tuple[Guess, FloatArray]:
+        """Share cells out, and fit effects of the genes that are looked at to their sums, in turns."""
+        mixture = self.mixture
+        share, _ = mixture.shares(guess)
         for _ in range(_ROUNDS):
-            log_delta, before = fit(self.mixture.table(guess, share)), guess.log_delta
-            guess = self.mixture.learned(replace(guess, log_delta=self.centred(log_delta)), share, fixed=True)
-            share, _ = self.mixture.shares(guess)
-            if np.abs(guess.log_delta - before).max(initial=0.0) < _SETTLED:
+            log_delta, before = self._levelled(fit(mixture.table(guess, share, whole=False))), guess.log_delta
+            guess = mixture.learned(replace(guess, log_delta=log_delta), share, fixed=True)
+            share, _ = mixture.shares(guess)
+            if np.sqrt(np.mean((log_delta - before) ** 2)) < _SETTLED:
                 break
-        return log_delta, guess, share
+        return guess, share
 
     def centred(self, log_delta: FloatArray) -> FloatArray:
         """Give the effects of the genes that are looked at, (n_looked_at, n_batches), without their common level."""
-        mine, weights = log_delta[self.mixture.genes], self.mixture.gene_totals
-        return np.asarray(mine - [weighted_median(column, weights) for column in mine.T])
+        return self._levelled(log_delta[self.mixture.genes])
+
+    def _levelled(self, log_delta: FloatArray) -> FloatArray:
+        weights = self.mixture.gene_totals
+        return np.asarray(log_delta - [weighted_median(column, weights) for column in log_delta.T])
 
     def _inflation(self, guess: Guess, share: FloatArray, found: Effects) -> FloatArray:
         """Tell by how much variances grow since states are not known; of genes not looked at, as on average."""
@@ -177,6 +185,29 @@ class MixtureTrial:
             factor[:, k] = of_genes.mean()
             factor[mixture.genes, k] = of_genes
         return factor
+
+
+def _chosen(fold: "_Fold", here: "_Begun", there: Sequence["_Begun"]) -> tuple["_Begun", int]:
+    """Choose by held-out cells from where to begin, and with how many groups of states."""
+    number, likelihood = fold.judged(here, _NUMBERS)
+    best, chosen = likelihood.sum(), (here, number)
+    for other in there:
+        of_other, likelihood = fold.judged(other, _near(number))
+        if likelihood.sum() > best:
+            best, chosen = likelihood.sum(), (other, of_other)
+    return chosen
+
+
+def _off(found: Effects, effects: Effects, genes: BoolArray) -> float:
+    """Tell by how many standard errors effects differ from those of a fit, root mean square over genes."""
+    known = genes[:, None] & np.isfinite(found.se) & np.isfinite(effects.se) & (effects.se > 0)
+    off = np.where(known, found.log_delta - effects.log_delta, np.nan)
+    return float(np.sqrt(np.nanmean((off - np.nanmedian(off, axis=0)) ** 2 / effects.se**2)))
+
+
+def _near(number: int) -> list[int]:
+    """Choose numbers of groups from half to twice of one."""
+    return [near for near in _NUMBERS if number / 2 <= near <= 2 * number] or [number]
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,15 +263,16 @@ class _Fold:
     def all_of(cls, trial: MixtureTrial) -> list[Self]:
         """Hold each part of some of the cells out in turn."""
         mixture, keys = trial.mixture, trial.keys[trial.mixture.cells]
-        some = evenly(keys, _TRIAL_CELLS)
+        stored = max(mixture.counts.nnz / max(mixture.counts.shape[0], 1), 1.0)
+        some = evenly(keys, int(np.clip(_TRIAL_COUNTS / stored, *_TRIAL_CELLS)))
         part = np.empty(len(some), dtype=np.int64)
         part[np.argsort(gumbel(keys[some], trial.seed, 0), kind="stable")] = np.arange(len(some)) % _FOLDS
         return [cls(mixture.of_cells(some[part != out]), mixture.of_cells(some[part == out])) for out in range(_FOLDS)]
 
     def judged(self, begun: _Begun, numbers: Sequence[int], *, fixed: bool = False) -> tuple[int, FloatArray]:
         """Find the number of groups by which held-out cells are likeliest, and their log-likelihoods, (n_held_out,)."""
-        best, most, worse = numbers[0], None, 0
-        for number in numbers:
+        best, most, worse = 0, None, 0
+        for number in begun.among(numbers):
             guess = self.seen.settle(begun.guess(self.seen, number), most=_TRIAL_STEPS, fixed=fixed)
             _, likelihood = self.held_out.shares(guess)
             if most is None or likelihood.sum() > most.sum():
@@ -254,5 +286,5 @@ class _Fold:
 
     def gain(self, before: _Begun, after: _Begun, numbers: Sequence[int]) -> FloatArray:
         """Tell by how much held-out cells are likelier by effects than by others, as they are, (n_held_out,)."""
-        by_others, by_these = (self.judged(one, one.among(numbers), fixed=True)[1] for one in (before, after))
+        by_others, by_these = (self.judged(one, numbers, fixed=True)[1] for one in (before, after))
         return by_these - by_others

@@ -1,5 +1,6 @@
 """Cells of all batches as a mixture of states: rates, effects and shares of cells by expectation maximisation."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -186,31 +187,23 @@ class StateMixture:
 
     def sums(self, share: FloatArray) -> FloatArray:
         """Add up the counts that are looked at, (n_batches, n_looked_at, n_states)."""
-        return self._by_batch(len(self.genes), share, self.place)
+        return self._by_batch(sum_shared, share, self.place)
 
-    def _by_batch(self, n_genes: int, share: FloatArray, place: CodeArray) -> FloatArray:
-        sums = np.zeros((self.n_batches, n_genes, share.shape[1]))
+    def _by_batch(self, add: Callable[..., None], share: FloatArray, place: CodeArray) -> FloatArray:
+        sums = np.zeros((self.n_batches, int(place.max(initial=-1)) + 1, share.shape[1]))
 
         def one(k: int, _: int) -> None:
             mine = self.of_batches[k]
-            rows = rows_of(self.counts, 0, self.counts.shape[0])
-            sum_shared(*rows, self.cells[mine], place, share[mine], sums[k])
+            add(*rows_of(self.counts, 0, self.counts.shape[0]), self.cells[mine], place, share[mine], sums[k])
 
         in_ranges(one, self.n_batches, step=1)
         return sums
 
-    def table(self, guess: Guess, share: FloatArray) -> StateTable:
-        """Sum counts of all genes by state and batch, of cells by their shares."""
-        n_genes = self.counts.shape[1]
-        sums = self._by_batch(n_genes, share, np.arange(n_genes, dtype=np.int32))
-        squares, per_size = np.zeros_like(sums), share / np.maximum(self.sizes(guess), _TINY)
-
-        def one(k: int, _: int) -> None:
-            mine = self.of_batches[k]
-            rows = rows_of(self.counts, 0, self.counts.shape[0])
-            sum_shared_squares(*rows, self.cells[mine], per_size[mine], squares[k])
-
-        in_ranges(one, self.n_batches, step=1)
+    def table(self, guess: Guess, share: FloatArray, *, whole: bool = True) -> StateTable:
+        """Sum counts by state and batch, of cells by their shares; of all genes, or of those that are looked at."""
+        place = np.arange(self.counts.shape[1], dtype=np.int32) if whole else self.place
+        sums = self._by_batch(sum_shared, share, place)
+        squares = self._by_batch(sum_shared_squares, share / np.maximum(self.sizes(guess), _TINY), place)
         return StateTable(
             counts=np.ascontiguousarray(np.moveaxis(sums, 0, 2)),
             squares=np.ascontiguousarray(np.moveaxis(squares, 0, 2)),

@@ -50,19 +50,13 @@ def test_shares_are_posterior_probabilities(leaf, data):
     np.testing.assert_allclose(share, special.softmax(expected, axis=1))
 
 
-@pytest.mark.parametrize("leaf", [sum_shared, sum_shared.py_func])
-def test_counts_are_added_up_by_shares(leaf, data):
+@pytest.mark.parametrize(
+    ("leaf", "power"),
+    [(sum_shared, 1), (sum_shared.py_func, 1), (sum_shared_squares, 2), (sum_shared_squares.py_func, 2)],
+)
+def test_counts_and_squares_are_added_up_by_shares(leaf, power, data):
     dense, place, cells, *_ = data
     share = np.random.default_rng(2).dirichlet(np.ones(N_STATES), size=len(cells))
     sums = np.full((4, N_STATES), 0.5)
     leaf(*rows(dense), cells, place, share, sums)
-    np.testing.assert_allclose(sums, 0.5 + dense[np.ix_(cells, np.flatnonzero(place >= 0))].T @ share)
-
-
-@pytest.mark.parametrize("leaf", [sum_shared_squares, sum_shared_squares.py_func])
-def test_squares_are_added_up_of_all_genes(leaf, data):
-    dense, _, cells, *_ = data
-    share = np.random.default_rng(3).dirichlet(np.ones(N_STATES), size=len(cells))
-    sums = np.zeros((N_GENES, N_STATES))
-    leaf(*rows(dense), cells, share, sums)
-    np.testing.assert_allclose(sums, (dense[cells] ** 2).T @ share)
+    np.testing.assert_allclose(sums, 0.5 + (dense[np.ix_(cells, np.flatnonzero(place >= 0))] ** power).T @ share)

@@ -81,16 +81,19 @@ def _sum_shared_squares(
     indices: IntArray,
     indptr: IntArray,
     cells: IntArray,
+    place: CodeArray,
     share: FloatArray,
     sums: FloatArray,
 ) -> None:
-    # As above, of all genes: share over the size that a cell would have in the state. sums: (n_genes, n_states).
+    # As above; share: over the size that a cell would have in the state.
     for i in range(cells.size):
         row, here = cells[i], share[i]
         for at in range(indptr[row] - indptr[0], indptr[row + 1] - indptr[0]):
-            square, of_gene = float(data[at]) * float(data[at]), sums[indices[at]]
-            for s in range(here.size):
-                of_gene[s] += square * here[s]
+            gene = place[indices[at]]
+            if gene >= 0:
+                square, of_gene = float(data[at]) * float(data[at]), sums[gene]
+                for s in range(here.size):
+                    of_gene[s] += square * here[s]
 
 
 sum_shared_squares = compiled(_sum_shared_squares)
