@@ -167,7 +167,7 @@ VARIANTS = {
     "state-caliper-3": Variant("caliper 3 within states", settings={"caliper": 3.0}),
     "never-drawn": Variant("cells never drawn together", ((rounds.Rounds, "_better_together", _never),)),
     "always-drawn": Variant("cells always drawn together", ((rounds.Rounds, "_better_together", _always),)),
-    "no-mixture": Variant("effects by states of cells alone, never by a mixture", ((matched, "FEW_COUNTS", -1.0),)),
+    "no-mixture": Variant("effects by states of cells alone, never by a mixture", ((matched, "FEW_GENES", -1.0),)),
     "one-partition": Variant("one partition into states at the end", ((matched, "_PARTITIONS", 1),)),
     "flat-prior": Variant(
         f"prior not learned: sd {_FLAT_SD:g}",

@@ -51,3 +51,11 @@ def test_states_that_two_groups_have_keep_the_rates_of_the_first_also_of_silent_
     np.testing.assert_array_equal(joined.exposure[:, :3], one.exposure[:, :3])
     np.testing.assert_array_equal(joined.rate[:, 3], other.rate[:, 3])
     assert (joined.rate[:, 2] == 0).any()
+
+
+def test_some_genes_keep_what_is_theirs():
+    found, chosen = effects(3, range(N_STATES)), np.array([7, 2, 20])
+    some = found.of_genes(chosen)
+    for name in ("log_delta", "se", "width", "dispersion", "rate", "exposure", "gene_residual"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(found, name)[chosen], err_msg=name)
+    np.testing.assert_array_equal(some.state_residual, found.state_residual)

@@ -17,7 +17,7 @@ def never(monkeypatch):
 
     def fit(problem, **options):
         with monkeypatch.context() as patched:
-            patched.setattr(matched, "FEW_COUNTS", -1.0)
+            patched.setattr(matched, "FEW_GENES", -1.0)
             return problem.fit(**options)
 
     return fit
@@ -100,22 +100,26 @@ def test_genes_that_a_batch_lacks_get_no_effect_there(never):
     assert rmse(after.log_delta[10:], whole) < 0.75 * rmse(before.log_delta[10:], whole)
 
 
-def test_more_cells_than_the_sketch_keep_its_effects(monkeypatch):
-    """Sums by state over all cells would bring back what the states are wrong in."""
+def test_more_cells_than_the_sketch_sharpen_it(monkeypatch):
+    """What it differs by from sums by state, in the sketch, is added to those of all cells."""
     options = {"n_types": 5, "n_batches": 3, "log_delta_sd": 0.5, "size_factor_sd": 0.3, "n_cells": 6000, **FEW}
     adata = ub.simulate(seed=0, **options)
     loud, truth = np.asarray(adata.X.sum(axis=0)).ravel() > 200, np.array(adata.varm["log_delta_true"])
 
-    def error():
-        ub.tl.batch_effects(adata, batch_key="batch", method=ub.MatchedOptions(sketch_size=3000))
+    def fitted(**options):
+        ub.tl.batch_effects(adata, batch_key="batch", method=ub.MatchedOptions(sketch_size=3000), **options)
         off = contrasts(np.array(adata.varm["batch_effects"])) - contrasts(truth)
-        return np.sqrt(np.mean((off - np.median(off, axis=0))[loud] ** 2))
+        return np.sqrt(np.mean((off - np.median(off, axis=0))[loud] ** 2)), np.array(adata.varm["batch_effects_se"])
 
-    after = error()
-    assert adata.obsm["X_unbatch"].shape[0] == 6000
+    error, se = fitted()
+    assert 5 <= adata.uns["unbatch"]["evidence"]["mixture_states"][0] <= 12
     assert np.isfinite(adata.obsm["X_unbatch"]).all()
-    monkeypatch.setattr(matched, "FEW_COUNTS", -1.0)
-    assert after < 0.75 * error()
+    of_sketch, of_sketch_se = fitted(effects_only=True)
+    assert error < of_sketch
+    assert 0.6 < np.median((se / of_sketch_se)[loud]) < 0.9
+    monkeypatch.setattr(matched, "FEW_GENES", -1.0)
+    assert error < 0.75 * fitted()[0]
+    assert adata.uns["unbatch"]["evidence"]["mixture_states"][0] == 0
 
 
 def test_a_seed_gives_the_same_bits():

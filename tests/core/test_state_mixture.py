@@ -93,6 +93,18 @@ def test_sums_by_shares_are_those_of_a_table():
         np.testing.assert_allclose(table.cells[:, k], share[mine].sum(axis=0))
 
 
+def test_sums_of_the_genes_that_are_looked_at_are_those_of_all():
+    mixture, _, rate, log_delta = made(n_cells=90)
+    looked_at = np.arange(0, 40, 3)
+    mixture = replace(mixture, genes=looked_at)
+    guess = guess_of(rate[looked_at] / rate[looked_at].sum(axis=0), log_delta[looked_at])
+    share, _ = mixture.shares(guess)
+    whole, some = mixture.table(guess, share), mixture.table(guess, share, whole=False)
+    np.testing.assert_array_equal(some.counts, whole.counts[looked_at])
+    np.testing.assert_array_equal(some.squares, whole.squares[looked_at])
+    np.testing.assert_array_equal(some.exposure, whole.exposure)
+
+
 def test_with_known_states_sums_are_those_of_cells():
     mixture, state, _, log_delta = made(n_cells=200, depth=5000)
     guess = mixture.settle(mixture.begin(state, ALIKE, log_delta), most=3)

@@ -14,7 +14,7 @@ from unbatch.core.identifiability import Identifiability
 from unbatch.core.landmarks import StateShape
 from unbatch.core.linked_shifts import LinkedPseudobulks
 from unbatch.core.log_counts import LogCounts
-from unbatch.core.mixture_fit import FEW_COUNTS, MixtureTrial, Start
+from unbatch.core.mixture_fit import FEW_COUNTS, FEW_GENES, MixtureTrial, Start
 from unbatch.core.rounds import Rounds, Settings, Settled, StopReason, compared
 from unbatch.core.shift_rounds import ShiftRounds
 from unbatch.core.state_mixture import StateMixture
@@ -77,6 +77,11 @@ class MatchedFit:
     composition: CompositionChoice
     trace: dict[str, FloatArray]
     stop_reason: StopReason
+
+    @property
+    def n_mixture_states(self) -> int:
+        """Number of states of the mixture from which effects come; 0 if they come from the states of cells."""
+        return 0 if self.refit.mixture is None else self.refit.mixture.rate.shape[1]
 
 
 def fit_matched(
@@ -169,7 +174,8 @@ def _drawn_from_the_start(
 
 def _by_mixture(rounds: Rounds, settled: Settled, basis: FloatArray, log_delta: FloatArray) -> Settled:
     """Find effects by a mixture of states where counts do not tell the states of cells, and place cells by them."""
-    if settled.choice.strength > 0 or rounds.counts_of_a_cell() > FEW_COUNTS:
+    counts, genes = rounds.cell_by_median()
+    if settled.choice.strength > 0 or counts > FEW_COUNTS or genes > FEW_GENES:
         return settled
     states, table = settled.states, settled.table
     if table is None:

@@ -18,8 +18,8 @@ from unbatch.core.state_table import StateTable
 from unbatch.core.states import kinds_among
 from unbatch.core.uncertain_states import UncertainStates
 
-FEW_COUNTS = 500.0
-"""Counts of a cell, median, up to which a mixture is tried. With more, states are as good as known."""
+FEW_COUNTS, FEW_GENES = 1000.0, 300.0
+"""Counts of a cell, and genes with counts, up to which a mixture is tried. With more, states are as good as known."""
 _NUMBERS = (2, 3, 4, 6, 8, 12, 18, 27, 40)
 """Of groups of states that are tried."""
 _PATIENCE = 1

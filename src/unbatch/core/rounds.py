@@ -13,7 +13,7 @@ from unbatch.core.effects import Effects
 from unbatch.core.group_fit import GroupFit, fit_table
 from unbatch.core.identifiability import Identifiability, judge_batches
 from unbatch.core.kept_information import kept_information
-from unbatch.core.keyed import keys_of
+from unbatch.core.keyed import evenly, keys_of
 from unbatch.core.linked_shifts import LinkedPseudobulks
 from unbatch.core.linking import link_pseudobulks
 from unbatch.core.log_counts import LogCounts
@@ -27,6 +27,7 @@ _FEWEST_STATES = 4
 _WELL_MEASURED = 200
 _COMPOSITION_GENES = 2000
 _MOSTLY = 0.5
+_SOME_CELLS = 5000
 _COUNTS = 4_000_000
 """Counts added up at a time."""
 
@@ -169,9 +170,10 @@ class Rounds:
         assert states is not None
         return Settled(effects, states, shifts, linked, table, logs, where, choice, fitted_with, trace, stop)
 
-    def counts_of_a_cell(self) -> float:
-        """Median over cells of the counts in genes that all batches measured."""
-        return float(np.median(self.counts @ self.shared.astype(np.float64)))
+    def cell_by_median(self) -> tuple[float, float]:
+        """Find the medians over cells, at most 5,000, of counts and of genes with counts, that all batches measured."""
+        some, shared = self.counts[evenly(self.keys, _SOME_CELLS)], self.shared.astype(np.float64)
+        return float(np.median(some @ shared)), float(np.median((some > 0) @ shared))
 
     def judged(self, settled: Settled, table: StateTable) -> Identifiability:
         """Tell which batches can be compared."""

@@ -77,7 +77,8 @@ def fit(
         With evidence "state_support", "state_cells" and "state_residual" (states x batches that take part: whether
         compared, cells, and mean squared Pearson residual of the genes), "gene_residual" (the same by gene),
         "dispersion" (genes), "prior_sd", "information", "spread", "ratio" and "group" (batches that take part),
-        "correlation" (of effects, among these), "composition_factors" and "composition_strength".
+        "correlation" (of effects, among these), "composition_factors", "composition_strength" and "mixture_states" (0
+        if effects are those by the states of cells).
 
     Raises
     ------

@@ -114,6 +114,7 @@ def matched_result(
             "group": fitted.tied.group.astype(np.float64),
             "composition_factors": np.array([float(fitted.composition.n_factors)]),
             "composition_strength": np.array([fitted.composition.strength]),
+            "mixture_states": np.array([float(fitted.n_mixture_states)]),
         },
         embedder=embedding,
         landmarks=_landmarks(
