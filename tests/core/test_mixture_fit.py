@@ -5,7 +5,7 @@ import pytest
 from matched_problems import contrasts, rmse, simulated
 
 import unbatch as ub
-from unbatch.core import matched
+from unbatch.core import matched, mixture_fit
 from unbatch.core.mixture_fit import MixtureTrial
 
 FEW = {"n_genes": 100, "median_depth": 60, "composition": 0.5}
@@ -61,6 +61,35 @@ def test_states_that_counts_tell_stay_as_they_are(never, monkeypatch):
         problem = simulated(seed=0, **changes)
         np.testing.assert_array_equal(problem.fit().effects.log_delta, never(problem).effects.log_delta)
         assert tried == trials
+
+
+@pytest.mark.parametrize(("n_genes", "taken"), [(60, 0), (100, 8)])
+def test_only_what_is_clear_is_taken(n_genes, taken):
+    """Effects differ by more than an error in both sets; cells are clearly likelier by the mixture in one."""
+    seed = {60: 3, 100: 0}[n_genes]
+    assert simulated(seed=seed, **(FEW | {"n_genes": n_genes})).fit().n_mixture_states == taken
+
+
+def test_only_what_matters_is_taken(monkeypatch):
+    """Effects by the mixture differ by 1.4 standard errors here."""
+    problem = simulated(seed=0, **FEW)
+    monkeypatch.setattr(mixture_fit, "_MATERIAL", 1.3)
+    assert problem.fit().n_mixture_states > 0
+    monkeypatch.setattr(mixture_fit, "_MATERIAL", 1.6)
+    assert problem.fit().n_mixture_states == 0
+
+
+def test_errors_know_of_states_and_of_other_partitions(monkeypatch):
+    problem = simulated(seed=0, **FEW)
+    loud = problem.counts.sum(axis=0) > 50
+    whole = problem.fit().effects.se[loud]
+    monkeypatch.setattr(matched, "_PARTITIONS", 1)
+    alone = problem.fit().effects.se[loud]
+    assert (whole > alone).all()
+    monkeypatch.setattr(MixtureTrial, "_inflation", lambda *_: np.ones(problem.truth.shape))
+    ratio = alone / problem.fit().effects.se[loud]
+    assert (ratio > 0.999).all()
+    assert ratio.max() > 1.2
 
 
 def test_rates_go_with_the_effects():
