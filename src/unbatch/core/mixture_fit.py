@@ -212,7 +212,7 @@ def _near(number: int) -> list[int]:
 
 @dataclass(frozen=True, eq=False)
 class _Begun:
-    """Effects from which a mixture begins, and the states in groups of those that counts without them tell least apart.
+    """A `Start`, with its states in groups of those that counts without its effects tell least apart.
 
     log_delta: (n_looked_at, n_batches), without their common level. groups: by their number, (n_states,).
     """
