@@ -190,3 +190,18 @@ def test_batches_of_a_kind_have_their_share_of_the_variance_in_common() -> None:
     np.testing.assert_allclose(alike[[0, 1], [2, 3]], how.common, atol=0.05)
     np.testing.assert_allclose(alike[0, [1, 3]], 0, atol=0.06)
     assert affected.sum() < counts.sum()
+
+
+def test_panels_look_at_few_of_the_louder_genes_with_few_counts() -> None:
+    original = thinned._read(thinned._SHIPPED, "10x")
+    looked_at = thinned._looked_at(original, 100, 100.0, np.random.default_rng(0))
+    depth = looked_at.counts.sum(axis=1)
+    assert looked_at.counts.shape[1] == 100
+    assert np.median(depth) == pytest.approx(100, rel=0.05)
+    assert depth.min() >= 3
+    assert len(looked_at.cell_type) == len(depth)
+    problem = load_scenario("panel:cell_lines:10x", 1)
+    assert problem.log_delta_true.shape == (100, problem.n_batches)
+    assert 50 < np.median(problem.counts.sum(axis=1)) < 100  # thinned by the effects besides
+    again = load_scenario("panel:cell_lines:10x", 1)
+    assert (again.counts != problem.counts).nnz == 0

@@ -151,6 +151,16 @@ def test_more_cells_than_the_sketch_sharpen_it(monkeypatch):
     assert adata.uns["unbatch"]["evidence"]["mixture_states"][0] == 0
 
 
+def test_groups_of_batches_are_left_to_states_of_cells(monkeypatch):
+    """Two batches have one level, two the other: a mixture would have to be one for each."""
+    shares = [[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]] * 2
+    problem = simulated(seed=3, n_types=3, n_batches=4, **(FEW | {"composition": shares}))
+    monkeypatch.setattr(MixtureTrial, "better", lambda *_: pytest.fail("tried"))
+    found = problem.fit(level=(problem.batch // 2).astype(np.int32))
+    assert len(set(found.tied.group)) == 2
+    assert found.n_mixture_states == 0
+
+
 def test_a_seed_gives_the_same_bits():
     problem = simulated(seed=3, **FEW)
     np.testing.assert_array_equal(problem.fit().effects.log_delta, problem.fit().effects.log_delta)
