@@ -1,5 +1,7 @@
 """Where few counts do not tell states, effects come from a mixture of them; where they do, nothing changes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matched_problems import contrasts, rmse, simulated
@@ -77,6 +79,17 @@ def test_only_what_matters_is_taken(monkeypatch):
     assert problem.fit().n_mixture_states > 0
     monkeypatch.setattr(mixture_fit, "_MATERIAL", 1.6)
     assert problem.fit().n_mixture_states == 0
+
+
+def test_a_batch_without_a_gene_to_tell_it_by_differs_by_nothing():
+    effects = simulated(seed=0, n_genes=40, n_cells=300, median_depth=60).fit().effects
+    moved, genes = replace(effects, log_delta=effects.log_delta + effects.se), np.arange(40) < 20
+    moved.log_delta[::2] -= 2 * effects.se[::2]
+    assert 0.8 < mixture_fit._off(moved, effects, genes) < 1.2
+    assert mixture_fit._off(moved, effects, np.zeros(40, dtype=bool)) == 0
+    blind = effects.se.copy()
+    blind[:20, 1] = np.inf
+    assert mixture_fit._off(moved, replace(effects, se=blind), genes) == 0
 
 
 def test_errors_know_of_states_and_of_other_partitions(monkeypatch):

@@ -175,7 +175,7 @@ def _drawn_from_the_start(
 def _by_mixture(rounds: Rounds, settled: Settled, basis: FloatArray, log_delta: FloatArray) -> Settled:
     """Find effects by a mixture of states where counts do not tell the states of cells, and place cells by them."""
     counts, genes = rounds.cell_by_median()
-    if settled.choice.strength > 0 or counts > FEW_COUNTS or genes > FEW_GENES:
+    if settled.choice.strength > 0 or counts > FEW_COUNTS or genes > FEW_GENES or not rounds.loud.size:
         return settled
     states, table = settled.states, settled.table
     if table is None:

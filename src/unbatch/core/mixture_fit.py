@@ -199,8 +199,13 @@ def _chosen(fold: "_Fold", here: "_Begun", there: Sequence["_Begun"]) -> tuple["
 
 
 def _off(found: Effects, effects: Effects, genes: BoolArray) -> float:
-    """Tell by how many standard errors effects differ from those of a fit, root mean square over genes."""
+    """Tell by how many standard errors effects differ from those of a fit, root mean square over genes.
+
+    By none if a batch has no gene to tell it by.
+    """
     known = genes[:, None] & np.isfinite(found.se) & np.isfinite(effects.se) & (effects.se > 0)
+    if not known.any(axis=0).all():
+        return 0.0
     off = np.where(known, found.log_delta - effects.log_delta, np.nan)
     return float(np.sqrt(np.nanmean((off - np.nanmedian(off, axis=0)) ** 2 / effects.se**2)))
 
