@@ -159,9 +159,10 @@ class Refit:
             found = self.how.fit(table, self.start)
             if self.mixture is not None:
                 log_delta = found[0].log_delta + (self.mixture.log_delta - self.first[0])
-                wider = self.mixture.se / np.where(np.isfinite(self.start.se), self.start.se, 1.0)
-                se = np.where(np.isfinite(found[0].se), found[0].se * np.where(np.isfinite(wider), wider, 1.0), np.inf)
-                return self.how.given(replace(self.mixture, log_delta=log_delta, se=se), table, found[0])
+                known, wider = np.isfinite(self.start.se), np.ones_like(log_delta)
+                np.divide(self.mixture.se, self.start.se, out=wider, where=known)
+                known_effects = replace(self.mixture, log_delta=log_delta, se=found[0].se * wider)
+                return self.how.given(known_effects, table, found[0])
         moved = [
             [new.log_delta + (there - here) for new, here, there in zip(found, self.first, other, strict=True)]
             for other in self.others

@@ -178,11 +178,10 @@ def _by_mixture(rounds: Rounds, settled: Settled, basis: FloatArray, log_delta: 
     if settled.choice.strength > 0 or counts > FEW_COUNTS or genes > FEW_GENES or not rounds.loud.size:
         return settled
     states, table = settled.states, settled.table
-    if table is None:
-        table = rounds.table(states, settled.logs.size)
-    tied = rounds.judged(settled, table)
+    tied = rounds.judged(settled, rounds.table(states, settled.logs.size) if table is None else table)
     if tied.group.any():
         return settled
+    table = settled.table = None  # tables are the largest things here: one at a time
     taking_part = np.flatnonzero(~states.apart[states.code, rounds.batch])
     trial = MixtureTrial(
         mixture=StateMixture(rounds.counts, rounds.batch, rounds.level, rounds.n_batches, taking_part, rounds.loud),

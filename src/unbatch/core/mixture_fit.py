@@ -8,12 +8,11 @@ import numpy as np
 
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray, KeyArray
 from unbatch.core.composition import NO_COMPOSITION
-from unbatch.core.convention import weighted_median
 from unbatch.core.effects import Effects
 from unbatch.core.group_fit import GroupFit
 from unbatch.core.keyed import evenly, gumbel
 from unbatch.core.merging import merged
-from unbatch.core.state_mixture import Guess, StateMixture
+from unbatch.core.state_mixture import Guess, StateMixture, of_one
 from unbatch.core.state_table import StateTable
 from unbatch.core.states import kinds_among
 from unbatch.core.uncertain_states import UncertainStates
@@ -93,7 +92,7 @@ class MixtureTrial:
     seed: int
 
     def better(self, effects: Effects, fitted: Start, others: Sequence[Start]) -> MixtureFit | None:
-        r"""Fit a mixture, and give it if held-out cells are likelier by its effects than by those of a fit.
+        """Fit a mixture, and give it if held-out cells are likelier by its effects than by those of a fit.
 
         Where it begins, and of how many states, is that by which held-out cells are likeliest, where mixtures are
         fitted to the others. The mixture is then fitted to all cells. If its effects differ from those of the fit by
@@ -155,20 +154,12 @@ class MixtureTrial:
         mixture = self.mixture
         share, _ = mixture.shares(guess)
         for _ in range(_ROUNDS):
-            log_delta, before = self._levelled(fit(mixture.table(guess, share, whole=False))), guess.log_delta
+            log_delta, before = mixture.levelled(fit(mixture.table(guess, share, whole=False))), guess.log_delta
             guess = mixture.learned(replace(guess, log_delta=log_delta), share, fixed=True)
             share, _ = mixture.shares(guess)
             if np.sqrt(np.mean((log_delta - before) ** 2)) < _SETTLED:
                 break
         return guess, share
-
-    def centred(self, log_delta: FloatArray) -> FloatArray:
-        """Give the effects of the genes that are looked at, (n_looked_at, n_batches), without their common level."""
-        return self._levelled(log_delta[self.mixture.genes])
-
-    def _levelled(self, log_delta: FloatArray) -> FloatArray:
-        weights = self.mixture.gene_totals
-        return np.asarray(log_delta - [weighted_median(column, weights) for column in log_delta.T])
 
     def _inflation(self, guess: Guess, share: FloatArray, found: Effects) -> FloatArray:
         """Tell by how much variances grow since states are not known; of genes not looked at, as on average."""
@@ -229,9 +220,9 @@ class _Begun:
 
     @classmethod
     def of(cls, trial: MixtureTrial, start: Start) -> Self:
-        mixture, mine = trial.mixture, trial.centred(start.log_delta)
-        share = np.zeros((len(mixture.cells), len(start.level)))
-        share[np.arange(len(mixture.cells)), start.code[mixture.cells]] = 1.0
+        mixture = trial.mixture
+        mine = mixture.levelled(start.log_delta[mixture.genes])
+        share = of_one(start.code[mixture.cells], len(start.level))
         sums = (mixture.sums(share) / np.exp(mine.T)[:, :, None]).sum(axis=0)
         return cls(mine, start.code, start.level, merged(sums, start.level))
 

@@ -1,6 +1,5 @@
 """Cells of all batches as a mixture of states: rates, effects and shares of cells by expectation maximisation."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -9,7 +8,7 @@ import numpy as np
 
 from unbatch._types import CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.convention import weighted_median
-from unbatch.core.kernels.sharing import share_out, sum_shared, sum_shared_squares
+from unbatch.core.kernels.sharing import share_out, sum_shared
 from unbatch.core.parallel import in_ranges
 from unbatch.core.rows import rows_of
 from unbatch.core.state_table import StateTable
@@ -119,11 +118,9 @@ class StateMixture:
 
         The effects, (n_looked_at, n_batches), are taken as they are.
         """
-        share = np.zeros((len(code), len(level)))
-        share[np.arange(len(code)), code] = 1.0
         even = np.full((len(self.genes), len(level)), 1 / max(len(self.genes), 1))
         guess = Guess(even, log_delta, np.full((len(level), self.n_batches), 1 / len(level)), level)
-        return self.learned(guess, share, fixed=True)
+        return self.learned(guess, of_one(code, len(level)), fixed=True)
 
     def shares(self, guess: Guess) -> tuple[FloatArray, FloatArray]:
         """Share each cell out to the states, (n_cells, n_states); the log-likelihood comes second, (n_cells,)."""
@@ -169,10 +166,8 @@ class StateMixture:
             for _ in range(_TURNS):
                 delta = (of_batch + _PRIOR_COUNTS) / (rate @ sizes + _PRIOR_COUNTS)
                 rate = smoothed(seen, delta @ sizes.T)
-            log_delta = np.log(delta)
-            weights = seen.sum(axis=1)
-            log_delta = log_delta - [weighted_median(column, weights) for column in log_delta.T]
-        cells = np.stack([share[mine].sum(axis=0) for mine in self.of_batches], axis=1) + _PRIOR_CELLS
+            log_delta = self.levelled(np.log(delta))
+        cells = self._added(share) + _PRIOR_CELLS
         return Guess(rate / rate.sum(axis=0), log_delta, cells / cells.sum(axis=0), guess.level)
 
     def sizes(self, guess: Guess) -> FloatArray:
@@ -182,19 +177,27 @@ class StateMixture:
 
     def exposure(self, guess: Guess, share: FloatArray) -> FloatArray:
         """Add up size factors by state and batch, (n_states, n_batches)."""
-        shared = share * self.sizes(guess)
-        return np.stack([shared[mine].sum(axis=0) for mine in self.of_batches], axis=1)
+        return self._added(share * self.sizes(guess))
 
     def sums(self, share: FloatArray) -> FloatArray:
         """Add up the counts that are looked at, (n_batches, n_looked_at, n_states)."""
-        return self._by_batch(sum_shared, share, self.place)
+        return self._by_batch(share, self.place)
 
-    def _by_batch(self, add: Callable[..., None], share: FloatArray, place: CodeArray) -> FloatArray:
+    def levelled(self, log_delta: FloatArray) -> FloatArray:
+        """Take the common level off effects of the genes that are looked at, (n_looked_at, n_batches)."""
+        return np.asarray(log_delta - [weighted_median(column, self.gene_totals) for column in log_delta.T])
+
+    def _added(self, of_cells: FloatArray) -> FloatArray:
+        """Add up what cells have of states, (n_cells, n_states), by batch: (n_states, n_batches)."""
+        return np.stack([of_cells[mine].sum(axis=0) for mine in self.of_batches], axis=1)
+
+    def _by_batch(self, share: FloatArray, place: CodeArray, *, power: int = 1) -> FloatArray:
         sums = np.zeros((self.n_batches, int(place.max(initial=-1)) + 1, share.shape[1]))
 
         def one(k: int, _: int) -> None:
             mine = self.of_batches[k]
-            add(*rows_of(self.counts, 0, self.counts.shape[0]), self.cells[mine], place, share[mine], sums[k])
+            rows = rows_of(self.counts, 0, self.counts.shape[0])
+            sum_shared(*rows, self.cells[mine], place, share[mine], power, sums[k])
 
         in_ranges(one, self.n_batches, step=1)
         return sums
@@ -202,14 +205,21 @@ class StateMixture:
     def table(self, guess: Guess, share: FloatArray, *, whole: bool = True) -> StateTable:
         """Sum counts by state and batch, of cells by their shares; of all genes, or of those that are looked at."""
         place = np.arange(self.counts.shape[1], dtype=np.int32) if whole else self.place
-        sums = self._by_batch(sum_shared, share, place)
-        squares = self._by_batch(sum_shared_squares, share / np.maximum(self.sizes(guess), _TINY), place)
+        sums = self._by_batch(share, place)
+        squares = self._by_batch(share / np.maximum(self.sizes(guess), _TINY), place, power=2)
         return StateTable(
             counts=np.ascontiguousarray(np.moveaxis(sums, 0, 2)),
             squares=np.ascontiguousarray(np.moveaxis(squares, 0, 2)),
             exposure=self.exposure(guess, share),
-            cells=np.stack([share[mine].sum(axis=0) for mine in self.of_batches], axis=1),
+            cells=self._added(share),
         )
+
+
+def of_one(code: IntArray | CodeArray, n_states: int) -> FloatArray:
+    """Give shares of cells that are of one state each, (n_cells, n_states)."""
+    share = np.zeros((len(code), n_states))
+    share[np.arange(len(code)), code] = 1.0
+    return share
 
 
 def smoothed(seen: FloatArray, exposure: FloatArray) -> FloatArray:

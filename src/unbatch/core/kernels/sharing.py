@@ -59,42 +59,19 @@ def _sum_shared(
     cells: IntArray,
     place: CodeArray,
     share: FloatArray,
+    power: int,
     sums: FloatArray,
 ) -> None:
-    # cells and place: as above; share: (cells, n_states). sums: (n_looked_at, n_states), added to.
+    # cells and place: as above; share: (cells, n_states). power: of counts. sums: (n_looked_at, n_states), added to.
     for i in range(cells.size):
         row, here = cells[i], share[i]
         for at in range(indptr[row] - indptr[0], indptr[row + 1] - indptr[0]):
             gene = place[indices[at]]
             if gene >= 0:
-                count, of_gene = float(data[at]), sums[gene]
+                count, of_gene = float(data[at]) ** power, sums[gene]
                 for s in range(here.size):
                     of_gene[s] += count * here[s]
 
 
 sum_shared = compiled(_sum_shared)
-"""Add up ``r Y`` by gene and state."""
-
-
-def _sum_shared_squares(
-    data: FloatArray,
-    indices: IntArray,
-    indptr: IntArray,
-    cells: IntArray,
-    place: CodeArray,
-    share: FloatArray,
-    sums: FloatArray,
-) -> None:
-    # As above; share: over the size that a cell would have in the state.
-    for i in range(cells.size):
-        row, here = cells[i], share[i]
-        for at in range(indptr[row] - indptr[0], indptr[row + 1] - indptr[0]):
-            gene = place[indices[at]]
-            if gene >= 0:
-                square, of_gene = float(data[at]) * float(data[at]), sums[gene]
-                for s in range(here.size):
-                    of_gene[s] += square * here[s]
-
-
-sum_shared_squares = compiled(_sum_shared_squares)
-"""Add up ``r Y^2 / l`` by gene and state."""
+"""Add up a power of the counts by gene and state, each times what the state has of its cell."""
