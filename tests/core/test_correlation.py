@@ -114,12 +114,12 @@ def test_batches_of_a_kind_are_found_and_tell_of_each_other(monkeypatch):
     found = fit_effects(table)
     same = np.add.outer(np.arange(6), np.arange(6)) % 2 == 0
     pairs = ~np.eye(6, dtype=bool)
-    assert found.correlation[same & pairs].mean() > found.correlation[~same].mean() + 0.5
+    assert found.correlation.matrix[same & pairs].mean() > found.correlation.matrix[~same].mean() + 0.5
     z = (centred(found.log_delta) - centred(truth)) / found.se
     assert np.mean(np.abs(z) < 1.96) > 0.93
     independent(monkeypatch)
     alone = fit_effects(table)
-    np.testing.assert_array_equal(alone.correlation, np.eye(6))
+    np.testing.assert_array_equal(alone.correlation.matrix, np.eye(6))
     assert error(found.log_delta, truth) < 0.85 * error(alone.log_delta, truth)
     assert np.median(found.se) < 0.95 * np.median(alone.se)
 
@@ -142,7 +142,7 @@ def test_what_a_batch_did_not_measure_stays_unknown():
     measured[:50, 1] = False
     table = replace(table, counts=table.counts * measured[:, None], squares=table.squares * measured[:, None])
     found = fit_effects(table, composition=measured[:, None, :].astype(float))
-    assert found.correlation[0, 1] > 0.3
+    assert found.correlation.matrix[0, 1] > 0.3
     np.testing.assert_array_equal(found.log_delta[~measured], 0)
     np.testing.assert_array_equal(found.rate, np.nan_to_num(found.rate))
 
@@ -153,10 +153,10 @@ def test_groups_of_batches_keep_their_own_correlations():
     batches = np.array([True, False, True, False, True, False])
     nothing = first.among(np.zeros(6, dtype=bool))
     both = nothing.joined(first, batches).joined(second, ~batches)
-    np.testing.assert_array_equal(both.correlation[np.ix_(batches, batches)], first.correlation)
-    np.testing.assert_array_equal(both.correlation[np.ix_(~batches, ~batches)], second.correlation)
-    np.testing.assert_array_equal(both.correlation[np.ix_(batches, ~batches)], 0)
-    np.testing.assert_array_equal(both.of_batches(batches).correlation, first.correlation)
+    np.testing.assert_array_equal(both.correlation.matrix[np.ix_(batches, batches)], first.correlation.matrix)
+    np.testing.assert_array_equal(both.correlation.matrix[np.ix_(~batches, ~batches)], second.correlation.matrix)
+    np.testing.assert_array_equal(both.correlation.matrix[np.ix_(batches, ~batches)], 0)
+    np.testing.assert_array_equal(both.of_batches(batches).correlation.matrix, first.correlation.matrix)
 
 
 def test_the_correlation_is_part_of_the_evidence():

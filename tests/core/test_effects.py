@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from unbatch.core.correlation import Correlation
 from unbatch.core.effects import Effects
 
 N_GENES, N_STATES = 30, 4
@@ -17,7 +18,7 @@ def effects(n_batches, states):
         se=RNG.uniform(0.1, 0.2, (N_GENES, n_batches)),
         prior_sd=np.full(n_batches, 0.5),
         width=np.full((N_GENES, n_batches), 0.5),
-        correlation=np.eye(n_batches),
+        correlation=Correlation.none(n_batches),
         scale=np.ones(n_batches),
         dispersion=np.ones(N_GENES),
         rate=there * RNG.uniform(1, 2, (N_GENES, N_STATES)) * (RNG.random((N_GENES, N_STATES)) < 0.7),

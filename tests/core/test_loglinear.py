@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy import optimize, sparse
 
-from unbatch.core import loglinear
+from unbatch.core import loglinear, posterior, scatter
 from unbatch.core.dispersion import squeeze
 from unbatch.core.loglinear import fit_effects, fit_log_delta
+from unbatch.core.scatter import Scatter
 from unbatch.core.state_table import StateTable
 
 N_GENES, N_STATES, N_BATCHES = 150, 4, 3
@@ -103,7 +104,7 @@ def test_an_independent_optimiser_finds_the_same_mode(data, graded):
         exposure = data.table.exposure * scale * (1 if composition is None else composition[gene])
 
         width = effects.width[gene]
-        prior = np.linalg.inv(width[:, None] * effects.correlation * width)
+        prior = np.linalg.inv(width[:, None] * effects.correlation.matrix * width)
 
         def loss(b, counts=counts, exposure=exposure, phi=effects.dispersion[gene], prior=prior):
             mean = exposure * np.exp(b)
@@ -124,7 +125,7 @@ def test_standard_errors_are_those_of_the_posterior(data, fitted):
         for total, p in zip(data.table.counts[gene].sum(axis=1), share, strict=True):
             information += total * (np.diag(p) - np.outer(p, p))
         information /= fitted.dispersion[gene]
-        covariance = np.linalg.inv(information + np.linalg.inv(np.diag(fitted.prior_sd**2) @ fitted.correlation))
+        covariance = np.linalg.inv(information + np.linalg.inv(np.diag(fitted.prior_sd**2) @ fitted.correlation.matrix))
         expected = np.sqrt(np.diag(centring @ covariance @ centring))
         assert (fitted.se[gene] >= expected * 0.999).all()
         assert (fitted.se[gene] <= expected * 1.15).all()
@@ -337,7 +338,8 @@ def test_kinds_change_next_to_nothing_where_states_scatter_by_themselves():
 
 @pytest.mark.parametrize("chunk", [1, 37])
 def test_chunks_of_genes_change_nothing(monkeypatch, data, fitted, chunk):
-    monkeypatch.setattr(loglinear, "_GENES", chunk)
+    for module in (posterior, scatter):
+        monkeypatch.setattr(module, "_GENES", chunk)
     pieces = fit_effects(data.table)
     for name in ("log_delta", "se", "prior_sd", "dispersion", "rate", "state_residual", "gene_residual", "objective"):
         np.testing.assert_allclose(getattr(pieces, name), getattr(fitted, name), rtol=1e-7, atol=1e-9)
@@ -504,17 +506,17 @@ def test_medians_are_where_half_of_the_weight_is_reached():
 
 
 def test_a_factor_for_all_genes_is_that_of_any_of_them(data):
-    model = loglinear._Model(data.table, np.array([[[1.0, 0.5, 2.0]]]))
+    model = Scatter(data.table, np.array([[[1.0, 0.5, 2.0]]]))
     np.testing.assert_array_equal(model._factor(slice(100, 102)), model.composition)
     own = np.random.default_rng(0).random((N_GENES, 1, N_BATCHES))
-    np.testing.assert_array_equal(loglinear._Model(data.table, own)._factor(slice(100, 102)), own[100:102])
+    np.testing.assert_array_equal(Scatter(data.table, own)._factor(slice(100, 102)), own[100:102])
 
 
 def test_residuals_are_chi_squares_over_what_is_free_drawn_towards_each_other():
     rng = np.random.default_rng(0)
     data = Data(seed=9, depth=0.3, n_cells=400)  # many genes have no residual, or one and a half
     counts, exposure = data.table.counts * rng.poisson(1.0, data.table.counts.shape), data.table.exposure
-    model = loglinear._Model(replace(data.table, counts=counts), np.ones((1, 1, N_BATCHES)))
+    model = Scatter(replace(data.table, counts=counts), np.ones((1, 1, N_BATCHES)))
     dispersion, nothing, scale = rng.uniform(1, 2, N_GENES), np.zeros((N_GENES, N_BATCHES)), np.ones(N_BATCHES)
     found = model.residuals(nothing, dispersion, scale)
     share = exposure / exposure.sum(axis=1, keepdims=True)

@@ -169,7 +169,7 @@ def _slow_modes(table, factor, fitted, scale):
     exposure = table.exposure * factor * scale
     return np.array(
         [
-            _slow_mode(counts, exposure[gene], fitted.dispersion[gene], fitted.width[gene], fitted.correlation)
+            _slow_mode(counts, exposure[gene], fitted.dispersion[gene], fitted.width[gene], fitted.correlation.matrix)
             for gene, counts in enumerate(table.counts)
         ]
     )

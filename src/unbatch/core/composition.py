@@ -15,7 +15,7 @@ from unbatch.core.kernels.factors import fit_loadings, held_out, ratios, update
 from unbatch.core.keyed import order_of
 from unbatch.core.parallel import in_ranges
 from unbatch.core.rows import rows_of
-from unbatch.core.state_table import StateTable
+from unbatch.core.state_table import StateTable, Sums
 
 _FACTORS = (3, 4, 5, 6, 8, 12)
 _STRENGTHS = (1.0, 0.5)
@@ -94,7 +94,7 @@ def composition_ratio(
     (n_genes, n_states, n_batches); all ones if the choice is not to correct.
     """
     if choice.strength == 0:
-        return np.ones_like(table.counts)
+        return np.ones((len(table.counts), *table.exposure.shape))
     start = _Start.of(effects, genes, seed=seed)
     model = _FactorModel(table.counts[genes], table.exposure, start, n_factors=choice.n_factors)
     model.update(_UPDATES)
@@ -322,19 +322,19 @@ def _updated(
     return updated
 
 
-def _loadings(counts: FloatArray, exposure: FloatArray, delta: FloatArray, theta: FloatArray) -> FloatArray:
+def _loadings(counts: Sums, exposure: FloatArray, delta: FloatArray, theta: FloatArray) -> FloatArray:
     """Given the activities, fit the loadings of all genes, (n_genes, n_factors)."""
     n_genes, _, n_batches = counts.shape
     there = np.flatnonzero(exposure)
     batch, activity = there % n_batches, theta[there]
     of_batch = np.zeros((n_batches, activity.shape[1]))
     np.add.at(of_batch, batch, exposure.ravel()[there, None] * activity)
-    beta, moved, flat = np.empty((n_genes, activity.shape[1])), delta.copy(), counts.reshape(n_genes, -1)
+    beta, moved = np.empty((n_genes, activity.shape[1])), delta.copy()
 
     def some(first: int, stop: int) -> None:
         mine = slice(first, stop)
         fit_loadings(
-            flat[mine],
+            counts[mine].reshape(stop - first, -1),
             batch,
             activity,
             of_batch,

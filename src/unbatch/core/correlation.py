@@ -1,11 +1,16 @@
 """How alike batches are in their effects: what one batch does to a gene tells what a batch like it does."""
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 
-from unbatch._types import FloatArray
+from unbatch._types import BoolArray, FloatArray
 from unbatch.core.kernels.newton import sum_posteriors
 from unbatch.core.parallel import in_ranges
 
+MANY_BATCHES = 64
+"""Batches beyond which what they have in common is that of few factors: see `Correlation`."""
 _ROUNDS = 20
 _INDEPENDENT = 50.0
 """Genes that were seen beforehand whose effects in different batches had nothing to do with each other."""
@@ -14,6 +19,67 @@ _GENES = 64
 _MOST_COMMON = 0.99
 _LEAST_VARIANCE = 0.01
 _TINY = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Correlation:
+    r"""Correlation R of the effects of a gene in different batches.
+
+    Where batches are many it is that of few factors, whose inverse takes as many numbers:
+
+    .. math:: R = \mathrm{diag}(1 - h^2) + L L^T, \qquad h_k^2 = \textstyle\sum_f L_{kf}^2
+
+    Attributes
+    ----------
+    matrix
+        R, (n_batches, n_batches).
+    loadings
+        L, (n_batches, n_factors), if R is known as such.
+    """
+
+    matrix: FloatArray
+    loadings: FloatArray | None = None
+
+    @classmethod
+    def none(cls, n_batches: int) -> Self:
+        """Give that of effects which have nothing to do with each other."""
+        return cls.of_loadings(np.zeros((n_batches, 0))) if n_batches > MANY_BATCHES else cls(np.eye(n_batches))
+
+    @classmethod
+    def of_loadings(cls, loadings: FloatArray) -> Self:
+        """Give that of factors, with loadings (n_batches, n_factors)."""
+        matrix = loadings @ loadings.T
+        np.fill_diagonal(matrix, 1.0)
+        return cls(matrix, loadings)
+
+    def inverse(self) -> tuple[FloatArray, FloatArray]:
+        """Invert R where batches are many: diag(unique) - common' common, (n_batches,) and (n_factors, n_batches)."""
+        assert self.loadings is not None
+        unique = 1 / (1 - np.square(self.loadings).sum(axis=1))
+        weighted = self.loadings * unique[:, None]
+        inner = np.eye(weighted.shape[1]) + self.loadings.T @ weighted
+        return unique, np.linalg.solve(np.linalg.cholesky(inner), weighted.T)
+
+    def penalty(self, effects: FloatArray) -> float:
+        """Log-density that the prior takes off, of effects over their widths, (n_genes, n_batches)."""
+        if self.loadings is None:
+            return float((effects @ np.linalg.inv(self.matrix) * effects).sum()) / 2
+        unique, common = self.inverse()
+        return float((effects**2 @ unique).sum() - np.square(effects @ common.T).sum()) / 2
+
+    def of_batches(self, chosen: BoolArray) -> Self:
+        """Keep some of the batches, (n_batches,)."""
+        return type(self)(self.matrix[np.ix_(chosen, chosen)])
+
+    def among(self, chosen: BoolArray) -> Self:
+        """Give these batches their places among all: others are correlated with none."""
+        matrix = np.eye(len(chosen))
+        matrix[np.ix_(chosen, chosen)] = self.matrix
+        return type(self)(matrix)
+
+    def joined(self, other: Self, batches: BoolArray) -> Self:
+        """Take some batches from another one, (n_batches,)."""
+        return type(self)(np.where(np.outer(batches, batches), other.matrix, self.matrix))
 
 
 def find_correlation(curvature: FloatArray, pull: FloatArray) -> FloatArray:

@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 
 from unbatch._types import BoolArray, FloatArray, IntArray
+from unbatch.core.correlation import Correlation
 
 _TINY = 1e-300
 _SHARP = 1 / 3
@@ -30,7 +31,7 @@ class Effects:
     width
         (n_genes, n_batches) standard deviation of the prior of each effect, near tau where all are alike.
     correlation
-        (n_batches, n_batches) learned correlation of the effects of a gene in different batches, 0 where none shows.
+        Learned correlation of the effects of a gene in different batches, 0 where none shows.
     scale
         (n_batches,) factor of each batch common to all genes, which size factors do not hold and log_delta does not
         either.
@@ -53,7 +54,7 @@ class Effects:
     se: FloatArray
     prior_sd: FloatArray
     width: FloatArray
-    correlation: FloatArray
+    correlation: Correlation
     scale: FloatArray
     dispersion: FloatArray
     rate: FloatArray
@@ -72,7 +73,7 @@ class Effects:
             se=self.se[:, chosen],
             prior_sd=self.prior_sd[chosen],
             width=self.width[:, chosen],
-            correlation=self.correlation[np.ix_(chosen, chosen)],
+            correlation=self.correlation.of_batches(chosen),
             scale=self.scale[chosen],
             state_residual=self.state_residual[:, chosen],
         )
@@ -100,18 +101,17 @@ class Effects:
         shape = (len(self.log_delta), len(chosen))
         log_delta, se = np.zeros(shape), np.full(shape, np.inf)
         prior_sd, width, scale = np.zeros(len(chosen)), np.zeros(shape), np.ones(len(chosen))
-        correlation, residual = np.eye(len(chosen)), np.zeros((len(self.state_residual), len(chosen)))
+        residual = np.zeros((len(self.state_residual), len(chosen)))
         if chosen.any():
             log_delta[:, chosen], se[:, chosen], residual[:, chosen] = self.log_delta, self.se, self.state_residual
             prior_sd[chosen], width[:, chosen], scale[chosen] = self.prior_sd, self.width, self.scale
-            correlation[np.ix_(chosen, chosen)] = self.correlation
         return replace(
             self,
             log_delta=log_delta,
             se=se,
             prior_sd=prior_sd,
             width=width,
-            correlation=correlation,
+            correlation=self.correlation.among(chosen) if chosen.any() else Correlation.none(len(chosen)),
             scale=scale,
             state_residual=residual,
         )
@@ -142,7 +142,7 @@ class Effects:
             se=np.where(batches, placed.se, self.se),
             prior_sd=np.where(batches, placed.prior_sd, self.prior_sd),
             width=np.where(batches, placed.width, self.width),
-            correlation=np.where(np.outer(batches, batches), placed.correlation, self.correlation),
+            correlation=self.correlation.joined(placed.correlation, batches),
             scale=np.where(batches, placed.scale, self.scale),
             state_residual=np.where(batches, placed.state_residual, self.state_residual),
             rate=placed.rate if first else np.where(taken, self.rate, placed.rate),

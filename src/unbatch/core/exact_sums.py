@@ -10,7 +10,7 @@ from unbatch.core.parallel import in_ranges
 from unbatch.core.rows import rows_of
 from unbatch.core.state_table import StateTable
 
-_SQUARE_UNITS, _SIZE_UNITS = 2.0**24, 2.0**16
+_SQUARE_UNITS, SIZE_UNITS = 2.0**24, 2.0**16
 """Units in 1: fine enough for one count in a deep cell, coarse enough that sums over 10^8 cells of molecules stay below
 2^63. Beyond are reads by the million in cells that have few counts of the genes that all batches measured."""
 
@@ -49,7 +49,7 @@ class ExactSums:
         order = np.argsort(group, kind="stable")
         names, starts, sizes = np.unique(group[order], return_index=True, return_counts=True)
         self.cells[names] += sizes
-        np.add.at(self.exposure, group, np.rint(size[used] * _SIZE_UNITS).astype(np.int64))
+        np.add.at(self.exposure, group, np.rint(size[used] * SIZE_UNITS).astype(np.int64))
         for name in names.tolist():
             if name not in self.moments:
                 self.moments[name] = np.zeros((self._n_genes, 2), dtype=np.int64)
@@ -102,7 +102,7 @@ class ExactSums:
         return StateTable(
             counts=counts,
             squares=table,
-            exposure=self.exposure.reshape(self._shape) / _SIZE_UNITS,
+            exposure=self.exposure.reshape(self._shape) / SIZE_UNITS,
             cells=self.cells.reshape(self._shape).astype(np.float64),
         )
 

@@ -11,6 +11,7 @@ from unbatch._types import BoolArray, FloatArray, IntArray
 from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, composition_ratio
 from unbatch.core.effects import Effects
 from unbatch.core.loglinear import fit_effects, fit_log_delta, with_effects
+from unbatch.core.sampled_table import AnyTable
 from unbatch.core.state_table import StateTable
 
 
@@ -54,25 +55,25 @@ class GroupFit:
             genes=self.genes[chosen],
         )
 
-    def fit(self, table: StateTable, effects: Effects) -> list[Effects]:
+    def fit(self, table: AnyTable, effects: Effects) -> list[Effects]:
         """Fit each group, beginning from these effects of all batches."""
         return [
             fit_effects(part.table, kind=self.kind, composition=part.ratio, start=part.start)
             for part in self._parts(table, effects)
         ]
 
-    def fit_log_delta(self, table: StateTable, effects: Effects, found: list[Effects]) -> list[FloatArray]:
+    def fit_log_delta(self, table: AnyTable, effects: Effects, found: list[Effects]) -> list[FloatArray]:
         """Find the log effects of each group from other sums over the cells that these were found from."""
         parts = self._parts(table, effects)
         return [
             fit_log_delta(part.table, like, composition=part.ratio) for part, like in zip(parts, found, strict=True)
         ]
 
-    def given(self, known: Effects, table: StateTable, effects: Effects) -> Effects:
+    def given(self, known: Effects, table: AnyTable, effects: Effects) -> Effects:
         """Put known effects of all batches into a fit, and find the rates that go with them."""
         return with_effects(effects, known, table, composition=self.composition(table, effects))
 
-    def composition(self, table: StateTable, effects: Effects) -> FloatArray | None:
+    def composition(self, table: AnyTable, effects: Effects) -> FloatArray | None:
         """Give the factor on exposure that fits use, (n_genes, n_states or 1, n_batches); None if it is 1 everywhere.
 
         States that batches of several groups have take the factors of each group by itself.
@@ -81,7 +82,8 @@ class GroupFit:
             return None
         if self.choice.strength == 0:
             return np.asarray(self.measured[:, None, :], dtype=np.float64)
-        factor = np.zeros_like(table.counts)
+        assert isinstance(table, StateTable)  # a factor model is of states in batches
+        factor = np.zeros((len(self.measured), *table.exposure.shape))
         for mine in self._groups():
             ratio = composition_ratio(
                 table.of_batches(mine), effects.of_batches(mine), self.choice, genes=self.loud, seed=self.seed
@@ -103,7 +105,7 @@ class GroupFit:
             final = average if mine.all() else final.joined(average, mine)
         return final
 
-    def _parts(self, table: StateTable, effects: Effects) -> Iterator["_Part"]:
+    def _parts(self, table: AnyTable, effects: Effects) -> Iterator["_Part"]:
         for mine in self._groups():
             part, start, measured = table.of_batches(mine), effects.of_batches(mine), self.measured[:, mine]
             yield _Part(
@@ -120,7 +122,7 @@ class GroupFit:
 class _Part:
     """A group of batches: its sums, where its fit begins, and the factor on exposure."""
 
-    table: StateTable
+    table: AnyTable
     start: Effects
     ratio: FloatArray | None
 
@@ -149,7 +151,7 @@ class Refit:
     others: Sequence[list[FloatArray]]
     mixture: Effects | None = None
 
-    def effects(self, table: StateTable) -> Effects:
+    def effects(self, table: AnyTable) -> Effects:
         """Fit effects to sums over more cells.
 
         How other partitions, or a mixture, differ from the first is taken from the first cells: the difference is that
@@ -171,7 +173,7 @@ class Refit:
 
 
 def fit_table(
-    table: StateTable,
+    table: AnyTable,
     effects: Effects | None,
     *,
     kind: IntArray,
@@ -200,7 +202,7 @@ def fit_table(
 
 
 def _ratio(
-    table: StateTable,
+    table: AnyTable,
     effects: Effects | None,
     *,
     choice: CompositionChoice,
@@ -211,6 +213,7 @@ def _ratio(
     """Give the factor on exposure that the factor model and unmeasured genes call for; None if it is 1."""
     ratio: FloatArray | None = None
     if effects is not None and choice.strength > 0:
+        assert isinstance(table, StateTable)  # a factor model is of states in batches
         ratio = composition_ratio(table, effects, choice, genes=loud, seed=seed)
     if not measured.all():
         known = measured[:, None, :].astype(np.float64)

@@ -6,28 +6,22 @@ from functools import cached_property
 import numpy as np
 
 from unbatch._types import BoolArray, FloatArray, IntArray
-from unbatch.core.correlation import find_correlation
-from unbatch.core.dispersion import squeeze
+from unbatch.core.correlation import MANY_BATCHES, Correlation, find_correlation
 from unbatch.core.effects import Effects
-from unbatch.core.kernels.newton import find_errors, find_information, find_modes
-from unbatch.core.kernels.residuals import chi_squares, kind_chi_squares, likelihoods, state_chi_squares
-from unbatch.core.parallel import in_ranges
+from unbatch.core.loadings import find_loadings
+from unbatch.core.posterior import SharedOut
 from unbatch.core.prior import find_widths, unknown_width
+from unbatch.core.sampled_table import AnyTable, SampledTable
+from unbatch.core.scatter import Scatter, known_batches
 from unbatch.core.state_table import StateTable
 
-_GENES = 256
-"""Genes fitted in one go by a thread."""
-_MAX_STEP = 1.0
-_NEWTON_STEPS = 50
-_NEWTON_TOL = 1e-6
-_SAME, _ALIKE = 1e-9, 3e-2
-"""By how much a log effect may move for the curvature to be the same, and for variances to be alike (some percent)."""
+_ALIKE = 3e-2
+"""By how much a log effect may move for variances to be alike (some percent)."""
 _PRIOR_ROUNDS = 12
 _PRIOR_TOL = 1e-3
 _START_SD = 0.5
 _LEAST_SD, _MOST_SD = 1e-4, 3.0
 _LEAST_SHARE = 1e-3
-_ENOUGH_EXPECTED = 3.0
 _TELLING, _NUMBERS = 1000, 8_000_000
 """Genes, those that counts tell most of, and numbers in memory by which the correlation of batches is learned."""
 _SAME_LEVEL = 1e-3
@@ -35,7 +29,7 @@ _SAME_LEVEL = 1e-3
 
 
 def fit_effects(
-    table: StateTable,
+    table: AnyTable,
     *,
     kind: IntArray | None = None,
     composition: FloatArray | None = None,
@@ -71,20 +65,25 @@ def fit_effects(
     -------
     Effects
     """
-    model = _Model(table, np.ones((1, 1, table.counts.shape[2])) if composition is None else composition, kind)
+    model = _Model(table, np.ones((1, 1, table.exposure.shape[1])) if composition is None else composition, kind)
     found = _settle(model, start)
     variance, prior_sd, dispersion, scale = found.variance, found.prior_sd, found.dispersion, np.exp(found.shift)
-    residuals = model.residuals(found.centred, dispersion, scale)
+    part, those = model.sample
+    residuals = part.residuals(found.centred[:, those], dispersion, scale[those])
+    state_residual = np.zeros(table.exposure.shape)
+    state_residual[:, those] = residuals.by_state
     excess = residuals.of_states / dispersion
     widths = find_widths(found.log_delta, variance, prior_sd, excess=excess, known=model.known)
     correlation = _correlation(model, found)
-    log_delta, _ = model.modes(found.log_delta, dispersion, widths.of_mode, scale, correlation)
+    log_delta, _ = model.shared_out(dispersion, scale).modes(found.log_delta, widths.of_mode, correlation)
     log_delta = np.where(model.known, log_delta, 0.0)
     widest = np.hypot(widths.of_error, unknown_width(variance, prior_sd))
     rate, likelihood = model.rates(log_delta, scale)
     return Effects(
         log_delta=log_delta,
-        se=model.standard_errors(log_delta, residuals.of_states, widest, scale, correlation),
+        se=model.shared_out(residuals.of_states, scale).standard_errors(
+            log_delta, widest, correlation, known=model.known
+        ),
         prior_sd=prior_sd,
         width=widths.of_mode,
         correlation=correlation,
@@ -92,23 +91,23 @@ def fit_effects(
         dispersion=dispersion,
         rate=rate,
         exposure=model.exposures(log_delta, scale),
-        state_residual=residuals.by_state,
+        state_residual=state_residual,
         gene_residual=residuals.by_gene,
-        objective=float((likelihood / dispersion).sum()) - _penalty(log_delta / widths.of_mode, correlation),
+        objective=float((likelihood / dispersion).sum()) - correlation.penalty(log_delta / widths.of_mode),
     )
 
 
-def fit_log_delta(table: StateTable, like: Effects, *, composition: FloatArray | None = None) -> FloatArray:
+def fit_log_delta(table: AnyTable, like: Effects, *, composition: FloatArray | None = None) -> FloatArray:
     """Find log effects, (n_genes, n_batches), with what was learned from other sums over the same cells.
 
     Prior, dispersions and scales, which all genes or all cells tell, are those of ``like``, and there Newton's method
     begins. What all genes of a batch differ by from ``like``, since another composition changes scales, goes to the
     scales, from which it is done once more. The composition is as in `fit_effects`.
     """
-    model = _Model(table, np.ones((1, 1, table.counts.shape[2])) if composition is None else composition)
+    model = _Model(table, np.ones((1, 1, table.exposure.shape[1])) if composition is None else composition)
 
     def modes(start: FloatArray, scale: FloatArray) -> FloatArray:
-        found, _ = model.modes(start, like.dispersion, like.width, scale, like.correlation, same=np.inf)
+        found, _ = model.shared_out(like.dispersion, scale).modes(start, like.width, like.correlation, same=np.inf)
         return np.where(model.known, found, 0.0)
 
     log_delta = modes(like.log_delta, like.scale)
@@ -118,11 +117,9 @@ def fit_log_delta(table: StateTable, like: Effects, *, composition: FloatArray |
     return modes(log_delta - level, like.scale * np.exp(level))
 
 
-def with_effects(
-    found: Effects, known: Effects, table: StateTable, *, composition: FloatArray | None = None
-) -> Effects:
+def with_effects(found: Effects, known: Effects, table: AnyTable, *, composition: FloatArray | None = None) -> Effects:
     """Put effects that were found otherwise in the place of those of a fit to these sums: rates follow from them."""
-    model = _Model(table, np.ones((1, 1, table.counts.shape[2])) if composition is None else composition)
+    model = _Model(table, np.ones((1, 1, table.exposure.shape[1])) if composition is None else composition)
     return replace(
         found,
         log_delta=known.log_delta,
@@ -151,44 +148,34 @@ class _Settled:
 
 def _settle(model: "_Model", start: Effects | None) -> _Settled:
     """Fit effects, prior, dispersion and scales in turn until the prior stays."""
-    n_genes, _, n_batches = model.table.counts.shape
+    n_genes, n_batches = model.by_batch.shape
+    part, those = model.sample
     log_delta = np.zeros((n_genes, n_batches)) if start is None else start.log_delta
     prior_sd = np.full(n_batches, _START_SD) if start is None else np.maximum(start.prior_sd, _START_SD / 10)
     dispersion = np.ones(n_genes) if start is None else start.dispersion
     shift = np.zeros(n_batches)
     for _ in range(_PRIOR_ROUNDS):
-        log_delta, variance = model.modes(log_delta, dispersion, prior_sd, np.exp(shift), same=_ALIKE)
-        dispersion = model.dispersion(log_delta, np.exp(shift))
+        log_delta, variance = model.shared_out(dispersion, np.exp(shift)).modes(log_delta, prior_sd, same=_ALIKE)
+        dispersion = part.dispersion(log_delta[:, those], np.exp(shift)[those])
         centre = _weighted_medians(log_delta, model.weights)
         log_delta, shift = np.where(model.known, log_delta - centre, 0.0), shift + centre
         previous, prior_sd = prior_sd, _prior_sd(log_delta, variance, prior_sd)
         if np.abs(np.log(prior_sd / previous)).max() < _PRIOR_TOL:
             break
-    modes, variance = model.modes(log_delta, dispersion, prior_sd, np.exp(shift), same=_ALIKE)
+    modes, variance = model.shared_out(dispersion, np.exp(shift)).modes(log_delta, prior_sd, same=_ALIKE)
     return _Settled(modes, variance, log_delta, prior_sd, dispersion, shift)
 
 
-def _correlation(model: "_Model", found: _Settled) -> FloatArray:
-    """Learn how alike batches are, (n_batches, n_batches), from the genes that counts tell most of."""
-    told = np.maximum(1 - found.variance / found.prior_sd**2, 0).sum(axis=1)
-    n_genes = min(_TELLING, _NUMBERS // len(found.prior_sd) ** 2)
-    genes = np.sort(np.argsort(-told, kind="stable")[:n_genes])
-    curvature, pull = model.information(genes, found.log_delta, found.dispersion, np.exp(found.shift))
-    return find_correlation(curvature * np.outer(found.prior_sd, found.prior_sd), pull * found.prior_sd)
-
-
-def _penalty(effects: FloatArray, correlation: FloatArray) -> float:
-    """Log-density that the prior takes off, of effects over their widths."""
-    return float((effects @ np.linalg.inv(correlation) * effects).sum()) / 2
-
-
-@dataclass(frozen=True, eq=False)
-class _Residuals:
-    """Dispersions with the scatter of states around the model in them, (n_genes,), and squared Pearson residuals."""
-
-    of_states: FloatArray
-    by_state: FloatArray
-    by_gene: FloatArray
+def _correlation(model: "_Model", found: _Settled) -> Correlation:
+    """Learn how alike batches are, from the genes that counts tell most of, or where batches are many from all."""
+    n_batches = len(found.prior_sd)
+    told = np.maximum(1 - found.variance / found.prior_sd**2, 0)
+    if n_batches > MANY_BATCHES:
+        return Correlation.of_loadings(find_loadings(found.log_delta / found.prior_sd, told))
+    n_genes = min(_TELLING, _NUMBERS // n_batches**2)
+    genes = np.sort(np.argsort(-told.sum(axis=1), kind="stable")[:n_genes])
+    curvature, pull = model.shared_out(found.dispersion, np.exp(found.shift)).information(genes, found.log_delta)
+    return Correlation(find_correlation(curvature * np.outer(found.prior_sd, found.prior_sd), pull * found.prior_sd))
 
 
 def _weighted_medians(values: FloatArray, weights: FloatArray) -> FloatArray:
@@ -200,16 +187,6 @@ def _weighted_medians(values: FloatArray, weights: FloatArray) -> FloatArray:
         middle = int(np.searchsorted(cumulated, cumulated[-1] / 2))
         medians[k] = column[order[min(middle, len(column) - 1)]]
     return medians
-
-
-def _per_width(prior_sd: FloatArray, n_genes: int) -> FloatArray:
-    """Give 1 over the width of each effect, (n_genes, n_batches), from widths of batches or of each effect."""
-    return np.ascontiguousarray(np.broadcast_to(1 / prior_sd, (n_genes, prior_sd.shape[-1])))
-
-
-def _coupling(correlation: FloatArray | None, n_batches: int) -> FloatArray:
-    """Invert the correlation of batches, if there is any."""
-    return np.eye(n_batches) if correlation is None else np.asarray(np.linalg.inv(correlation), dtype=np.float64)
 
 
 def _prior_sd(log_delta: FloatArray, variance: FloatArray, prior_sd: FloatArray) -> FloatArray:
@@ -224,227 +201,47 @@ def _prior_sd(log_delta: FloatArray, variance: FloatArray, prior_sd: FloatArray)
 class _Model:
     """The data of the model, and what follows from them for given effects.
 
-    In all methods ``dispersion`` is (n_genes,), ``scale``, which is common to the genes of a batch, is (n_batches,),
-    ``prior_sd`` is (n_batches,) or (n_genes, n_batches), and ``correlation`` that of effects in different batches,
-    (n_batches, n_batches), if there is any. Genes are treated one by one, in threads.
+    In all methods ``dispersion`` is (n_genes,), and ``scale``, common to the genes of a batch, is (n_batches,). Genes
+    are treated one by one, in threads.
     """
 
-    table: StateTable
+    table: AnyTable
     composition: FloatArray
     kind: IntArray | None = None
 
     @property
     def n_genes(self) -> int:
-        return len(self.table.counts)
+        return len(self.by_batch)
 
     @cached_property
+    def sample(self) -> tuple[Scatter, IntArray | slice]:
+        """Give the model of the batches whose counts are summed by state too, and which of all they are."""
+        if isinstance(self.table, StateTable):
+            return Scatter(self.table, self.composition, self.kind), slice(None)
+        those = self.table.sampled
+        return Scatter(self.table.sample, self.composition[:, :, those], self.kind), those
+
+    @property
     def by_state(self) -> FloatArray:
-        return np.asarray(self.table.counts.sum(axis=2))
+        return self.table.margins[0]
 
-    @cached_property
+    @property
     def by_batch(self) -> FloatArray:
-        return np.asarray(self.table.counts.sum(axis=1))
+        return self.table.margins[1]
 
     @cached_property
     def known(self) -> BoolArray:
         """Tell which batches measured the gene in any cell, (n_genes or 1, n_batches)."""
-        there, factor = self.table.exposure > 0, self.composition
-        if factor.shape[1] == 1:
-            return np.asarray((factor[:, 0] > 0) & there.any(axis=0))
-        known = np.zeros((len(factor), factor.shape[2]), dtype=bool)
-        for s, batches in enumerate(there):
-            known |= (factor[:, s] > 0) & batches
-        return known
+        return known_batches(self.table.exposure, self.composition)
 
     @cached_property
     def weights(self) -> FloatArray:
         """Counts of each gene, for batches that measured it, (n_genes, n_batches)."""
         return np.asarray(self.by_state.sum(axis=1)[:, None] * self.known)
 
-    def _factor(self, genes: slice | IntArray) -> FloatArray:
-        return self.composition if len(self.composition) == 1 else self.composition[genes]
-
-    def modes(
-        self,
-        log_delta: FloatArray,
-        dispersion: FloatArray,
-        prior_sd: FloatArray,
-        scale: FloatArray,
-        correlation: FloatArray | None = None,
-        *,
-        same: float = _SAME,
-    ) -> tuple[FloatArray, FloatArray]:
-        """Find the posterior mode of log delta and its variance, by Newton's method from a start.
-
-        The variance is that at a place from which the mode is no farther than `same`.
-        """
-        modes, variance = log_delta.copy(), np.zeros_like(log_delta)
-        exposure, n = self.table.exposure * scale, len(scale)
-        per_width, coupling = _per_width(prior_sd, len(log_delta)), _coupling(correlation, n)
-
-        def some(first: int, stop: int) -> None:
-            genes = slice(first, stop)
-            find_modes(
-                self.by_state[genes],
-                self.by_batch[genes],
-                exposure,
-                self._factor(genes),
-                dispersion[genes],
-                per_width[genes],
-                coupling,
-                (_NEWTON_STEPS, _MAX_STEP, _NEWTON_TOL, same),
-                np.empty((5, n)),
-                np.empty((n, n)),
-                np.empty((n, n)),
-                modes[genes],
-                variance[genes],
-            )
-
-        in_ranges(some, self.n_genes, step=_GENES)
-        return modes, variance
-
-    def information(
-        self, genes: IntArray, log_delta: FloatArray, dispersion: FloatArray, scale: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Find what counts tell of the effects of some genes: see `find_correlation`."""
-        exposure, n = self.table.exposure * scale, len(scale)
-        curvature, pull = np.zeros((len(genes), n, n)), np.zeros((len(genes), n))
-
-        def some(first: int, stop: int) -> None:
-            here = genes[first:stop]
-            find_information(
-                self.by_state[here],
-                self.by_batch[here],
-                exposure,
-                self._factor(here),
-                dispersion[here],
-                log_delta[here],
-                np.zeros(n),
-                np.zeros((n, n)),
-                np.empty((5, n)),
-                curvature[first:stop],
-                pull[first:stop],
-            )
-
-        in_ranges(some, len(genes), step=_GENES)
-        return curvature, pull
-
-    def standard_errors(
-        self,
-        log_delta: FloatArray,
-        dispersion: FloatArray,
-        prior_sd: FloatArray,
-        scale: FloatArray,
-        correlation: FloatArray,
-    ) -> FloatArray:
-        """Posterior standard deviation of log delta less its mean over the batches that measured the gene."""
-        se, exposure, n = np.zeros_like(log_delta), self.table.exposure * scale, len(scale)
-        per_width, coupling = _per_width(prior_sd, len(log_delta)), _coupling(correlation, n)
-        share = self.known / np.maximum(self.known.sum(axis=1, keepdims=True), 1)
-
-        def some(first: int, stop: int) -> None:
-            genes = slice(first, stop)
-            find_errors(
-                self.by_state[genes],
-                exposure,
-                self._factor(genes),
-                dispersion[genes],
-                per_width[genes],
-                coupling,
-                share if len(share) == 1 else share[genes],
-                log_delta[genes],
-                np.empty((5, n)),
-                np.empty((n, n)),
-                np.empty((n, n)),
-                se[genes],
-            )
-
-        in_ranges(some, self.n_genes, step=_GENES)
-        return se
-
-    def dispersion(self, log_delta: FloatArray, scale: FloatArray) -> FloatArray:
-        """Find by how much the scatter of cells around their states exceeds that of Poisson counts, at least 1."""
-        chi2, delta = np.zeros(self.n_genes), np.exp(log_delta)
-
-        def some(first: int, stop: int) -> None:
-            genes = slice(first, stop)
-            chi_squares(
-                self.table.squares[genes],
-                self.by_state[genes],
-                self.table.exposure,
-                scale,
-                self._factor(genes),
-                delta[genes],
-                chi2[genes],
-            )
-
-        in_ranges(some, self.n_genes, step=_GENES)
-        known, cells = self.known.astype(np.float64), self.table.cells
-        n_states = (known @ (cells > 0).T > 0).sum(axis=1)
-        freedom = np.maximum(known @ cells.sum(axis=0) - n_states - known.sum(axis=1) + 1, 1.0)
-        return np.asarray(np.maximum(chi2 / freedom, 1.0))
-
-    def residuals(self, log_delta: FloatArray, dispersion: FloatArray, scale: FloatArray) -> _Residuals:
-        """Find how far states scatter around the model, beyond what cells explain."""
-        chi2, free, delta = np.zeros(self.n_genes), np.zeros(self.n_genes), np.exp(log_delta)
-        exposure = self.table.exposure * scale
-        by_state = np.zeros((-(-self.n_genes // _GENES), 2, *exposure.shape))
-
-        def some(first: int, stop: int) -> None:
-            genes = slice(first, stop)
-            state_chi_squares(
-                self.table.counts[genes],
-                self.by_state[genes],
-                exposure,
-                self._factor(genes),
-                delta[genes],
-                dispersion[genes],
-                _ENOUGH_EXPECTED,
-                chi2[genes],
-                free[genes],
-                by_state[first // _GENES],
-            )
-
-        in_ranges(some, self.n_genes, step=_GENES)
-        free = np.maximum(free - (self.known.sum(axis=1) - 1), 0.0)
-        by_gene: FloatArray = chi2 / np.maximum(free, 1.0)
-        squares, freedom = by_state.sum(axis=0)
-        scatter = np.maximum(squeeze(by_gene, free), self._scatter_of_kinds(delta, dispersion, exposure))
-        return _Residuals(
-            of_states=dispersion * np.maximum(scatter, 1.0),
-            by_state=squares / np.maximum(freedom, 1.0),
-            by_gene=by_gene,
-        )
-
-    def _scatter_of_kinds(self, delta: FloatArray, dispersion: FloatArray, exposure: FloatArray) -> FloatArray:
-        """Find how far kinds of states scatter around the model, (n_genes,): 1 if states scatter by themselves.
-
-        States that are affected alike are no independent witnesses: each of them may be little off, and all together
-        much.
-        """
-        if self.kind is None or self.kind.max(initial=0) == 0:
-            return np.ones(self.n_genes)
-        kind, chi2, due = self.kind, np.zeros(self.n_genes), np.zeros(self.n_genes)
-
-        def some(first: int, stop: int) -> None:
-            genes = slice(first, stop)
-            kind_chi_squares(
-                self.table.counts[genes],
-                self.by_state[genes],
-                exposure,
-                self._factor(genes),
-                delta[genes],
-                dispersion[genes],
-                kind,
-                _ENOUGH_EXPECTED,
-                np.empty((2, int(kind.max()) + 1, exposure.shape[1])),
-                chi2[genes],
-                due[genes],
-            )
-
-        in_ranges(some, self.n_genes, step=_GENES)
-        n_known = np.broadcast_to(self.known, delta.shape).sum(axis=1)
-        return squeeze(chi2 / np.maximum(due, 1.0), due * (1 - 1 / np.maximum(n_known, 1)))
+    def shared_out(self, dispersion: FloatArray, scale: FloatArray) -> SharedOut:
+        """Give what effects follow from."""
+        return SharedOut(self.by_state, self.by_batch, self.table.exposure * scale, self.composition, dispersion)
 
     def exposures(self, log_delta: FloatArray, scale: FloatArray) -> FloatArray:
         """Sum the size factors of each state, each times the effects of its batch, (n_genes, n_states)."""
@@ -458,20 +255,9 @@ class _Model:
 
     def rates(self, log_delta: FloatArray, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Find the rates of states, (n_genes, n_states), and the log-likelihood of the shares of batches by gene."""
-        rate, likelihood = np.zeros_like(self.by_state), np.zeros(self.n_genes)
-        exposure, delta = self.table.exposure * scale, np.exp(log_delta)
-
-        def some(first: int, stop: int) -> None:
-            genes = slice(first, stop)
-            likelihoods(
-                self.table.counts[genes],
-                self.by_state[genes],
-                exposure,
-                self._factor(genes),
-                delta[genes],
-                rate[genes],
-                likelihood[genes],
-            )
-
-        in_ranges(some, self.n_genes, step=_GENES)
+        part, those = self.sample
+        rate, likelihood = part.rates(log_delta[:, those], scale[those])
+        if isinstance(self.table, SampledTable):
+            weight = self.exposures(log_delta, scale)
+            rate = np.divide(self.by_state, weight, out=np.zeros_like(weight), where=weight > 0)
         return rate, likelihood

@@ -202,7 +202,7 @@ def fit_against(
     factor = np.ones((1, 1)) if composition is None else composition
     usable = measured & rates.known & (rates.exposure > 0).any(axis=1)
     there = usable[:, None] & (rates.exposure > 0)
-    counts, squares = (np.where(there, values[:, :, 0], 0.0) for values in (table.counts, table.squares))
+    counts, squares = (np.where(there, values[:, :, 0], 0.0) for values in (table.counts[:], table.squares[:]))
     model = _Model(
         own=counts,
         squares=squares,

@@ -4,6 +4,7 @@ import numpy as np
 
 from unbatch._types import BoolArray, FloatArray
 from unbatch.core.composition import composition_ratio
+from unbatch.core.correlation import Correlation
 from unbatch.core.effects import Effects
 from unbatch.core.mapped_effects import MappedEffects, fit_against
 from unbatch.core.reference import Reference
@@ -46,7 +47,7 @@ def fit_new(
     if composed and start is not None and reference.choice.strength > 0:
         rates, theirs = reference.rates, reference.landmarks.sizes.sum(axis=1)
         here = measured & rates.known
-        counts = np.where(here[:, None, None], np.dstack([rates.rate * theirs, table.counts[:, :, 0]]), 0.0)
+        counts = np.where(here[:, None, None], np.dstack([rates.rate * theirs, table.counts[:][:, :, 0]]), 0.0)
         both = StateTable(
             counts=counts,
             squares=counts,
@@ -61,7 +62,7 @@ def fit_new(
             se=np.zeros((len(measured), 2)),
             prior_sd=np.full(2, start.prior_sd),
             width=np.column_stack([start.width, start.width]),
-            correlation=np.eye(2),
+            correlation=Correlation.none(2),
             scale=np.ones(2),
             dispersion=start.dispersion,
             rate=rates.rate,

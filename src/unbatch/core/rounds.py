@@ -18,7 +18,7 @@ from unbatch.core.linked_shifts import LinkedPseudobulks
 from unbatch.core.linking import link_pseudobulks
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.shift_rounds import ShiftRounds, find_rounds
-from unbatch.core.state_table import StateTable, group_sums
+from unbatch.core.state_table import MOST_DENSE, StateTable, group_sums
 from unbatch.core.states import States, batch_pseudobulks, find_states
 
 StopReason: TypeAlias = Literal["converged", "max_rounds", "nothing shared"]
@@ -111,7 +111,8 @@ class Rounds:
     def loud(self) -> IntArray:
         """Genes with most counts, for the factor model: of those that all batches measured, or their 0 are states."""
         totals = self.totals * self.shared
-        ranked = np.argsort(-totals, kind="stable")[:_COMPOSITION_GENES]
+        n_genes = min(_COMPOSITION_GENES, MOST_DENSE // (self.n_states * self.n_batches))
+        ranked = np.argsort(-totals, kind="stable")[:n_genes]
         return np.sort(ranked[totals[ranked] > 0])
 
     @cached_property

@@ -1,7 +1,8 @@
 """The sums that the fit needs: counts and size factors by state and batch."""
 
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
+from typing import Self, TypeAlias
 
 import numpy as np
 
@@ -9,9 +10,15 @@ from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.kernels.grouping import sum_moments, sum_placed
 from unbatch.core.parallel import in_ranges
 from unbatch.core.rows import rows_of
+from unbatch.core.sparse_sums import SparseSums, sum_sparsely
+
+Sums: TypeAlias = FloatArray | SparseSums
+"""Sums by gene, state and batch; of either kind `sums[genes]` is an array."""
 
 _GROUPS = 16
 """Groups summed in one go of a thread."""
+MOST_DENSE = 40_000_000
+"""Sums beyond which only those above 0 are kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +28,7 @@ class StateTable:
     Attributes
     ----------
     counts
-        (n_genes, n_states, n_batches) summed counts Y.
+        (n_genes, n_states, n_batches) summed counts Y. Beyond 40 million sums only those above 0 are kept.
     squares
         (n_genes, n_states, n_batches) sum over cells of ``Y_gj^2 / l_j``, from which the dispersion follows.
     exposure
@@ -30,8 +37,8 @@ class StateTable:
         (n_states, n_batches) number of cells.
     """
 
-    counts: FloatArray
-    squares: FloatArray
+    counts: Sums
+    squares: Sums
     exposure: FloatArray
     cells: FloatArray
 
@@ -56,34 +63,55 @@ class StateTable:
         -------
         StateTable
         """
-        (n_states, n_batches), n_genes = shape, counts.shape[1]
+        n_groups = shape[0] * shape[1]
+        sums = sum_sparsely if counts.shape[1] * n_groups > MOST_DENSE else _sum_all
+        found, squares = sums(counts, state=state, batch=batch, size=size, shape=shape)
         used = np.flatnonzero(state >= 0)
-        group = state[used].astype(np.int64) * n_batches + batch[used]
-        order = used[np.argsort(group, kind="stable")]
-        ends = np.cumsum(np.bincount(state[used], minlength=n_states))
-        sums, squares = np.zeros((n_genes, *shape)), np.zeros((n_genes, *shape))
-
-        def one(s: int, _: int) -> None:
-            cells = order[ends[s - 1] if s else 0 : ends[s]]
-            here, square = np.zeros((n_batches, n_genes)), np.zeros((n_batches, n_genes))
-            sum_moments(*rows_of(counts, 0, len(state)), cells, batch, size, here, square)
-            sums[:, s], squares[:, s] = np.ascontiguousarray(here.T), np.ascontiguousarray(square.T)  # twice as fast
-
-        in_ranges(one, n_states, step=1)
+        group = state[used].astype(np.int64) * shape[1] + batch[used]
         return cls(
-            counts=sums,
+            counts=found,
             squares=squares,
-            exposure=np.bincount(group, size[used], n_states * n_batches).reshape(shape).astype(np.float64),
-            cells=np.bincount(group, minlength=n_states * n_batches).reshape(shape).astype(np.float64),
+            exposure=np.bincount(group, size[used], n_groups).reshape(shape).astype(np.float64),
+            cells=np.bincount(group, minlength=n_groups).reshape(shape).astype(np.float64),
         )
+
+    @cached_property
+    def margins(self) -> tuple[FloatArray, FloatArray]:
+        """Counts summed over batches, (n_genes, n_states), and over states, (n_genes, n_batches)."""
+        if isinstance(self.counts, SparseSums):
+            return self.counts.margins()
+        return np.asarray(self.counts.sum(axis=2)), np.asarray(self.counts.sum(axis=1))
 
     def of_batches(self, chosen: BoolArray) -> Self:
         """Keep some of the batches, (n_batches,)."""
         if chosen.all():
             return self
-        return type(self)(
-            self.counts[:, :, chosen], self.squares[:, :, chosen], self.exposure[:, chosen], self.cells[:, chosen]
+        counts, squares = (
+            sums.of_batches(chosen) if isinstance(sums, SparseSums) else sums[:, :, chosen]
+            for sums in (self.counts, self.squares)
         )
+        return type(self)(counts, squares, self.exposure[:, chosen], self.cells[:, chosen])
+
+
+def _sum_all(
+    counts: Counts, *, state: CodeArray, batch: CodeArray, size: FloatArray, shape: tuple[int, int]
+) -> tuple[FloatArray, FloatArray]:
+    """Sum counts Y, and Y^2 / l, by state and batch, (n_genes, n_states, n_batches)."""
+    (n_states, n_batches), n_genes = shape, counts.shape[1]
+    used = np.flatnonzero(state >= 0)
+    group = state[used].astype(np.int64) * n_batches + batch[used]
+    order = used[np.argsort(group, kind="stable")]
+    ends = np.cumsum(np.bincount(state[used], minlength=n_states))
+    sums, squares = np.zeros((n_genes, *shape)), np.zeros((n_genes, *shape))
+
+    def one(s: int, _: int) -> None:
+        cells = order[ends[s - 1] if s else 0 : ends[s]]
+        here, square = np.zeros((n_batches, n_genes)), np.zeros((n_batches, n_genes))
+        sum_moments(*rows_of(counts, 0, len(state)), cells, batch, size, here, square)
+        sums[:, s], squares[:, s] = np.ascontiguousarray(here.T), np.ascontiguousarray(square.T)  # twice as fast
+
+    in_ranges(one, n_states, step=1)
+    return sums, squares
 
 
 def group_sums(counts: Counts, group: CodeArray, *, n_groups: int, genes: IntArray) -> FloatArray:

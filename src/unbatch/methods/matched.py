@@ -8,12 +8,14 @@ from unbatch._memory import release
 from unbatch._progress import Progress
 from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArray, IntArray
 from unbatch.core.embedding import Embedding, find_embedding, mean_effect
+from unbatch.core.exact_margins import ExactMargins
+from unbatch.core.exact_sums import ExactSums
 from unbatch.core.landmarks import state_means
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.matched import MatchedFit, fit_matched
 from unbatch.core.rounds import Settings
 from unbatch.core.state_effects import StateEffects, fit_state_effects
-from unbatch.core.state_table import StateTable
+from unbatch.core.state_table import MOST_DENSE, StateTable
 from unbatch.io.batches import Batches, measured_by_batch
 from unbatch.io.reduce import Driver, reduce_blocks
 from unbatch.io.source import CountSource
@@ -24,6 +26,9 @@ from unbatch.methods.placing import Placed, Placing, overlap_of_fitted, spread_o
 from unbatch.methods.result import MethodResult
 from unbatch.methods.sketching import read_sketch
 from unbatch.methods.survey import MeasuredOnly, shared_genes
+
+_FEWEST_SAMPLED = 20
+"""Batches whose counts are summed by state and batch, however many genes there are."""
 
 
 def fit(
@@ -149,7 +154,7 @@ def fit(
             used=used,
             genes=shared,
             level=within,
-            with_sums=sketch.is_part or state_specific,
+            sums=_sums(fitted, codes, used=used, by_state=state_specific) if sketch.is_part or state_specific else None,
         )
         with progress.stage("placing cells", total=source.n_cells) as advance:
             reduce_blocks(source, MeasuredOnly(placing, source, batches), progress=advance, driver=driver)
@@ -163,7 +168,7 @@ def fit(
                     sizes=placed.table.exposure,
                 )
     states: StateEffects | None = None
-    if state_specific and placed is not None and placed.table is not None:
+    if state_specific and placed is not None and isinstance(placed.table, StateTable):
         with progress.stage("fitting effects of states"):
             states = effects_of_states(fitted, placed.table)
     overlap = placed.overlap if placed else overlap_of_fitted(fitted, compact)
@@ -182,6 +187,25 @@ def fit(
         checked=sketch.checked,
         state_effects=None if states is None else states.among_batches(used, len(batches.levels)),
     )
+
+
+def _sums(fitted: MatchedFit, codes: CodeArray, *, used: IntArray, by_state: bool) -> ExactSums | ExactMargins:
+    """Give what adds up counts by state and batch, or where these are too many, by both of some batches only.
+
+    These are the batches with most cells, of each group that can be compared in turn. A correction for graded states,
+    and effects of states, need all.
+    """
+    n_genes, (n_states, n_batches), how = len(fitted.effects.log_delta), fitted.support.shape, fitted.refit.how
+    n_sampled = max(_FEWEST_SAMPLED, MOST_DENSE // max(n_genes * n_states, 1))
+    if by_state or how.choice.strength > 0 or n_sampled >= n_batches:
+        return ExactSums(n_genes, (n_states, n_batches))
+    group = np.where(how.group >= 0, how.group, how.group.max() + 1)
+    cells = np.bincount(codes[codes >= 0], minlength=int(used.max()) + 1)[used]
+    order = np.lexsort((np.arange(n_batches), -cells, group))
+    rank = np.empty(n_batches, dtype=np.int64)
+    rank[order] = np.arange(n_batches) - np.searchsorted(group[order], group[order])
+    sampled = np.sort(np.lexsort((group, rank))[:n_sampled])
+    return ExactMargins(n_genes, n_states, group=group, sampled=sampled)
 
 
 def _divided_out(fitted: MatchedFit) -> FloatArray:

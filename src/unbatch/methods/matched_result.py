@@ -107,7 +107,7 @@ def matched_result(
             "gene_residual": effects.gene_residual,
             "dispersion": effects.dispersion,
             "prior_sd": effects.prior_sd,
-            "correlation": effects.correlation,
+            "correlation": effects.correlation.matrix,
             "information": fitted.tied.information,
             "spread": fitted.tied.spread,
             "ratio": fitted.tied.ratio,

@@ -7,13 +7,14 @@ import numpy as np
 from unbatch._types import BoolArray, CodeArray, Float32Array, FloatArray, IntArray
 from unbatch.core.diagnostics import Overlap
 from unbatch.core.embedding import Embedding
+from unbatch.core.exact_margins import ExactMargins
 from unbatch.core.exact_sums import ExactSums
 from unbatch.core.kernels.centres import nearest_centre
 from unbatch.core.matched import MatchedFit
 from unbatch.core.parallel import in_ranges
 from unbatch.core.projection import LogAxes
+from unbatch.core.sampled_table import AnyTable
 from unbatch.core.shift_rounds import apply_rounds
-from unbatch.core.state_table import StateTable
 from unbatch.io.known import PerCell, Shared
 from unbatch.io.source import Block
 
@@ -39,7 +40,7 @@ class Placed:
     embedding: Float32Array
     sample: IntArray
     overlap: Overlap
-    table: StateTable | None
+    table: AnyTable | None
 
 
 class Placing:
@@ -59,8 +60,8 @@ class Placing:
         Genes that make up the size factor, (n_genes,).
     level
         Level of each cell, (n_cells,); None if there is but one.
-    with_sums
-        Whether to add up the counts by state and batch.
+    sums
+        What adds up the counts by state and batch, if they are wanted; of the shape of the fit.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Placing:
         used: IntArray,
         genes: BoolArray,
         level: CodeArray | None = None,
-        with_sums: bool = False,
+        sums: ExactSums | ExactMargins | None = None,
     ) -> None:
         self._codes, self._level = PerCell(codes), None if level is None else PerCell(level)
         self._centres, self._shifts = Shared((fitted.states.centres, fitted.states.level)), Shared(fitted.shifts)
@@ -86,7 +87,7 @@ class Placing:
         relative = log_delta - embedding.centre[:, None]
         self._embedding = Shared((embedding, LogAxes.of(embedding.basis, log_delta=relative, genes=genes)))
         self._counted = fitted.cells > 0
-        self.sums = ExactSums(len(known), fitted.support.shape) if with_sums else None
+        self.sums = sums
         self.parts: dict[int, tuple[Float32Array, CodeArray]] = {}
 
     def add(self, block: Block) -> None:
@@ -111,7 +112,7 @@ class Placing:
         """Take in the cells that another one placed."""
         self.parts.update(other.parts)
         if self.sums is not None and other.sums is not None:
-            self.sums.merge(other.sums)
+            self.sums.merge(other.sums)  # type: ignore[arg-type]
 
     def finish(self) -> Placed:
         """Put the blocks together, which are let go."""

@@ -82,11 +82,11 @@ def measure_remainder(sample: Sample) -> Remainder:
         return Remainder(genes, nothing, nothing, nothing, cells * compared, np.zeros(shape), 0.0, np.ones(len(genes)))
     table = _table(sample.counts[:, genes], sample.state, sample.batch, sample.sizes, shape)
     log_delta = sample.log_delta[genes]
-    counts = table.counts * compared
+    counts, squares = table.counts[:] * compared, table.squares[:]
     expected = _expected(counts, table.exposure * compared * np.exp(log_delta)[:, None, :])
     free = (1 - _share(expected, axis=2)) * (1 - _share(expected, axis=1))
     dispersion, squared_sizes = _dispersion(table), _squared_sizes(sample, shape)
-    growth = growth_of(counts, table.squares, expected, exposure=table.exposure, cells=table.cells)
+    growth = growth_of(counts, squares, expected, exposure=table.exposure, cells=table.cells)
     of_sums = dispersion_of_sums(dispersion, growth, expected, exposure=table.exposure, squared_sizes=squared_sizes)
     variance = of_sums * expected * free
     known = (expected >= _ENOUGH) & (variance > 0) & compared
@@ -152,8 +152,9 @@ def _dispersion(table: StateTable) -> FloatArray:
     Given the sum of some cells, Pearson's chi-square of Poisson counts has the mean n - 1 exactly; a sum of 0 says
     nothing.
     """
-    seen = table.counts > 0
-    rate = np.where(seen, table.counts, 1.0) / np.maximum(table.exposure, np.finfo(float).tiny)
-    around = np.where(seen, table.squares / rate - table.counts, 0.0).sum(axis=(1, 2))
+    counts = table.counts[:]
+    seen = counts > 0
+    rate = np.where(seen, counts, 1.0) / np.maximum(table.exposure, np.finfo(float).tiny)
+    around = np.where(seen, table.squares[:] / rate - counts, 0.0).sum(axis=(1, 2))
     free = np.where(seen, np.maximum(table.cells - 1, 0.0), 0.0).sum(axis=(1, 2))
     return np.asarray(np.maximum(around / np.maximum(free, 1.0), 1.0))

@@ -31,3 +31,16 @@ def _add_exactly(
 
 add_exactly = compiled(_add_exactly)
 """Add up ``Y`` and ``Y^2 / l``, the latter rounded to whole units; beyond `MOST` it stays there, in any order."""
+
+
+def _add_counts(data: FloatArray, indices: IntArray, indptr: IntArray, cells: IntArray, sums: IntArray) -> None:
+    # As above. sums: (n_genes,), added to.
+    first = indptr[0]
+    for i in range(cells.size):
+        row = cells[i]
+        for at in range(indptr[row] - first, indptr[row + 1] - first):
+            sums[indices[at]] += int(data[at])
+
+
+add_counts = compiled(_add_counts)
+"""Add up ``Y``."""
