@@ -71,6 +71,8 @@ SIMULATED: dict[str, Callable[[int], anndata.AnnData]] = {
     "moderate": _types(),
     "extreme": _types(composition=_EXTREME),
     "20-batches": _types(n_batches=20, n_cells=10_000),
+    "100-batches": _types(n_batches=100, n_cells=10_000),
+    "100-alike-batches": _thinned("alike-batches:", n_batches=100, n_cells=10_000),
     "few-affected": _thinned("few-affected:"),
     "state-specific": _thinned("state-specific:"),
     "alike-batches": _thinned("alike-batches:", n_batches=8),

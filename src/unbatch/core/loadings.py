@@ -22,13 +22,12 @@ def find_loadings(effects: FloatArray, told: FloatArray) -> FloatArray:
 
     with e the modes by a prior without correlation, in units of its standard deviation, and f the share of the prior's
     variance that counts take away: a mode is f times what it is with all counts. What the effects of a gene have in
-    common in all batches is taken off, and from the correlations R their mean, since counts tell nothing of it (see
-    `find_correlation`). The loadings are those of principal axis factoring: of R,
-    with what factors explain of each batch on its diagonal, the eigenvalues that exceed by a fifth what chance gives,
-    :math:`2 s` with :math:`s^2 = \max_k \sum_m v_{km}` (the edge of the spectrum of a matrix of noise: Wigner 1958),
-    shrunk to
+    common in all batches is taken off, since counts tell nothing of it (see `find_correlation`), what those of a batch
+    have in common in all genes, and the mean of the correlations R. The loadings are those of principal axis factoring:
+    of R, with what factors explain of each batch on its diagonal, the eigenvalues that exceed by a fifth what chance
+    gives, :math:`2 s + s^2` with :math:`s^2 = \max_k \sum_m v_{km}` (Marchenko and Pastur 1967), shrunk to
 
-    .. math:: \hat\lambda = \sqrt{\lambda^2 - 4 s^2}
+    .. math:: \hat\lambda = \sqrt{(\lambda - s^2)^2 - 4 s^2}
 
     which is best where only they are known (Benaych-Georges and Nadakuditi 2011, Adv. Math. 227:494-521; Gavish and
     Donoho 2017, IEEE Trans. Inf. Theory 63:2137-2152).
@@ -45,8 +44,9 @@ def find_loadings(effects: FloatArray, told: FloatArray) -> FloatArray:
     (n_batches, n_factors), of which there are none if data show none; the sum of squares of a batch is below 1.
     """
     n_batches = effects.shape[1]
-    mean = effects.sum(axis=1) / np.maximum(told.sum(axis=1), _TINY)
-    effects = effects - told * mean[:, None]
+    for axis in (1, 0):
+        mean = effects.sum(axis=axis, keepdims=True) / np.maximum(told.sum(axis=axis, keepdims=True), _TINY)
+        effects = effects - told * mean
     n_told = told.T @ told + _INDEPENDENT
     found, squares = effects.T @ effects / n_told, effects**2
     chance = squares.T @ squares / n_told**2
@@ -54,13 +54,14 @@ def find_loadings(effects: FloatArray, told: FloatArray) -> FloatArray:
         np.fill_diagonal(matrix, 0.0)
     common = float((n_told * found).sum() / (n_told.sum() - np.trace(n_told)))
     found = (found - common) / (1 - common)
-    edge = 2 * float(np.sqrt(chance.sum(axis=1).max())) / (1 - common)
+    noise = float(chance.sum(axis=1).max()) / (1 - common) ** 2
+    edge = 2 * np.sqrt(noise)
     explained, loadings = np.zeros(n_batches), np.zeros((n_batches, 0))
     for _ in range(_ROUNDS):
         np.fill_diagonal(found, explained)
         values, axes = np.linalg.eigh(found)
-        clear = np.flatnonzero(values > _CLEAR * edge)[-_MOST_FACTORS:]
-        loadings = axes[:, clear] * (values[clear] ** 2 - edge**2) ** 0.25
+        clear = np.flatnonzero(values > _CLEAR * (edge + noise))[-_MOST_FACTORS:]
+        loadings = axes[:, clear] * ((values[clear] - noise) ** 2 - edge**2) ** 0.25
         total = np.square(loadings).sum(axis=1)
         loadings *= np.sqrt(np.minimum(1.0, _MOST_COMMON / np.maximum(total, _TINY)))[:, None]
         explained = np.square(loadings).sum(axis=1)
