@@ -132,11 +132,19 @@ def _ratio(log_delta: FloatArray) -> FloatArray:
     n_batches = log_delta.shape[1]
     if n_batches < _FEW_BATCHES or not len(log_delta):
         return np.ones(n_batches)
-    ratio = np.ones(n_batches)
-    for batch in range(n_batches):
-        others = np.delete(log_delta, batch, axis=1)
-        own = np.var(log_delta[:, batch] - others.mean(axis=1)) / (1 + 1 / (n_batches - 1))
-        rest = (others.sum(axis=1, keepdims=True) - others) / (n_batches - 2)
-        usual = np.median(np.var(others - rest, axis=0)) / (1 + 1 / (n_batches - 2))
-        ratio[batch] = np.sqrt(own / max(float(usual), _LEAST_SD**2))
-    return ratio
+    off = log_delta - log_delta.mean(axis=0)
+    covariance = off.T @ off / len(off)
+    with_sum, variance = covariance.sum(axis=1), np.diag(covariance)
+    of_sum = float(with_sum.sum())
+
+    def less_mean(own: FloatArray, with_others: FloatArray, of_others: FloatArray | float, n: int) -> FloatArray:
+        """Variance of what is left of a batch without the mean of n others, corrected for the noise of that mean."""
+        left = own - 2 / n * with_others + of_others / n**2
+        return np.maximum(left, 0.0) / (1 + 1 / n)
+
+    alone = less_mean(variance, with_sum - variance, of_sum - 2 * with_sum + variance, n_batches - 1)
+    # without batch (row), the others (columns) from each other
+    sums = of_sum - 2 * (with_sum[:, None] + with_sum) + variance[:, None] + variance + 2 * covariance
+    rest = less_mean(variance[None, :], with_sum - covariance - variance, sums, n_batches - 2)
+    usual = np.median(rest[~np.eye(n_batches, dtype=bool)].reshape(n_batches, -1), axis=1)
+    return np.asarray(np.sqrt(alone / np.maximum(usual, _LEAST_SD**2)))
