@@ -6,6 +6,8 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from unbatch._types import CodeArray, FloatArray, IntArray
+from unbatch.core.kernels.nearest import nearest_of_groups
+from unbatch.core.parallel import in_ranges
 
 _CALIPERS = (np.inf, 1.5, 1.15)
 """How far apart two linked pseudobulks may be, in units of the distance to their `_OWN_RANK`-th own neighbour: first
@@ -15,6 +17,8 @@ _CLEARLY_MORE, _FEW = 1.5, 3
 _OWN_RANK = 3
 _RIDGE = 1.0
 _PRIOR_COUNTS = 20.0
+_PSEUDOBULKS = 64
+"""Pseudobulks that are compared with all in one go of a thread."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,23 +134,26 @@ def _narrowed(
 def _mutual(where: FloatArray, batch: CodeArray, level: CodeArray, *, caliper: float) -> IntArray:
     """Find the pairs of pseudobulks of different batches that are each other's nearest and within the caliper."""
     reach = _own_reach(where, batch) * caliper if np.isfinite(caliper) else np.full(len(batch), np.inf)
-    members = {
-        (k, v): np.flatnonzero((batch == k) & (level == v))
-        for k, v in sorted(set(zip(batch.tolist(), level.tolist(), strict=True)))
-    }
-    found = []
-    for (k, v), mine in members.items():
-        for (other, w), theirs in members.items():
-            if other <= k or w != v:
-                continue
-            distance = cdist(where[mine], where[theirs])
-            nearest, back = distance.argmin(axis=1), distance.argmin(axis=0)
-            own = np.arange(len(mine))
-            both = back[nearest] == own
-            far = distance[own, nearest] > np.maximum(reach[mine], reach[theirs[nearest]])
-            keep = both & ~far
-            found.append(np.column_stack([mine[keep], theirs[nearest[keep]]]))
-    return np.concatenate(found) if found else np.zeros((0, 2), dtype=np.int64)
+    names, group = np.unique(np.column_stack([batch, level]), axis=0, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    group, reach, points = group[order], reach[order], np.ascontiguousarray(where[order])
+    bounds = np.searchsorted(group, np.arange(len(names) + 1))
+    nearest = np.empty((len(order), len(names)), dtype=np.int64)
+    squared, references = np.empty(nearest.shape), np.ascontiguousarray(points.T)
+
+    def some(first: int, stop: int) -> None:
+        mine = slice(first, stop)
+        nearest_of_groups(points[mine], references, bounds, np.empty(len(points)), nearest[mine], squared[mine])
+
+    in_ranges(some, len(points), step=_PSEUDOBULKS)
+    later = (names[:, :1] < names[:, 0]) & (names[:, 1:] == names[:, 1])
+    own, other = np.nonzero(later[group])
+    theirs = nearest[own, other]
+    keep = nearest[theirs, group[own]] == own
+    keep &= np.sqrt(squared[own, other]) <= np.maximum(reach[own], reach[theirs])
+    own, other, theirs = own[keep], other[keep], theirs[keep]
+    by_group = np.lexsort((own, other, group[own]))
+    return np.column_stack([order[own[by_group]], order[theirs[by_group]]])
 
 
 def _own_reach(where: FloatArray, batch: CodeArray) -> FloatArray:

@@ -68,3 +68,33 @@ def _kth_least(values: FloatArray, least: FloatArray, out: FloatArray) -> None:
 
 kth_least = compiled(_kth_least)
 """Find the k-th least value of each row."""
+
+
+def _nearest_of_groups(
+    queries: FloatArray,
+    references: FloatArray,
+    bounds: IntArray,
+    scratch: FloatArray,
+    nearest_of: IntArray,
+    squared: FloatArray,
+) -> None:
+    # references: (n_dims, n_references), those of a group beside each other; bounds: (n_groups + 1,), where they begin.
+    # scratch: (n_references,). Written: nearest_of and squared, (n_queries, n_groups); of equally near ones, the first.
+    n_dims, n_references = references.shape
+    for i in range(queries.shape[0]):
+        scratch[:] = 0.0
+        for d in range(n_dims):
+            here, there = queries[i, d], references[d]
+            for r in range(n_references):
+                step = there[r] - here
+                scratch[r] += step * step
+        for group in range(bounds.size - 1):
+            best = bounds[group]
+            for r in range(bounds[group] + 1, bounds[group + 1]):
+                if scratch[r] < scratch[best]:
+                    best = r
+            nearest_of[i, group], squared[i, group] = best, scratch[best]
+
+
+nearest_of_groups = compiled(_nearest_of_groups)
+"""Find the nearest reference of each group, and its squared Euclidean distance."""
