@@ -198,7 +198,10 @@ def test_a_name_that_standard_output_cannot_encode_is_escaped(toy, tmp_path):
     assert r"\u65e5" in done.stdout
 
 
-@pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+CLOSED = pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+
+
+@CLOSED
 @pytest.mark.parametrize("verbose", ["", "--verbose"])
 def test_with_closed_streams_a_fit_works_in_silence(h5ad, tmp_path, closed, verbose):
     out = tmp_path / "fit.h5ad"
@@ -210,8 +213,14 @@ def test_with_closed_streams_a_fit_works_in_silence(h5ad, tmp_path, closed, verb
     assert done.returncode == 0, done.stderr
     assert out.is_file()
     assert (done.stdout != b"") == (closed == "2>&-")
+
+
+@CLOSED
+def test_with_closed_streams_bad_input_is_refused(tmp_path, closed):
+    out = tmp_path / "fit.h5ad"
     refused = subprocess.run(["sh", "-c", f"'{UNBATCH}' fit nothing.h5ad -o '{out}' {closed}"], check=False)
     assert refused.returncode == 2
+    assert not out.exists()
 
 
 @pytest.fixture
