@@ -91,9 +91,15 @@ def two_groups():
     return counts, labels, np.array([label[0] for label in labels])
 
 
-def test_rates_of_each_group_fit_its_counts(two_groups):
+@pytest.fixture(scope="module")
+def grouped(two_groups):
+    """Their fit, within conditions."""
     counts, labels, condition = two_groups
-    fit = ub.BatchModel().fit(counts, labels, within=condition).result
+    return ub.BatchModel().fit(counts, labels, within=condition).result
+
+
+def test_rates_of_each_group_fit_its_counts(two_groups, grouped):
+    (counts, labels, _), fit = two_groups, grouped
     assert fit.group.tolist() == [0, 0, 0, 1, 1]
     for batch in GROUPS:
         assert spread_of_expected(fit, counts, labels, batch) < 0.06
@@ -184,12 +190,10 @@ def test_cells_stay_in_their_states_beside_a_batch_of_empty_cells_that_lacks_gen
     assert np.abs(placed - fit.evidence["state_cells"].sum(axis=1)).sum() / 2 < 0.02 * 2 * N_CELLS
 
 
-def test_effects_are_relative_to_the_mean_of_each_group(two_groups):
-    counts, labels, condition = two_groups
-    fit = ub.BatchModel().fit(counts, labels, within=condition).result
-    known = fit.estimated.all(axis=1)
+def test_effects_are_relative_to_the_mean_of_each_group(grouped):
+    known = grouped.estimated.all(axis=1)
     for mine in (slice(0, 3), slice(3, 5)):
-        np.testing.assert_allclose(fit.log_delta[known, mine].mean(axis=1), 0, atol=1e-12)
+        np.testing.assert_allclose(grouped.log_delta[known, mine].mean(axis=1), 0, atol=1e-12)
 
 
 def test_what_effects_of_groups_are_relative_to_is_said_wherever_it_is_told(two_groups):

@@ -1,5 +1,7 @@
 """Differences between batches of mapped cells: what the model knows of them stays known, and no more than that."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,17 @@ def cells(n_batches, *, n_cells=1500, seed=1):
     return adata
 
 
+@functools.cache
+def _fit_of_cells(n_batches, reference):
+    adata = cells(n_batches)
+    ub.tl.batch_effects(adata, batch_key="batch", reference=reference)
+    return adata
+
+
+def fitted_cells(n_batches, reference=None):
+    return _fit_of_cells(n_batches, reference).copy()
+
+
 def of(adata, *batches):
     return adata[adata.obs["batch"].isin(batches)].copy()
 
@@ -27,8 +40,7 @@ def by_gene(adata, **asked):
 @pytest.mark.parametrize("n_batches", [2, 4])
 @pytest.mark.parametrize("reference", [None, "batch_1"])
 def test_known_batches_differ_by_as_much_and_as_surely_as_in_the_model(tmp_path, n_batches, reference):
-    fitted = cells(n_batches)
-    ub.tl.batch_effects(fitted, batch_key="batch", reference=reference)
+    fitted = fitted_cells(n_batches, reference)
     fitted.write_h5ad(tmp_path / "model.h5ad")
     mapped = fitted.copy()
     ub.tl.map_cells(mapped, model=tmp_path / "model.h5ad")
@@ -39,8 +51,7 @@ def test_known_batches_differ_by_as_much_and_as_surely_as_in_the_model(tmp_path,
 
 
 def test_some_of_the_known_batches_differ_as_surely_as_in_the_model(tmp_path):
-    fitted = cells(4)
-    ub.tl.batch_effects(fitted, batch_key="batch")
+    fitted = fitted_cells(4)
     fitted.write_h5ad(tmp_path / "model.h5ad")
     part = of(fitted, "batch_1", "batch_3")
     ub.tl.map_cells(part, model=tmp_path / "model.h5ad")
@@ -95,16 +106,14 @@ def test_recovery_of_a_mapped_batch_is_measured_against_the_model(tmp_path):
 
 
 def test_a_model_that_has_lost_genes_is_not_mapped_onto(tmp_path):
-    adata = cells(2)
-    ub.tl.batch_effects(adata, batch_key="batch")
+    adata = fitted_cells(2)
     adata[:, :100].copy().write_h5ad(tmp_path / "less.h5ad")
     with pytest.raises(ub.InputError, match="50 of the 150 genes of this model have been taken away"):
         ub.tl.map_cells(adata.copy(), model=tmp_path / "less.h5ad")
 
 
 def test_a_reference_that_is_no_batch_of_the_model_is_no_sound_fit(tmp_path):
-    adata = cells(2)
-    ub.tl.batch_effects(adata, batch_key="batch", reference="batch_1")
+    adata = fitted_cells(2, "batch_1")
     adata.write_h5ad(tmp_path / "model.h5ad")
     ub.tl.map_cells(adata, model=tmp_path / "model.h5ad")
     assert adata.uns["unbatch"]["mapped_onto"]["reference"] == "batch_1"
