@@ -69,10 +69,8 @@ def grow(source, n_fits):
     }
 
 
-def disagree(source, pool):
+def disagree(source, pool, alone):
     """Count the fits in a pool that come out other than alone."""
-    alone = [fit(source, seed=seed) for seed in range(AT_ONCE)]
-    assert len(set(alone)) == AT_ONCE
     with pool:
         return sum(
             one != other for one, other in zip(alone, pool.map(partial(_fit, source), range(AT_ONCE)), strict=True)
@@ -101,8 +99,10 @@ def run():
         ub.simulate(n_cells=chosen.cells, n_genes=chosen.genes, n_batches=3, n_types=4, seed=1).write_h5ad(source)
         found = grow(source, chosen.fits)
         before = settings()
-        found["processes"] = disagree(source, ProcessPoolExecutor(AT_ONCE, mp_context=get_context("fork")))
-        found["threads"] = disagree(source, ThreadPoolExecutor(AT_ONCE))
+        alone = [fit(source, seed=seed) for seed in range(AT_ONCE)]
+        assert len(set(alone)) == AT_ONCE
+        found["processes"] = disagree(source, ProcessPoolExecutor(AT_ONCE, mp_context=get_context("fork")), alone)
+        found["threads"] = disagree(source, ThreadPoolExecutor(AT_ONCE), alone)
         found["settings"] = int(settings() != before)
     print(json.dumps(found))  # noqa: T201
     wrong = found["growth"] > _GROWTH or any(found[name] for name in ("files", "processes", "threads", "settings"))
