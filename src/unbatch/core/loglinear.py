@@ -9,6 +9,7 @@ from unbatch._types import BoolArray, FloatArray, IntArray
 from unbatch.core.correlation import MANY_BATCHES, Correlation, find_correlation
 from unbatch.core.effects import Effects
 from unbatch.core.loadings import find_loadings
+from unbatch.core.plain import plain
 from unbatch.core.posterior import SharedOut
 from unbatch.core.prior import find_widths, unknown_width
 from unbatch.core.sampled_table import AnyTable, SampledTable
@@ -65,7 +66,7 @@ def fit_effects(
     -------
     Effects
     """
-    model = _Model(table, np.ones((1, 1, table.exposure.shape[1])) if composition is None else composition, kind)
+    model = _model(table, composition, kind)
     found = _settle(model, start)
     variance, prior_sd, dispersion, scale = found.variance, found.prior_sd, found.dispersion, np.exp(found.shift)
     part, those = model.sample
@@ -104,7 +105,7 @@ def fit_log_delta(table: AnyTable, like: Effects, *, composition: FloatArray | N
     begins. What all genes of a batch differ by from ``like``, since another composition changes scales, goes to the
     scales, from which it is done once more. The composition is as in `fit_effects`.
     """
-    model = _Model(table, np.ones((1, 1, table.exposure.shape[1])) if composition is None else composition)
+    model = _model(table, composition)
 
     def modes(start: FloatArray, scale: FloatArray) -> FloatArray:
         found, _ = model.shared_out(like.dispersion, scale).modes(start, like.width, like.correlation, same=np.inf)
@@ -119,7 +120,7 @@ def fit_log_delta(table: AnyTable, like: Effects, *, composition: FloatArray | N
 
 def with_effects(found: Effects, known: Effects, table: AnyTable, *, composition: FloatArray | None = None) -> Effects:
     """Put effects that were found otherwise in the place of those of a fit to these sums: rates follow from them."""
-    model = _Model(table, np.ones((1, 1, table.exposure.shape[1])) if composition is None else composition)
+    model = _model(table, composition)
     return replace(
         found,
         log_delta=known.log_delta,
@@ -130,6 +131,11 @@ def with_effects(found: Effects, known: Effects, table: AnyTable, *, composition
         rate=model.rates(known.log_delta, found.scale)[0],
         exposure=model.exposures(known.log_delta, found.scale),
     )
+
+
+def _model(table: AnyTable, composition: FloatArray | None, kind: IntArray | None = None) -> "_Model":
+    factor = np.ones((1, 1, table.exposure.shape[1])) if composition is None else composition
+    return _Model(table, plain(factor), kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +225,7 @@ class _Model:
         if isinstance(self.table, StateTable):
             return Scatter(self.table, self.composition, self.kind), slice(None)
         those = self.table.sampled
-        return Scatter(self.table.sample, self.composition[:, :, those], self.kind), those
+        return Scatter(self.table.sample, plain(self.composition[:, :, those]), self.kind), those
 
     @property
     def by_state(self) -> FloatArray:

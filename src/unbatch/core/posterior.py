@@ -9,6 +9,7 @@ from unbatch.core.correlation import Correlation
 from unbatch.core.kernels.newton import find_errors, find_information, find_modes
 from unbatch.core.kernels.wide_newton import find_wide_errors, find_wide_modes
 from unbatch.core.parallel import in_ranges
+from unbatch.core.plain import plain
 
 _GENES = 256
 """Genes treated in one go by a thread."""
@@ -76,15 +77,16 @@ class SharedOut:
         modes, variance
             (n_genes, n_batches)
         """
-        modes, variance = start.copy(), np.zeros_like(start)
+        modes, variance = np.array(start, order="C"), np.zeros(start.shape)
         per_width, leaves = _per_width(prior_sd, len(start)), self._leaves(correlation)
         steps = (_NEWTON_STEPS, _MAX_STEP, _NEWTON_TOL, same)
+        by_batch = plain(self.by_batch)
+        by_state, exposure, factor, dispersion = self._plain()
 
         def some(first: int, stop: int) -> None:
             genes = slice(first, stop)
-            given = (self.exposure, self._factor(genes), self.dispersion[genes], per_width[genes])
-            counts = (self.by_state[genes], self.by_batch[genes])
-            leaves.find_modes(*counts, *given, steps, modes[genes], variance[genes])
+            given = (exposure, _of_genes(factor, genes), dispersion[genes], per_width[genes])
+            leaves.find_modes(by_state[genes], by_batch[genes], *given, steps, modes[genes], variance[genes])
 
         in_ranges(some, len(start), step=_GENES)
         return modes, variance
@@ -96,15 +98,15 @@ class SharedOut:
 
         The mean is that of the batches that measured the gene: `known` is (n_genes or 1, n_batches).
         """
-        se, leaves = np.zeros_like(log_delta), self._leaves(correlation)
+        se, leaves, log_delta = np.zeros(log_delta.shape), self._leaves(correlation), plain(log_delta)
         per_width = _per_width(prior_sd, len(log_delta))
-        share = known / np.maximum(known.sum(axis=1, keepdims=True), 1)
+        share = plain(known / np.maximum(known.sum(axis=1, keepdims=True), 1))
+        by_state, exposure, factor, dispersion = self._plain()
 
         def some(first: int, stop: int) -> None:
             genes = slice(first, stop)
-            given = (self.exposure, self._factor(genes), self.dispersion[genes], per_width[genes])
-            weights = share if len(share) == 1 else share[genes]
-            leaves.find_errors(self.by_state[genes], *given, weights, log_delta[genes], se[genes])
+            given = (exposure, _of_genes(factor, genes), dispersion[genes], per_width[genes])
+            leaves.find_errors(by_state[genes], *given, _of_genes(share, genes), log_delta[genes], se[genes])
 
         in_ranges(some, len(log_delta), step=_GENES)
         return se
@@ -114,14 +116,16 @@ class SharedOut:
         n = self.exposure.shape[1]
         curvature, pull = np.zeros((len(genes), n, n)), np.zeros((len(genes), n))
 
+        by_state, exposure, factor, dispersion = self._plain()
+
         def some(first: int, stop: int) -> None:
             here = genes[first:stop]
             find_information(
-                self.by_state[here],
+                by_state[here],
                 self.by_batch[here],
-                self.exposure,
-                self._factor(here),
-                self.dispersion[here],
+                exposure,
+                _of_genes(factor, here),
+                dispersion[here],
                 log_delta[here],
                 np.zeros(n),
                 np.zeros((n, n)),
@@ -133,15 +137,16 @@ class SharedOut:
         in_ranges(some, len(genes), step=_GENES)
         return curvature, pull
 
-    def _factor(self, genes: slice | IntArray) -> FloatArray:
-        return self.factor if len(self.factor) == 1 else self.factor[genes]
+    def _plain(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        return plain(self.by_state), plain(self.exposure), plain(self.factor), plain(self.dispersion)
 
     def _leaves(self, correlation: Correlation | None) -> "_AmongBatches | _AmongStates":
         n_states, n_batches = self.exposure.shape
         prior = Correlation.none(n_batches) if correlation is None else correlation
         if prior.loadings is None:
-            return _AmongBatches(np.asarray(np.linalg.inv(prior.matrix), dtype=np.float64))
-        return _AmongStates(*prior.inverse(), n_states)
+            return _AmongBatches(plain(np.linalg.inv(prior.matrix)))
+        unique, common = prior.inverse()
+        return _AmongStates(plain(unique), plain(common), n_states)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,4 +194,9 @@ class _AmongStates:
 
 def _per_width(prior_sd: FloatArray, n_genes: int) -> FloatArray:
     """Give 1 over the width of each effect, (n_genes, n_batches), from widths of batches or of each effect."""
-    return np.ascontiguousarray(np.broadcast_to(1 / prior_sd, (n_genes, prior_sd.shape[-1])))
+    return plain(np.broadcast_to(1 / prior_sd, (n_genes, prior_sd.shape[-1])))
+
+
+def _of_genes(values: FloatArray, genes: slice | IntArray) -> FloatArray:
+    """Take some genes of an array that may have one row for all."""
+    return values if len(values) == 1 else values[genes]

@@ -9,6 +9,7 @@ from unbatch._types import BoolArray, FloatArray, IntArray
 from unbatch.core.dispersion import squeeze
 from unbatch.core.kernels.residuals import chi_squares, kind_chi_squares, likelihoods, state_chi_squares
 from unbatch.core.parallel import in_ranges
+from unbatch.core.plain import plain
 from unbatch.core.state_table import StateTable
 
 _GENES = 256
@@ -85,7 +86,7 @@ class Scatter:
 
     def dispersion(self, log_delta: FloatArray, scale: FloatArray) -> FloatArray:
         """Find by how much the scatter of cells around their states exceeds that of Poisson counts, at least 1."""
-        chi2, delta = np.zeros(self.n_genes), np.exp(log_delta)
+        chi2, delta = np.zeros(self.n_genes), plain(np.exp(log_delta))
 
         def some(first: int, stop: int) -> None:
             genes = slice(first, stop)
@@ -107,8 +108,8 @@ class Scatter:
 
     def residuals(self, log_delta: FloatArray, dispersion: FloatArray, scale: FloatArray) -> Residuals:
         """Find how far states scatter around the model, beyond what cells explain."""
-        chi2, free, delta = np.zeros(self.n_genes), np.zeros(self.n_genes), np.exp(log_delta)
-        exposure = self.table.exposure * scale
+        chi2, free, delta = np.zeros(self.n_genes), np.zeros(self.n_genes), plain(np.exp(log_delta))
+        exposure = plain(self.table.exposure * scale)
         by_state = np.zeros((-(-self.n_genes // _GENES), 2, *exposure.shape))
 
         def some(first: int, stop: int) -> None:
@@ -170,7 +171,7 @@ class Scatter:
     def rates(self, log_delta: FloatArray, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Find the rates of states, (n_genes, n_states), and the log-likelihood of the shares of batches by gene."""
         rate, likelihood = np.zeros_like(self.by_state), np.zeros(self.n_genes)
-        exposure, delta = self.table.exposure * scale, np.exp(log_delta)
+        exposure, delta = plain(self.table.exposure * scale), plain(np.exp(log_delta))
 
         def some(first: int, stop: int) -> None:
             genes = slice(first, stop)

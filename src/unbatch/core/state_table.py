@@ -9,6 +9,7 @@ import numpy as np
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.kernels.grouping import sum_moments, sum_placed
 from unbatch.core.parallel import in_ranges
+from unbatch.core.plain import plain
 from unbatch.core.rows import rows_of
 from unbatch.core.sparse_sums import SparseSums, sum_sparsely
 
@@ -80,14 +81,14 @@ class StateTable:
         """Counts summed over batches, (n_genes, n_states), and over states, (n_genes, n_batches)."""
         if isinstance(self.counts, SparseSums):
             return self.counts.margins()
-        return np.asarray(self.counts.sum(axis=2)), np.asarray(self.counts.sum(axis=1))
+        return plain(self.counts.sum(axis=2)), plain(self.counts.sum(axis=1))
 
     def of_batches(self, chosen: BoolArray) -> Self:
         """Keep some of the batches, (n_batches,)."""
         if chosen.all():
             return self
         counts, squares = (
-            sums.of_batches(chosen) if isinstance(sums, SparseSums) else sums[:, :, chosen]
+            sums.of_batches(chosen) if isinstance(sums, SparseSums) else np.compress(chosen, sums, axis=2)
             for sums in (self.counts, self.squares)
         )
         return type(self)(counts, squares, self.exposure[:, chosen], self.cells[:, chosen])
