@@ -18,6 +18,7 @@ from scipy import sparse
 
 import unbatch as ub
 from unbatch import InputError, InputWarning
+from unbatch.core.exact_margins import ExactMargins
 from unbatch.io import cluster as cluster_module
 from unbatch.io.batches import read_batches
 from unbatch.io.cluster import DaskDriver, connect
@@ -117,6 +118,19 @@ def test_a_fit_has_the_bits_of_this_process(path, client, method):
     for name in ("reading counts", second):
         assert len(watched.steps[name]) > 10
         assert sum(watched.steps[name]) == 400
+
+
+@pytest.mark.usefixtures("many_blocks")
+def test_a_fit_of_more_batches_than_are_summed_by_state_has_the_bits_of_this_process(path, client, monkeypatch):
+    for place in ("core.state_table", "core.rounds", "methods.matched"):
+        monkeypatch.setattr(f"unbatch.{place}.MOST_DENSE", 1000)
+    monkeypatch.setattr("unbatch.methods.matched._FEWEST_SAMPLED", 2)
+    seen, merge = [], ExactMargins.merge
+    monkeypatch.setattr(ExactMargins, "merge", lambda self, other: seen.append(other) or merge(self, other))
+    how = ub.MatchedOptions(sketch_size=200)
+    found = fitted(path, method=how, driver=DaskDriver(client))
+    assert seen
+    assert_same(found, fitted(path, method=how))
 
 
 @pytest.mark.usefixtures("many_blocks")

@@ -73,7 +73,15 @@ def test_a_sketch_keeps_the_default_from_growing_with_the_cells_but_for_the_pass
         ((195,) * 40, 1000, 24.0),
         ((500,) * 20, 20_000, 17.0),
         ((5000,) * 20, 20_000, 30.0),
+        ((500,) * 200, 20_000, 119.0),
+        ((100,) * 1000, 20_000, 596.0),
     ],
 )
 def test_fits_that_were_timed(sizes, n_genes, seconds):
     assert 0.5 < cost(sizes, n_genes, pass_seconds=0.1).seconds / seconds < 2
+
+
+@pytest.mark.parametrize(("n_batches", "gigabytes"), [(20, 1.3), (200, 2.5), (1000, 6.1)])
+def test_memory_of_fits_of_many_batches_that_were_measured(n_batches, gigabytes):
+    expected = cost((100_000 // n_batches,) * n_batches, 20_000, n_nonzero=110_000_000).n_bytes
+    assert 0.5 < expected / (gigabytes * 1e9) < 2

@@ -9,6 +9,7 @@ from unbatch._types import BoolArray, FloatArray, IntArray
 from unbatch.core.correlation import MANY_BATCHES, Correlation, find_correlation
 from unbatch.core.effects import Effects
 from unbatch.core.loadings import find_loadings
+from unbatch.core.parallel import in_ranges
 from unbatch.core.plain import plain
 from unbatch.core.posterior import SharedOut
 from unbatch.core.prior import find_widths, unknown_width
@@ -187,11 +188,15 @@ def _correlation(model: "_Model", found: _Settled) -> Correlation:
 def _weighted_medians(values: FloatArray, weights: FloatArray) -> FloatArray:
     """Take the median of each column: the value at which half of its weight is reached."""
     medians = np.zeros(values.shape[1])
-    for k, column in enumerate(np.ascontiguousarray(values.T)):
+
+    def one(k: int, _: int) -> None:
+        column = np.ascontiguousarray(values[:, k])
         order = np.argsort(column)
         cumulated = np.cumsum(weights[order, k])
         middle = int(np.searchsorted(cumulated, cumulated[-1] / 2))
         medians[k] = column[order[min(middle, len(column) - 1)]]
+
+    in_ranges(one, len(medians), step=1)
     return medians
 
 

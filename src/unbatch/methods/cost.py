@@ -7,6 +7,7 @@ import numpy as np
 
 from unbatch._types import IntArray
 from unbatch.core.matching import ExactSearch
+from unbatch.core.state_table import MOST_DENSE
 from unbatch.methods import ConceptOptions, MatchedOptions, MethodOptions
 
 _PROBE_CELLS = 2000
@@ -16,6 +17,8 @@ _START_SECONDS = 4.0
 _PASSES = 2.5
 """Passes over the counts, in units of one that reads and checks them."""
 _CELLS_PER_STATE, _LOUD_GENES = 40, 2000
+_PER_EFFECT = 14
+"""Numbers in memory for each effect: itself, its error, its width, and what they follow from."""
 _LIBRARY_BYTES = 1e8
 """Libraries that the fit loads, and its temporary arrays."""
 
@@ -69,21 +72,25 @@ def _matched(sizes: IntArray, n_genes: int, *, options: MatchedOptions, n_nonzer
     r"""Sum the parts of ``method="matched"``.
 
     Rounds over the sketch (clusters of cells), the axes of the loudest genes, the trials of a factor model on their
-    table of genes x states x batches, and Newton's method on the table of all genes. The constants are those of fits to
-    real sets of 2 to 40 batches and to 10,000 to 1,000,000 simulated cells of 20,000 genes; a correction of graded
-    states, which nobody knows of beforehand, takes two or three times as long.
+    table of genes x states x batches, and Newton's method on the table of all genes; beyond 40 million sums only those
+    above 0 are kept. The constants are those of fits to real sets of 2 to 40 batches and to 10,000 to 1,000,000
+    simulated cells of 20,000 genes, of up to 1,000 batches; a correction of graded states, which nobody knows of
+    beforehand, takes two or three times as long.
     """
     n_cells, n_batches = float(sizes.sum()), len(sizes)
     kept = min(n_cells, options.sketch_size)
+    kept_counts = n_nonzero * kept / max(n_cells, 1.0)
     n_states = min(options.max_states, max(kept / _CELLS_PER_STATE, 1.0))
     pairs = n_states * n_batches
     table = n_genes * pairs
-    loud = min(n_genes, _LOUD_GENES)
-    per_cell = 2e-4 + 1.4e-4 * (loud / _LOUD_GENES) ** 2
+    on_axes = min(n_genes, _LOUD_GENES)
+    loud = min(on_axes, MOST_DENSE / pairs)
+    per_cell = 2e-4 + 1.4e-4 * (on_axes / _LOUD_GENES) ** 2
+    sums = 3 * table if table <= MOST_DENSE else 1.5 * min(table, kept_counts) + 3 * loud * pairs
     return Cost(
         seconds=kept * per_cell + loud * pairs * 4e-6 + table * 5e-7,
         n_bytes=_LIBRARY_BYTES
-        + _BYTES * (1.2 * n_nonzero * kept / max(n_cells, 1.0) + 2 * loud**2 + 3 * table + 11 * n_cells),
+        + _BYTES * (1.2 * kept_counts + 2 * on_axes**2 + sums + _PER_EFFECT * n_genes * n_batches + 11 * n_cells),
     )
 
 
