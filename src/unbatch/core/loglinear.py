@@ -47,13 +47,13 @@ def fit_effects(
     nothing. Newton's method runs over the few log delta of each gene. The prior's width w is learned from all genes:
     first one for each batch, tau (MacKay's fixed point, so that data without batch effects shrink to nothing), and then
     one for each effect, since a batch may affect few genes much and most hardly: see `find_widths`. So are the
-    correlations R of batches, since those that were made alike affect the same genes: see `find_correlation`. The
-    dispersion phi follows from the Pearson residuals of the cells.
+    correlations R of batches, since those that were made alike affect the same genes: see `find_correlation`, and
+    `find_loadings` where there are many. The dispersion phi follows from the Pearson residuals of the cells.
 
     Parameters
     ----------
     table
-        Sums by state and batch.
+        Sums by state and batch, or by each of them and by both for some batches.
     kind
         Which states are alike, (n_states,), 0 to n_kinds - 1: they may be affected alike, and then scatter together.
         By default all states scatter by themselves.
