@@ -9,6 +9,7 @@ from scipy import sparse
 
 from unbatch.core.exact_margins import ExactMargins
 from unbatch.core.loglinear import fit_effects, fit_log_delta
+from unbatch.core.scatter import Scatter
 from unbatch.core.state_table import StateTable
 
 N_GENES, N_STATES, N_BATCHES, CELLS = 60, 4, 80, 40
@@ -113,6 +114,19 @@ def test_effects_by_them_are_those_by_all_sums_but_for_what_the_sample_tells_of_
     others = np.setdiff1d(np.arange(N_BATCHES), SAMPLED)
     assert (mine.state_residual[:, SAMPLED] > 0).all()
     np.testing.assert_array_equal(mine.state_residual[:, others], 0)
+
+
+def test_dispersions_are_those_of_the_sample_at_the_scales_of_its_batches(cells):
+    """Batches that are counted more deeply than sizes say: a factor of all genes, which is none of the effects."""
+    counts, state, batch, size = cells
+    sizes = size / np.exp(np.random.default_rng(2).normal(0, 0.7, N_BATCHES))[batch]
+    found = summed((counts, state, batch, sizes), [np.arange(len(state))])
+    mine = fit_effects(found)
+    assert np.std(np.log(mine.scale)) > 0.5
+    expected = Scatter(found.sample, np.ones((1, 1, len(SAMPLED)))).dispersion(
+        mine.log_delta[:, SAMPLED], mine.scale[SAMPLED]
+    )
+    np.testing.assert_allclose(mine.dispersion, expected, rtol=0.01)
 
 
 def test_with_what_was_learned_given_they_are_the_same(found, dense):

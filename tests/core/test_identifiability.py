@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from unbatch.core import identifiability
 from unbatch.core.identifiability import judge_batches
 
 CENTRES = np.random.default_rng(0).normal(size=(6, 4))
@@ -147,3 +148,19 @@ def test_cells_that_lie_apart_tie_nothing():
     support = np.zeros((6, 3), dtype=bool)
     support[:, :2] = True
     np.testing.assert_array_equal(judge(EVEN, support=support).identifiable, [True, True, False])
+
+
+@pytest.mark.parametrize("n_batches", [4, 5, 9])
+def test_distances_without_each_batch_are_those_of_a_loop(n_batches):
+    rng = np.random.default_rng(n_batches)
+    log_delta = rng.normal(0, 1, (200, n_batches)) * rng.uniform(0.1, 2, n_batches) + rng.normal(0, 2, (200, 1))
+    expected = []
+    for batch in range(n_batches):
+        others = np.delete(log_delta, batch, axis=1)
+        own = np.var(log_delta[:, batch] - others.mean(axis=1)) / (1 + 1 / (n_batches - 1))
+        each = [
+            np.var(others[:, k] - np.delete(others, k, axis=1).mean(axis=1)) / (1 + 1 / (n_batches - 2))
+            for k in range(n_batches - 1)
+        ]
+        expected.append(np.sqrt(own / np.median(each)))
+    np.testing.assert_allclose(identifiability._ratio(log_delta), expected, rtol=1e-9)

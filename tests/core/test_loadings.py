@@ -52,5 +52,18 @@ def test_what_all_batches_have_in_common_alike_tells_nothing():
     assert find_loadings(*observed(effects, np.full(80, 0.8), rng)).shape[1] == 0
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_few_genes_have_no_factors_by_chance(seed):
+    rng = np.random.default_rng(seed)
+    effects = rng.standard_normal((120, 90))
+    assert find_loadings(*observed(effects, np.full(90, 0.95), rng)).shape == (90, 0)
+
+
+def test_what_all_genes_of_a_batch_have_in_common_tells_nothing():
+    rng = np.random.default_rng(3)
+    effects = rng.standard_normal((N_GENES, 80)) + rng.normal(0, 0.5, 80)
+    assert find_loadings(*observed(effects, np.full(80, 0.8), rng)).shape[1] == 0
+
+
 def test_nothing_told_is_nothing_found():
     assert find_loadings(np.zeros((50, 70)), np.zeros((50, 70))).shape == (70, 0)

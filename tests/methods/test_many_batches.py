@@ -108,7 +108,13 @@ def sums(adata, monkeypatch):
         finally:
             object.__setattr__(how.choice, "strength", 0.0)
 
+    chosen.fitted = seen[0]
     return chosen
+
+
+def test_of_many_batches_factors_and_fewer_genes_of_the_factor_model_are_looked_for(sums):
+    assert sums.fitted.effects.correlation.loadings is not None
+    assert len(sums.fitted.refit.how.loud) == FEW // (40 * N_BATCHES)
 
 
 def test_the_sample_are_the_batches_with_most_cells(sums, adata):

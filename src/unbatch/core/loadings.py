@@ -22,10 +22,10 @@ def find_loadings(effects: FloatArray, told: FloatArray) -> FloatArray:
 
     with e the modes by a prior without correlation, in units of its standard deviation, and f the share of the prior's
     variance that counts take away: a mode is f times what it is with all counts. What the effects of a gene have in
-    common in all batches is taken off, since counts tell nothing of it (see `find_correlation`), what those of a batch
-    have in common in all genes, and the mean of the correlations R. The loadings are those of principal axis factoring:
-    of R, with what factors explain of each batch on its diagonal, the eigenvalues that exceed by a fifth what chance
-    gives, :math:`2 s + s^2` with :math:`s^2 = \max_k \sum_m v_{km}` (Marchenko and Pastur 1967), shrunk to
+    common in all batches is taken off, since counts tell nothing of it (see `find_correlation`), and what those of a
+    batch have in common in all genes. The loadings are those of principal axis factoring: of R, with what factors
+    explain of each batch on its diagonal, the eigenvalues that exceed by a fifth what chance gives,
+    :math:`2 s + s^2` with :math:`s^2 = \max_k \sum_m v_{km}` (Marchenko and Pastur 1967), shrunk to
 
     .. math:: \hat\lambda = \sqrt{(\lambda - s^2)^2 - 4 s^2}
 
@@ -52,9 +52,7 @@ def find_loadings(effects: FloatArray, told: FloatArray) -> FloatArray:
     chance = squares.T @ squares / n_told**2
     for matrix in (found, chance):
         np.fill_diagonal(matrix, 0.0)
-    common = float((n_told * found).sum() / (n_told.sum() - np.trace(n_told)))
-    found = (found - common) / (1 - common)
-    noise = float(chance.sum(axis=1).max()) / (1 - common) ** 2
+    noise = float(chance.sum(axis=1).max())
     edge = 2 * np.sqrt(noise)
     explained, loadings = np.zeros(n_batches), np.zeros((n_batches, 0))
     for _ in range(_ROUNDS):
