@@ -45,6 +45,17 @@ def test_the_command_line_tells_how_it_is_used_without_loading_what_computes():
     assert python(code) == "[]\n"
 
 
+@pytest.mark.parametrize("rest", [["fit", "-o", "x.h5ad"], ["adjust", "--model", "x.h5ad", "-o", "y.h5ad"]])
+def test_an_input_that_is_not_there_is_refused_without_loading_what_computes(rest):
+    code = (
+        "import sys; from typer.testing import CliRunner; from unbatch.cli import app; "
+        f"done = CliRunner().invoke(app, {[*rest, 'nothing.h5ad']}); "
+        "assert done.exit_code == 2; assert 'nothing.h5ad does not exist' in done.output; "
+        "print([name for name in ('anndata', 'pandas', 'scipy', 'numba', 'h5py') if name in sys.modules])"
+    )
+    assert python(code) == "[]\n"
+
+
 def test_importing_adds_no_log_handler_and_no_warning_filter():
     code = (
         "import logging, warnings; before = list(warnings.filters); import unbatch; "

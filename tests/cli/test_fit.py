@@ -144,7 +144,8 @@ def test_nor_by_another_name_of_it(run, h5ad, tmp_path):
     ("name", "words"), [("no/fit.h5ad", "no folder"), ("fit.csv", "must end in .h5ad"), ("fit", ".h5ad")]
 )
 def test_impossible_outputs_are_refused_before_the_work(run, tmp_path, name, words):
-    refused(run("fit", tmp_path / "does-not-exist.h5ad", "-b", "batch", "--output", tmp_path / name), words)
+    (tmp_path / "junk.h5ad").write_text("junk")
+    refused(run("fit", tmp_path / "junk.h5ad", "-b", "batch", "--output", tmp_path / name), words)
 
 
 def test_a_folder_is_no_output(run, h5ad, tmp_path):
@@ -232,8 +233,9 @@ def test_the_table_of_effects_is_that_of_the_python_interface(run, h5ad, tmp_pat
     ],
 )
 def test_impossible_tables_are_refused_before_the_work(run, tmp_path, name, words):
+    (tmp_path / "junk.h5ad").write_text("junk")
     refused(
-        run("fit", tmp_path / "gone.h5ad", "-b", "batch", "-o", tmp_path / "f.h5ad", "--effects", tmp_path / name),
+        run("fit", tmp_path / "junk.h5ad", "-b", "batch", "-o", tmp_path / "f.h5ad", "--effects", tmp_path / name),
         *words,
     )
 

@@ -19,10 +19,20 @@ from unbatch._stopping import INTERRUPTED, told
 if TYPE_CHECKING:
     from unbatch.io.source import CountSource
 
-Inputs = Annotated[
-    list[Path],
-    typer.Argument(metavar="IN", help=".h5ad, .zarr, 10x .h5 or 10x mtx folder; one or several.", show_default=False),
-]
+
+def _there(paths: list[Path]) -> list[Path]:
+    """Refuse inputs that are not there at once, rather than after the libraries that would read them are loaded."""
+    from unbatch.io.there import check_there
+
+    for path in paths:
+        check_there(path)
+    return paths
+
+
+_INPUTS = {"metavar": "IN", "help": ".h5ad, .zarr, 10x .h5 or 10x mtx folder; one or several.", "show_default": False}
+Inputs = Annotated[list[Path], typer.Argument(callback=_there, **_INPUTS)]
+AnyInputs = Annotated[list[Path], typer.Argument(**_INPUTS)]
+"""Inputs of a command that tells itself of what is not there."""
 BatchKey = Annotated[
     list[str] | None,
     typer.Option(

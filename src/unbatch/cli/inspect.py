@@ -16,8 +16,8 @@ from unbatch._memory import peak_bytes
 from unbatch._progress import Progress, progress_for
 from unbatch.cli._console import (
     USER_ERROR,
+    AnyInputs,
     BatchKey,
-    Inputs,
     Layer,
     Quiet,
     Scratch,
@@ -63,7 +63,7 @@ class _Findings:
 
 
 def inspect(
-    inputs: Inputs,
+    inputs: AnyInputs,
     *,
     batch_key: BatchKey = None,
     condition: Annotated[
@@ -132,7 +132,7 @@ def inspect(
 
 
 def _look(
-    inputs: Inputs,
+    inputs: AnyInputs,
     batch_key: BatchKey,
     *,
     condition: list[str] | None,
@@ -277,7 +277,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / _MINUTE:.0f} min" if seconds < _HOUR else f"{seconds / _HOUR:.1f} h"
 
 
-def _read_fit(inputs: Inputs) -> "BatchFit | None":
+def _read_fit(inputs: AnyInputs) -> "BatchFit | None":
     """Give the fit, if the input is a file that holds one and no counts."""
     import h5py
 

@@ -13,6 +13,7 @@ from unbatch.io.limits import check_links
 from unbatch.io.matrix_source import MatrixSource
 from unbatch.io.places import ZARR_MARKERS, Hdf5File, ZarrFolder, stamp_of
 from unbatch.io.tenx_source import MtxFiles, find_genomes, find_mtx, open_tenx_h5, open_tenx_mtx
+from unbatch.io.there import check_there
 
 FORMATS = (
     "an .h5ad file, a .zarr folder, a 10x .h5 file, or a 10x folder with matrix.mtx, barcodes.tsv and features.tsv"
@@ -49,12 +50,8 @@ def open_path(path: Path, wanted: Wanted, *, scratch: Path | None = None) -> Mat
     InputError
         If there is nothing at the path, it may not be read, or it is none of the formats.
     """
-    path = path.expanduser()
+    path = check_there(path)
     with reading(str(path)):
-        if path.is_symlink() and not path.exists():
-            raise InputError(f"{path} is a link to {path.readlink()}, which does not exist: correct the link")
-        if not path.exists():
-            raise InputError(f"{path} does not exist: check the path, it is looked for from {Path.cwd()}")
         return _open_folder(path, wanted, scratch) if path.is_dir() else _open_file(path, wanted, scratch)
 
 
