@@ -112,8 +112,9 @@ def test_refused_input_is_one_line_and_exit_code_2_in_a_real_process(h5ad, tmp_p
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_an_output_that_may_not_be_written_is_one_line_before_the_work(run):
-    done = run("fit", "not-even-looked-for.h5ad", "-b", "batch", "-o", "/proc/fit.h5ad")
+def test_an_output_that_may_not_be_written_is_one_line_before_the_work(run, tmp_path):
+    (tmp_path / "not-even-read.h5ad").write_text("junk")
+    done = run("fit", tmp_path / "not-even-read.h5ad", "-b", "batch", "-o", "/proc/fit.h5ad")
     assert done.exit_code == 2
     assert done.stderr.startswith("Error: --output /proc/fit.h5ad cannot be written")
     assert len(done.stderr.splitlines()) == 1
