@@ -27,7 +27,8 @@ test: $(VENV)/.installed  ## the whole test suite
 	$(BIN)/pytest -n 2
 
 # the second run leaves the compiled leaves as Python, whose lines and branches are not seen otherwise
-LEAF_TESTS := tests/core/kernels tests/simulation/test_kernels.py $(addprefix tests/core/test_,$(addsuffix .py,log_counts matching shifts state_table))
+LEAF_TESTS := tests/core/kernels tests/simulation/test_kernels.py tests/core/diagnostics/test_matches.py \
+	$(addprefix tests/core/test_,$(addsuffix .py,denoising exact_margins linking log_counts matching shifts sparse_sums state_table))
 
 coverage: $(VENV)/.installed  ## which lines and branches of src the tests run; fails below 95 %
 	$(BIN)/coverage erase
