@@ -43,7 +43,19 @@ def test_up_to_the_limit_all_sums_are_kept(monkeypatch, dense):
     np.testing.assert_array_equal(table().counts, dense.counts)
 
 
-@pytest.mark.parametrize("genes", [slice(None), slice(7, 9), np.array([3, 30, 4]), np.zeros(0, dtype=int), 5])
+@pytest.mark.parametrize(
+    "genes",
+    [
+        slice(None),
+        slice(7, 9),
+        slice(30, 60),
+        slice(3, 3),
+        slice(1, 9, 2),
+        np.array([3, 30, 4]),
+        np.zeros(0, dtype=int),
+        5,
+    ],
+)
 def test_blocks_of_genes_are_those_of_all_sums(dense, kept, genes):
     np.testing.assert_array_equal(kept.counts[genes], dense.counts[genes])
     np.testing.assert_allclose(kept.squares[genes], dense.squares[genes], rtol=1e-7)

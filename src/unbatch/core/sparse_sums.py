@@ -45,6 +45,9 @@ class SparseSums:
     def __getitem__(self, genes: slice | IntArray | int) -> FloatArray:
         chosen = np.arange(self.shape[0])[genes]
         out = np.zeros((chosen.size, self.shape[1] * self.shape[2]))
+        if isinstance(genes, slice) and genes.step is None and chosen.size:
+            spread_out(self.indptr[chosen[0] : chosen[-1] + 2], self.place, self.values, out)
+            return out.reshape(*chosen.shape, *self.shape[1:])
         for row, gene in enumerate(np.atleast_1d(chosen)):
             spread_out(self.indptr[gene : gene + 2], self.place, self.values, out[row : row + 1])
         return out.reshape(*chosen.shape, *self.shape[1:])

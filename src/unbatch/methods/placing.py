@@ -112,7 +112,7 @@ class Placing:
         """Take in the cells that another one placed."""
         self.parts.update(other.parts)
         if self.sums is not None and other.sums is not None:
-            self.sums.merge(other.sums)  # type: ignore[arg-type]
+            self.sums.merge(other.sums)  # type: ignore[arg-type]  # both are of the kind of the plan
 
     def finish(self) -> Placed:
         """Put the blocks together, which are let go."""
