@@ -129,8 +129,13 @@ def test_the_sample_are_the_batches_with_most_cells(sums, adata):
 def test_each_group_of_batches_has_its_sample(sums):
     group = np.repeat([0, 1, -1], [80, 6, 4])
     found = sums(group=group).finish()
-    np.testing.assert_array_equal(np.bincount(np.where(group < 0, 2, group)[found.sampled]), [10, 6, 4])
+    np.testing.assert_array_equal(np.bincount(group[found.sampled]), [14, 6])
     np.testing.assert_array_equal(found.group, np.where(group < 0, 2, group))
+
+
+def test_of_many_groups_each_has_two_in_the_sample(sums):
+    group = np.arange(N_BATCHES) // 3
+    np.testing.assert_array_equal(np.bincount(group[sums(group=group).finish().sampled]), np.full(30, 2))
 
 
 def test_what_needs_all_sums_has_them(sums):

@@ -192,18 +192,20 @@ def fit(
 def _sums(fitted: MatchedFit, codes: CodeArray, *, used: IntArray, by_state: bool) -> ExactSums | ExactMargins:
     """Give what adds up counts by state and batch, or where these are too many, by both of some batches only.
 
-    These are the batches with most cells, of each group that can be compared in turn. A correction for graded states,
-    and effects of states, need all.
+    These are the batches with most cells, of each group that can be compared in turn, two at least. A correction for
+    graded states, and effects of states, need all.
     """
     n_genes, (n_states, n_batches), how = len(fitted.effects.log_delta), fitted.support.shape, fitted.refit.how
-    n_sampled = max(_FEWEST_SAMPLED, MOST_DENSE // max(n_genes * n_states, 1))
+    n_groups = int(how.group.max()) + 1
+    n_sampled = max(_FEWEST_SAMPLED, 2 * n_groups, MOST_DENSE // max(n_genes * n_states, 1))
     if by_state or how.choice.strength > 0 or n_sampled >= n_batches:
         return ExactSums(n_genes, (n_states, n_batches))
-    group = np.where(how.group >= 0, how.group, how.group.max() + 1)
+    group = np.where(how.group >= 0, how.group, n_groups)
     cells = np.bincount(codes[codes >= 0], minlength=int(used.max()) + 1)[used]
     order = np.lexsort((np.arange(n_batches), -cells, group))
     rank = np.empty(n_batches, dtype=np.int64)
     rank[order] = np.arange(n_batches) - np.searchsorted(group[order], group[order])
+    rank[how.group < 0] += n_batches  # nothing is fitted to these
     sampled = np.sort(np.lexsort((group, rank))[:n_sampled])
     return ExactMargins(n_genes, n_states, group=group, sampled=sampled)
 
