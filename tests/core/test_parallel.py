@@ -49,6 +49,12 @@ def test_threads_are_kept(monkeypatch):
     assert threading.active_count() == before
 
 
+def test_a_single_range_leaves_the_threads_to_what_it_calls(monkeypatch):
+    monkeypatch.setattr(numba, "get_num_threads", lambda: 2)
+    both = threading.Barrier(2, timeout=10)
+    in_ranges(lambda *_: in_ranges(lambda *_: both.wait(), 2, step=1), 3, step=5)
+
+
 def test_ranges_within_a_range_stay_in_its_thread(monkeypatch):
     monkeypatch.setattr(numba, "get_num_threads", lambda: 2)
     both, strayed = threading.Barrier(2, timeout=10), []

@@ -17,7 +17,7 @@ def in_ranges(task: Callable[[int, int], object], n: int, *, step: int) -> None:
 
     Ranges are the same for any number of threads. If each call writes to places of its own, in an order that the
     range decides, so are all bits of the result. After an error no further range is begun, and the error is raised once
-    those that were begun have ended. Within a range, `in_ranges` stays in the thread of that range.
+    those that were begun have ended. Within one of several ranges, `in_ranges` stays in the thread of that range.
 
     Parameters
     ----------
@@ -29,6 +29,10 @@ def in_ranges(task: Callable[[int, int], object], n: int, *, step: int) -> None:
     step
         Length of a range. Longer ones cost less overhead, but leave threads idle at the end.
     """
+    if n <= step:  # nothing to share out: small fits do this thousands of times
+        if n > 0:
+            task(0, n)
+        return
     job = _Job(task, n, step)
     n_threads = 1 if getattr(_this_thread, "in_range", False) else numba.get_num_threads()
     try:
