@@ -10,10 +10,10 @@ from unbatch.core.embedding_states import find_states
 from unbatch.core.kernels.shifts import move, weigh
 from unbatch.core.parallel import in_ranges
 from unbatch.core.shrinkage import shrink
+from unbatch.core.state_moments import Moments, Side, Together, moments_of
 from unbatch.core.transport import transport
 
 _CELLS_PER_STATE = 40
-_FEWEST_CELLS = 3.0
 _SMOOTHING, _GIVE_UP = 0.02, 0.5
 """Of transport, in units of the mean squared distance of cells from their mean."""
 _MATCHED = (0.1, 0.3)
@@ -81,48 +81,13 @@ class Shifts:
     def of_new_batch(self, where: FloatArray, level: CodeArray) -> FloatArray:
         """Find the shifts of a batch that was not there when these were found, (n_states, n_dims)."""
         batch = np.zeros(len(where), dtype=np.int32)
-        moments = _moments(where, batch, self.weights(where, level), levels=self.level, n_batches=1)
+        moments = moments_of(where, batch, self.weights(where, level), levels=self.level, n_batches=1)
         shift = np.zeros_like(self.centres)
         for value in np.unique(self.level):
             states = np.flatnonzero(self.level == value)
-            there = _Side(self.target[states], self.share[states], np.zeros((len(states), where.shape[1])))
+            there = Side(self.target[states], self.share[states], np.zeros((len(states), where.shape[1])))
             shift[states] = _drawn(moments.of(states, 0), there, spread=self.spread)
         return shift
-
-
-@dataclass(frozen=True, eq=False)
-class _Side:
-    """One side of a comparison: means of states, (n_states, n_dims), their shares, and the variances of the means."""
-
-    mean: FloatArray
-    share: FloatArray
-    chance: FloatArray
-
-
-@dataclass(frozen=True, eq=False)
-class _Moments:
-    """Where the cells of batches are in states: means, (n_states, n_batches, n_dims), and by state and batch."""
-
-    mean: FloatArray
-    share: FloatArray
-    """Share of the cells of the batch in the level of the state that are in the state."""
-    chance: FloatArray
-    """Variance by which chance moves the mean, (n_states, n_batches, n_dims); 0 without cells."""
-    spread: float
-    """Mean squared distance from the mean of the batch."""
-
-    def of(self, states: IntArray, batch: int) -> _Side:
-        """Take one batch."""
-        return _Side(self.mean[states, batch], self.share[states, batch], self.chance[states, batch])
-
-    def of_all(self, states: IntArray, batches: IntArray) -> _Side:
-        """Average some batches, each of which counts the same."""
-        at = np.ix_(states, batches)
-        total = self.share[at].sum(axis=1)
-        weights = self.share[at] / np.maximum(total, _TINY)[:, None]
-        mean = np.einsum("sk,skd->sd", weights, self.mean[at])
-        chance = np.einsum("sk,skd->sd", weights**2, self.chance[at])
-        return _Side(mean, total / max(len(batches), 1), chance)
 
 
 def find_shifts(
@@ -152,9 +117,10 @@ def find_shifts(
     for value in np.unique(levels):
         states = np.flatnonzero(levels == value)
         for batches in _groups(moments.share[states].sum(axis=0) > 0, group, batch):
-            whole = moments.of_all(states, batches)
+            together = Together.of(moments, states=states, batches=batches)
+            whole = together.average()
             found.target[states], found.share[states] = whole.mean, whole.share
-            _draw_each(batches, states, moments, shift=found.shift)
+            _draw_each(batches, states, moments, together, shift=found.shift)
     return found
 
 
@@ -185,12 +151,12 @@ def find_places(
 
 def _find(
     where: FloatArray, *, batch: CodeArray, level: CodeArray, n_batches: int, keys: KeyArray, seed: int
-) -> tuple[Shifts, _Moments]:
+) -> tuple[Shifts, Moments]:
     """Find states that shift nothing yet, and where the cells of batches are in them."""
     centres, levels, squared = find_states(where, level, keys, cells_each=_CELLS_PER_STATE, seed=seed)
     nothing = np.zeros((len(centres), n_batches, where.shape[1]))
     found = Shifts(centres, levels, _WIDTH * squared, 0.0, np.zeros_like(centres), np.zeros(len(centres)), nothing)
-    moments = _moments(where, batch, found.weights(where, level), levels=levels, n_batches=n_batches)
+    moments = moments_of(where, batch, found.weights(where, level), levels=levels, n_batches=n_batches)
     return replace(found, spread=moments.spread), moments
 
 
@@ -205,47 +171,18 @@ def _groups(here: BoolArray, group: IntArray, batch: CodeArray) -> Iterable[IntA
             yield mine
 
 
-def _moments(
-    where: FloatArray, batch: CodeArray, weights: FloatArray, *, levels: CodeArray, n_batches: int
-) -> _Moments:
-    shape = (weights.shape[1], n_batches)
-    cells, squared = np.zeros(shape), np.zeros(shape)
-    mean, scatter = np.zeros((*shape, where.shape[1])), np.zeros((shape[0], where.shape[1]))
-    for k in range(n_batches):
-        mine = np.flatnonzero(batch == k)
-        share, points = weights[mine].T, where[mine]
-        cells[:, k], squared[:, k] = share.sum(axis=1), np.square(share).sum(axis=1)
-        mean[:, k] = share @ points / np.maximum(cells[:, k, None], _TINY)
-        scatter += share @ points**2 - cells[:, k, None] * mean[:, k] ** 2
-    scatter = np.maximum(scatter, 0.0)
-    variance = scatter / np.maximum(cells.sum(axis=1), _TINY)[:, None]
-    enough = np.where(cells >= _FEWEST_CELLS, cells, 0.0)
-    of_mean = np.where(enough > 0, squared / np.maximum(cells**2, _TINY), 0.0)
-    share = np.zeros(shape)
-    for value in np.unique(levels):
-        states = levels == value
-        share[states] = enough[states] / np.maximum(enough[states].sum(axis=0), _TINY)
-    return _Moments(
-        mean=mean,
-        share=share,
-        chance=of_mean[:, :, None] * variance[:, None, :],
-        spread=float(max(scatter.sum() / max(cells.sum(), _TINY), _TINY)),
-    )
-
-
-def _draw_each(batches: IntArray, states: IntArray, moments: _Moments, *, shift: FloatArray) -> None:
+def _draw_each(batches: IntArray, states: IntArray, moments: Moments, together: Together, *, shift: FloatArray) -> None:
     """Draw each batch to the others, as far as to the mean of all: writes to `shift`, (n_states, n_batches, n_dims)."""
 
     def one(at: int, _: int) -> None:
-        own = batches[at]
-        others = moments.of_all(states, batches[batches != own])
-        drawn = _drawn(moments.of(states, own), others, spread=moments.spread)
-        shift[states, own] = (1 - 1 / len(batches)) * drawn
+        own = moments.of(states, batches[at])
+        drawn = _drawn(own, together.without(own).average(), spread=moments.spread)
+        shift[states, batches[at]] = (1 - 1 / len(batches)) * drawn
 
     in_ranges(one, len(batches), step=1)
 
 
-def _drawn(own: _Side, others: _Side, *, spread: float) -> FloatArray:
+def _drawn(own: Side, others: Side, *, spread: float) -> FloatArray:
     """Draw the states of a batch to their counterparts among the others: shifts, (n_states, n_dims).
 
     What has no counterpart goes along with what is common to those that have one.
