@@ -505,13 +505,6 @@ def test_medians_are_where_half_of_the_weight_is_reached():
     np.testing.assert_array_equal(loglinear._weighted_medians(values, own), [3.0, 2.0])
 
 
-def test_a_factor_for_all_genes_is_that_of_any_of_them(data):
-    model = Scatter(data.table, np.array([[[1.0, 0.5, 2.0]]]))
-    np.testing.assert_array_equal(model._factor(slice(100, 102)), model.composition)
-    own = np.random.default_rng(0).random((N_GENES, 1, N_BATCHES))
-    np.testing.assert_array_equal(Scatter(data.table, own)._factor(slice(100, 102)), own[100:102])
-
-
 def test_residuals_are_chi_squares_over_what_is_free_drawn_towards_each_other():
     rng = np.random.default_rng(0)
     data = Data(seed=9, depth=0.3, n_cells=400)  # many genes have no residual, or one and a half

@@ -14,6 +14,7 @@ from unbatch.core.effects import Effects
 from unbatch.core.kernels.factors import fit_loadings, held_out, ratios, update
 from unbatch.core.keyed import order_of
 from unbatch.core.parallel import in_ranges
+from unbatch.core.plain import of_genes
 from unbatch.core.rows import rows_of
 from unbatch.core.state_table import StateTable, Sums
 
@@ -216,7 +217,7 @@ def _held_out(
             seen[mine],
             held[mine],
             exposure,
-            factor if len(factor) == 1 else factor[mine],
+            of_genes(factor, mine),
             _PRIOR_COUNTS,
             _HELD_OUT_UPDATES,
             moved[mine],

@@ -1,11 +1,11 @@
-"""Arrays as compiled leaves take them: of one layout."""
+"""Arrays as compiled leaves take them: of one layout, and with one row where all genes have the same."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unbatch._types import FloatArray
+from unbatch._types import FloatArray, IntArray
 
 
 def plain(values: NDArray[np.floating[Any]]) -> FloatArray:
@@ -15,3 +15,8 @@ def plain(values: NDArray[np.floating[Any]]) -> FloatArray:
     may not be written to.
     """
     return np.require(values, np.float64, ["C", "W"])
+
+
+def of_genes(values: FloatArray, genes: slice | IntArray) -> FloatArray:
+    """Take some genes of an array that may have one row for all."""
+    return values if len(values) == 1 else values[genes]

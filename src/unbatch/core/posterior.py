@@ -9,7 +9,7 @@ from unbatch.core.correlation import Correlation
 from unbatch.core.kernels.newton import find_errors, find_information, find_modes
 from unbatch.core.kernels.wide_newton import find_wide_errors, find_wide_modes
 from unbatch.core.parallel import in_ranges
-from unbatch.core.plain import plain
+from unbatch.core.plain import of_genes, plain
 
 _GENES = 256
 """Genes treated in one go by a thread."""
@@ -85,7 +85,7 @@ class SharedOut:
 
         def some(first: int, stop: int) -> None:
             genes = slice(first, stop)
-            given = (exposure, _of_genes(factor, genes), dispersion[genes], per_width[genes])
+            given = (exposure, of_genes(factor, genes), dispersion[genes], per_width[genes])
             leaves.find_modes(by_state[genes], by_batch[genes], *given, steps, modes[genes], variance[genes])
 
         in_ranges(some, len(start), step=_GENES)
@@ -105,8 +105,8 @@ class SharedOut:
 
         def some(first: int, stop: int) -> None:
             genes = slice(first, stop)
-            given = (exposure, _of_genes(factor, genes), dispersion[genes], per_width[genes])
-            leaves.find_errors(by_state[genes], *given, _of_genes(share, genes), log_delta[genes], se[genes])
+            given = (exposure, of_genes(factor, genes), dispersion[genes], per_width[genes])
+            leaves.find_errors(by_state[genes], *given, of_genes(share, genes), log_delta[genes], se[genes])
 
         in_ranges(some, len(log_delta), step=_GENES)
         return se
@@ -124,7 +124,7 @@ class SharedOut:
                 by_state[here],
                 self.by_batch[here],
                 exposure,
-                _of_genes(factor, here),
+                of_genes(factor, here),
                 dispersion[here],
                 log_delta[here],
                 np.zeros(n),
@@ -195,8 +195,3 @@ class _AmongStates:
 def _per_width(prior_sd: FloatArray, n_genes: int) -> FloatArray:
     """Give 1 over the width of each effect, (n_genes, n_batches), from widths of batches or of each effect."""
     return plain(np.broadcast_to(1 / prior_sd, (n_genes, prior_sd.shape[-1])))
-
-
-def _of_genes(values: FloatArray, genes: slice | IntArray) -> FloatArray:
-    """Take some genes of an array that may have one row for all."""
-    return values if len(values) == 1 else values[genes]

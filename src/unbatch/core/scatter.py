@@ -9,7 +9,7 @@ from unbatch._types import BoolArray, FloatArray, IntArray
 from unbatch.core.dispersion import squeeze
 from unbatch.core.kernels.residuals import chi_squares, kind_chi_squares, likelihoods, state_chi_squares
 from unbatch.core.parallel import in_ranges
-from unbatch.core.plain import plain
+from unbatch.core.plain import of_genes, plain
 from unbatch.core.state_table import StateTable
 
 _GENES = 256
@@ -81,9 +81,6 @@ class Scatter:
         """Tell which batches measured the gene in any cell, (n_genes or 1, n_batches)."""
         return known_batches(self.table.exposure, self.composition)
 
-    def _factor(self, genes: slice | IntArray) -> FloatArray:
-        return self.composition if len(self.composition) == 1 else self.composition[genes]
-
     def dispersion(self, log_delta: FloatArray, scale: FloatArray) -> FloatArray:
         """Find by how much the scatter of cells around their states exceeds that of Poisson counts, at least 1."""
         chi2, delta = np.zeros(self.n_genes), plain(np.exp(log_delta))
@@ -95,7 +92,7 @@ class Scatter:
                 self.by_state[genes],
                 self.table.exposure,
                 scale,
-                self._factor(genes),
+                of_genes(self.composition, genes),
                 delta[genes],
                 chi2[genes],
             )
@@ -118,7 +115,7 @@ class Scatter:
                 self.table.counts[genes],
                 self.by_state[genes],
                 exposure,
-                self._factor(genes),
+                of_genes(self.composition, genes),
                 delta[genes],
                 dispersion[genes],
                 _ENOUGH_EXPECTED,
@@ -154,7 +151,7 @@ class Scatter:
                 self.table.counts[genes],
                 self.by_state[genes],
                 exposure,
-                self._factor(genes),
+                of_genes(self.composition, genes),
                 delta[genes],
                 dispersion[genes],
                 kind,
@@ -179,7 +176,7 @@ class Scatter:
                 self.table.counts[genes],
                 self.by_state[genes],
                 exposure,
-                self._factor(genes),
+                of_genes(self.composition, genes),
                 delta[genes],
                 rate[genes],
                 likelihood[genes],
