@@ -9,7 +9,7 @@ import numba
 import numpy as np
 import pytest
 
-from unbatch.core.parallel import in_ranges
+from unbatch.core.parallel import _Job, in_ranges
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
@@ -147,3 +147,26 @@ def test_errors_are_raised(n):
 
     with pytest.raises(ValueError, match="0"):
         in_ranges(task, n, step=1)
+
+
+def test_a_job_that_is_closed_before_its_helper_begins_is_over():
+    """Where the machine is busy, all ranges can be done between the two: the helper must say that it is through."""
+    begun, closed = threading.Event(), threading.Event()
+
+    class Busy(_Job):
+        def work(self, *task):
+            begun.set()
+            assert closed.wait(10)
+            super().work(*task)
+
+    job = Busy(lambda *_: None, 3, 1)
+    helper, closer = (threading.Thread(target=work, daemon=True) for work in (job.help, job.close))
+    helper.start()
+    assert begun.wait(10)
+    closer.start()
+    while job._task is not None:
+        time.sleep(0.001)
+    closed.set()
+    for thread in (helper, closer):
+        thread.join(10)
+        assert not thread.is_alive()

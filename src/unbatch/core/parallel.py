@@ -37,7 +37,7 @@ def in_ranges(task: Callable[[int, int], object], n: int, *, step: int) -> None:
     n_threads = 1 if getattr(_this_thread, "in_range", False) else numba.get_num_threads()
     try:
         _helpers.ask(job, min(n_threads, len(job.starts)) - 1)
-        job.work()
+        job.work(task)
     finally:
         job.close()
     if job.errors:
@@ -68,18 +68,19 @@ class _Job:
     def help(self) -> None:
         """Take part, unless it is too late."""
         with self._no_longer:
-            if self._task is None:
+            task = self._task  # it is gone once the job is closed, which may be before the first range is begun
+            if task is None:
                 return
             self._helping += 1
-        self.work()
+        self.work(task)
+        del task  # nor keep what it refers to while the next job is waited for
         with self._no_longer:
             self._helping -= 1
             self._no_longer.notify()
 
-    def work(self) -> None:
+    def work(self, task: Callable[[int, int], object]) -> None:
         """Work on ranges until none is left."""
-        task, before = self._task, getattr(_this_thread, "in_range", False)
-        assert task is not None
+        before = getattr(_this_thread, "in_range", False)
         _this_thread.in_range = True
         try:
             while self.starts:
