@@ -80,6 +80,26 @@ def test_only_what_is_clear_is_taken(n_genes, taken):
     assert found.n_mixture_states == taken
 
 
+@pytest.mark.parametrize("seed", [0, 4])
+def test_what_effects_owe_to_being_fitted_does_not_speak_for_them(seed, never, monkeypatch):
+    """Types differ little and no batch does: hundreds of small effects, fitted to all cells, suit those that judge."""
+    faint = {"n_types": 3, "composition": 0.3, "marker_log_fold_sd": 0.7, "size_factor_sd": 0.0, "n_factors": 5}
+    problem = simulated(**faint, n_cells=1000, n_genes=200, median_depth=100, log_delta_sd=0.0, seed=seed)
+    assert rmse(never(problem).effects.log_delta, problem) > 0.06
+    assert rmse(problem.fit().effects.log_delta, problem) < 0.005
+    monkeypatch.setattr(mixture_fit, "_owed", lambda _: 0.0)
+    assert problem.fit().n_mixture_states == 0
+
+
+def test_effects_owe_nothing_where_the_prior_decides_and_their_dispersion_where_counts_do():
+    effects = first()[1].effects
+    shape = effects.se.shape
+    phi = np.linspace(1, 3, shape[0])
+    for error, width, owed in ((0.5, 0.5, 0), (np.inf, 0.5, 0), (0.5, 0, 0), (1e-6, 0.5, 1), (0.3, 0.5, 1 - 0.6**2)):
+        some = replace(effects, se=np.full(shape, error), width=np.full(shape, float(width)), dispersion=phi)
+        assert mixture_fit._owed(some) == pytest.approx(owed * shape[1] * phi.sum(), abs=1e-8)
+
+
 def test_only_what_matters_is_taken(monkeypatch):
     """Effects by the mixture differ by 1.4 standard errors here."""
     problem, _ = first()

@@ -97,8 +97,9 @@ class MixtureTrial:
         Where it begins, and of how many states, is that by which held-out cells are likeliest, where mixtures are
         fitted to the others. The mixture is then fitted to all cells. If its effects differ from those of the fit by
         half a standard error or more, root mean square, the two are compared by the likelihood of held-out cells, each
-        third of them in turn, with rates and weights fitted to the others and effects as they are. The difference must
-        be above two standard errors over cells.
+        third of them in turn, with rates and weights fitted to the others and effects as they are. These have been
+        fitted to all cells, and what each likelihood owes to that is taken off (`_owed`). The difference must be above
+        two standard errors over cells.
 
         Parameters
         ----------
@@ -129,8 +130,9 @@ class MixtureTrial:
         if _off(found, louder, some.genes) < _MATERIAL:
             return None
         after, gain = replace(begun, log_delta=guess.log_delta), np.zeros(0)
+        owed = (_owed(found) - _owed(louder)) / len(self.mixture.cells)
         for fold in folds:
-            gain = np.append(gain, fold.gain(here, after, _near(number)))
+            gain = np.append(gain, fold.gain(here, after, _near(number)) - owed)
             if gain.sum() <= 0:
                 return None
         if gain.sum() <= _CLEAR * np.sqrt(len(gain) * gain.var()):
@@ -199,6 +201,18 @@ def _off(found: Effects, effects: Effects, genes: BoolArray) -> float:
         return 0.0
     off = np.where(known, found.log_delta - effects.log_delta, np.nan)
     return float(np.sqrt(np.nanmean((off - np.nanmedian(off, axis=0)) ** 2 / effects.se**2)))
+
+
+def _owed(effects: Effects) -> float:
+    r"""Tell by how much counts are likelier by effects than others are, since the effects were fitted to them.
+
+    .. math:: \sum_{gk} \phi_g (1 - s_{gk}^2 / w_{gk}^2)
+
+    in nats, with dispersions phi, errors s and widths w of the prior: the trace in the criterion of Takeuchi (1976), to
+    which an effect that the prior holds at 0 adds nothing.
+    """
+    held = np.divide(effects.se, effects.width, out=np.ones_like(effects.se), where=effects.width > 0)
+    return float((effects.dispersion[:, None] * (1 - np.minimum(held, 1.0) ** 2)).sum())
 
 
 def _near(number: int) -> list[int]:
