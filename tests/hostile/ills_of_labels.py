@@ -73,18 +73,20 @@ LABELS = {
     "column-lost": Ill(edited(lambda file: file["obs"].__delitem__("batch")), ("in.h5ad", "'batch' doesn't exist")),
 }
 
+ODD_TEXTS = (
+    *("1", "1.0"),
+    *(" ", "..", "/"),
+    *("NA", "a", "a\nb", "a/b", "c\td\x1b[31m"),
+    *("\u00e9\u0301", "nan"),
+    *("x" * 5000, "y" * 5000),
+    *("\u202e\u03b2", "\U0001f600"),
+)
+"""In the order of batches: numbers, words that mean something elsewhere, spaces, long ones, letters of all kinds."""
 ODD_LABELS = {
     "integers": (labelled(10, 9), ("9", "10")),
     "booleans": (labelled(*TRUTH), ("False", "True")),
-    "floats": (labelled(0.5, 1.5), ("0.5", "1.5")),
-    "infinity": (labelled(np.inf, 1.0), ("1.0", "inf")),
+    "floats-and-infinity": (labelled(0.5, np.inf, 1.5), ("0.5", "1.5", "inf")),
     "unused-categories": (categorical("a", "b", categories=["z", "b", "a", "c"]), ("b", "a")),
-    "unicode": (labelled("\u00e9\u0301", "\u202e\u03b2", "\U0001f600"), ("\u00e9\u0301", "\u202e\u03b2", "\U0001f600")),
-    "slashes": (labelled("a/b", "..", "/"), ("..", "/", "a/b")),
-    "line-breaks": (labelled("a\nb", "c\td\x1b[31m"), ("a\nb", "c\td\x1b[31m")),
-    "long": (labelled("x" * 5000, "y" * 5000), ("x" * 5000, "y" * 5000)),
-    "a-space": (labelled(" ", "a"), (" ", "a")),
-    "words-for-missing": (labelled("nan", "NA", "a"), ("NA", "a", "nan")),
-    "numbers-as-text": (labelled("1", "1.0"), ("1", "1.0")),
+    "texts": (labelled(*reversed(ODD_TEXTS)), ODD_TEXTS),
 }
 """Name: how to make it, and the batches that must come of it in this order."""

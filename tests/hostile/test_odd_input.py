@@ -26,8 +26,12 @@ def _adata(sizes=(60, 60), n_genes=N_GENES):
 
 def _of_dtype(dtype):
     adata = _adata()
-    adata.X = sparse.csr_matrix(adata.X.toarray().clip(0, 100).astype(dtype))
+    adata.X = sparse.csr_matrix(adata.X.toarray().clip(0, _most(dtype)).astype(dtype))
     return adata
+
+
+def _most(dtype):
+    return 1 if dtype == "bool" else 100
 
 
 def _changed(change, **options):
@@ -61,7 +65,7 @@ def _all_alike(counts, _):
 
 
 def _indices_of_64_bits():
-    adata = _adata()
+    adata = _of_dtype("float32")
     adata.X.indices, adata.X.indptr = adata.X.indices.astype(np.int64), adata.X.indptr.astype(np.int64)
     return adata
 
@@ -70,28 +74,30 @@ def _one_gene():
     return _adata(n_genes=2)[:, :1].copy()
 
 
-def _made_unique():
-    adata = _adata()
+def _genes_of_one_batch_and_names_made_unique():
+    adata = _changed(_genes_of_one_batch)
     adata.var_names = ["A", "A", "A", *adata.var_names[3:]]
     adata.var_names_make_unique()
     return adata
 
 
+STORED = {
+    **{f"of-{dtype}": lambda dtype=dtype: _of_dtype(dtype) for dtype in ("float64", "int8", "uint16", "int64", "bool")},
+    "indices-of-64-bits": _indices_of_64_bits,
+}
+
 ODD = {
-    "batches-of-1-2-5": lambda: _adata((1, 2, 5, 60, 60)),
+    "batches-of-1-2-5-10-beside-500": lambda: _adata((1, 2, 5, 10, 500)),
     "two-batches-of-5": lambda: _adata((5, 5)),
     "two-batches-of-2": lambda: _adata((2, 2)),
     "200-batches": lambda: _adata((1,) * 100 + (3,) * 100),
-    "10-beside-2000": lambda: _adata((2000, 10)),
     "cells-of-one-count": lambda: _changed(_single_counts),
-    "genes-of-one-batch": lambda: _changed(_genes_of_one_batch),
+    "genes-of-one-batch-and-names-made-unique": _genes_of_one_batch_and_names_made_unique,
     "no-gene-in-both-batches": lambda: _changed(_apart),
     "counts-of-a-million": lambda: _changed(_million),
     "all-counts-alike": lambda: _changed(_all_alike),
     "one-gene": _one_gene,
-    "names-made-unique": _made_unique,
-    **{f"of-{dtype}": lambda dtype=dtype: _of_dtype(dtype) for dtype in ("float64", "int8", "uint16", "int64", "bool")},
-    "indices-of-64-bits": _indices_of_64_bits,
+    "files-stored-in-unlike-ways": lambda: [make()[place::6].copy() for place, make in enumerate(STORED.values())],
 }
 
 
@@ -103,10 +109,13 @@ NO_PROGRAMMES = frozenset({"two-batches-of-2", "all-counts-alike", "one-gene"})
 @pytest.mark.parametrize("method", ["matched", "concept"])
 @pytest.mark.parametrize("name", ODD)
 def test_every_command_takes_it(run, tmp_path, name, method):
-    adata = ODD[name]()
-    adata.write_h5ad(tmp_path / "in.h5ad")
+    made = ODD[name]()
+    inputs = []
+    for number, part in enumerate(made if isinstance(made, list) else [made]):
+        inputs.append(tmp_path / f"in-{number}.h5ad")
+        part.write_h5ad(inputs[-1])
     model = tmp_path / "fit.h5ad"
-    done = run("fit", tmp_path / "in.h5ad", "-b", "batch", "--method", method, "-o", model)
+    done = run("fit", *inputs, "-b", "batch", "--method", method, "-o", model)
     assert done.exit_code == 0, (done.output, done.exception)
     commands = {"adjust": ("--mode", "scale"), "offsets": ("--groupby", "batch")}
     if method == "matched":
@@ -115,15 +124,35 @@ def test_every_command_takes_it(run, tmp_path, name, method):
         commands["factors"] = ("--n-factors", 2)
     for command, own in commands.items():
         output = tmp_path / f"{command}.h5ad"
-        done = run(command, tmp_path / "in.h5ad", "--model", model, *own, "-o", output)
+        done = run(command, *inputs, "--model", model, *own, "-o", output)
         assert done.exit_code == 0, (command, done.output, done.exception)
         assert nan_in(ad.read_h5ad(output)) == []
-    assert run("inspect", tmp_path / "in.h5ad", "-b", "batch").exit_code == 0
+    assert run("inspect", *inputs, "-b", "batch").exit_code == 0
     fit = ad.read_h5ad(model)
     assert nan_in(fit) == []
     effects, errors = fit.varm["batch_effects"], fit.varm["batch_effects_se"]
     assert np.isfinite(effects).all()
     assert (effects[~np.isfinite(errors)] == 0).all()
+
+
+@functools.cache
+def _of_floats(most):
+    """Effects and adjusted counts where the same counts are given as an array of float32."""
+    adata = _adata()
+    counts, labels = adata.X.toarray().clip(0, most), adata.obs["batch"]
+    model = ub.BatchModel().fit(counts, labels)
+    return model.result.log_delta, model.adjust(counts, labels).toarray()
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_however_counts_are_stored_effects_and_adjusted_counts_are_the_same(run, tmp_path, name):
+    path, model, output = (tmp_path / f"{part}.h5ad" for part in ("in", "fit", "out"))
+    STORED[name]().write_h5ad(path)
+    for done in (run("fit", path, "-b", "batch", "-o", model), run("adjust", path, "-m", model, "-o", output)):
+        assert done.exit_code == 0, (done.output, done.exception)
+    effects, adjusted = _of_floats(_most(name.removeprefix("of-")))
+    np.testing.assert_array_equal(ad.read_h5ad(model).varm["batch_effects"], effects)
+    np.testing.assert_array_equal(ad.read_h5ad(output).X.toarray(), adjusted)
 
 
 @pytest.mark.filterwarnings("ignore::unbatch._check.InputWarning")
