@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _PARTS = Path(__file__).parent / "scale"
+_STORAGE = ["uncompressed", "gzip"]
 
 
 def main() -> int:
@@ -56,7 +57,8 @@ def _measure(folder: Path, n_cells: int, options: argparse.Namespace) -> Iterato
     files = problem.make(folder, n_cells=n_cells, n_genes=options.genes, n_batches=options.batches, depth=options.depth)
     unbatch = [sys.executable, "-m", "unbatch"]
     fitted, adjusted = folder / "fit.h5ad", folder / "adjusted.h5ad"
-    for storage, path in files.items():
+    for storage in options.storage:
+        path = files[storage]
         size = problem.non_zeros(path)
         fit = [*unbatch, "fit", str(path), "--batch-key", "batch", "--output", str(fitted), "--quiet"]
         adjust = [*unbatch, "adjust", str(path), "--model", str(fitted), "--output", str(adjusted), "--quiet"]
@@ -91,6 +93,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--genes", type=int, default=20_000)
     parser.add_argument("--batches", type=int, default=20)
     parser.add_argument("--depth", type=float, default=1400.0, help="median counts per cell; 1400 give 1,000 non-zeros")
+    parser.add_argument("--storage", nargs="+", choices=_STORAGE, default=_STORAGE, help="how the counts are stored")
     parser.add_argument("--folder", type=Path, help="where files are made and kept (a new temporary folder)")
     parser.add_argument("--peers-python", default=sys.executable, help="Python with scanpy and harmonypy")
     parser.add_argument("--peers-up-to", type=int, default=200_000, help="most cells for scanpy + harmonypy")
