@@ -27,9 +27,9 @@ def never(monkeypatch):
 
 
 @functools.cache
-def first():
-    """The problem that several tests look at, and its fit; neither is to be changed."""
-    problem = simulated(seed=0, **FEW)
+def given(seed):
+    """A problem that several tests may look at, and its fit; neither is to be changed."""
+    problem = simulated(seed=seed, **FEW)
     return problem, problem.fit()
 
 
@@ -43,8 +43,8 @@ def covered(effects, problem):
 @pytest.mark.parametrize("seed", [0, 2, 5])
 def test_effects_of_few_genes_come_back(seed, never):
     """By states of cells what types differ by becomes effects, and errors are half as large again to three times."""
-    problem = simulated(seed=seed, **FEW)
-    before, after = never(problem).effects, problem.fit().effects
+    problem, found = given(seed)
+    before, after = never(problem).effects, found.effects
     assert rmse(after.log_delta, problem) < 0.75 * rmse(before.log_delta, problem)
     assert covered(before, problem) < 0.92
     assert covered(after, problem) > 0.92
@@ -76,7 +76,7 @@ def test_states_that_counts_tell_stay_as_they_are(never, monkeypatch):
 @pytest.mark.parametrize(("n_genes", "taken"), [(60, 0), (100, 8)])
 def test_only_what_is_clear_is_taken(n_genes, taken):
     """Effects differ by more than an error in both sets; cells are clearly likelier by the mixture in one."""
-    found = first()[1] if n_genes == 100 else simulated(seed=3, **(FEW | {"n_genes": n_genes})).fit()
+    found = given(0)[1] if n_genes == 100 else simulated(seed=3, **(FEW | {"n_genes": n_genes})).fit()
     assert found.n_mixture_states == taken
 
 
@@ -92,7 +92,7 @@ def test_what_effects_owe_to_being_fitted_does_not_speak_for_them(seed, never, m
 
 
 def test_effects_owe_nothing_where_the_prior_decides_and_their_dispersion_where_counts_do():
-    effects = first()[1].effects
+    effects = given(0)[1].effects
     shape = effects.se.shape
     phi = np.linspace(1, 3, shape[0])
     for error, width, owed in ((0.5, 0.5, 0), (np.inf, 0.5, 0), (0.5, 0, 0), (1e-6, 0.5, 1), (0.3, 0.5, 1 - 0.6**2)):
@@ -100,11 +100,13 @@ def test_effects_owe_nothing_where_the_prior_decides_and_their_dispersion_where_
         assert mixture_fit._owed(some) == pytest.approx(owed * shape[1] * phi.sum(), abs=1e-8)
 
 
-def test_only_what_matters_is_taken(monkeypatch):
+def test_only_what_matters_is_taken_and_again_to_the_bit(monkeypatch):
     """Effects by the mixture differ by 1.4 standard errors here."""
-    problem, _ = first()
+    problem, found = given(0)
     monkeypatch.setattr(mixture_fit, "_MATERIAL", 1.3)
-    assert problem.fit().n_mixture_states > 0
+    again = problem.fit()
+    assert again.n_mixture_states > 0
+    np.testing.assert_array_equal(again.effects.log_delta, found.effects.log_delta)
     monkeypatch.setattr(mixture_fit, "_MATERIAL", 1.6)
     assert problem.fit().n_mixture_states == 0
 
@@ -121,7 +123,7 @@ def test_a_batch_without_a_gene_to_tell_it_by_differs_by_nothing():
 
 
 def test_errors_know_of_states_and_of_other_partitions(monkeypatch):
-    problem, found = first()
+    problem, found = given(0)
     loud = problem.counts.sum(axis=0) > 50
     whole = found.effects.se[loud]
     monkeypatch.setattr(matched, "_PARTITIONS", 1)
@@ -135,7 +137,7 @@ def test_errors_know_of_states_and_of_other_partitions(monkeypatch):
 
 def test_rates_go_with_the_effects():
     """Counts of a state are its rate times exposure, which knows of the effects; errors are those of the mixture."""
-    problem, found = first()
+    problem, found = given(0)
     effects = found.effects
     taking_part = ~found.states.apart[found.states.code, problem.batch]
     counts = np.zeros_like(effects.rate)
@@ -171,12 +173,12 @@ def test_genes_that_a_batch_lacks_get_no_effect_there(never):
 
 def test_more_cells_than_the_sketch_sharpen_it(monkeypatch):
     """What it differs by from sums by state, in the sketch, is added to those of all cells."""
-    options = {"n_types": 5, "n_batches": 3, "log_delta_sd": 0.5, "size_factor_sd": 0.3, "n_cells": 6000, **FEW}
+    options = {"n_types": 5, "n_batches": 3, "log_delta_sd": 0.5, "size_factor_sd": 0.3, "n_cells": 4000, **FEW}
     adata = ub.simulate(seed=0, **options)
     loud, truth = np.asarray(adata.X.sum(axis=0)).ravel() > 200, np.array(adata.varm["log_delta_true"])
 
     def fitted(**options):
-        ub.tl.batch_effects(adata, batch_key="batch", method=ub.MatchedOptions(sketch_size=3000), **options)
+        ub.tl.batch_effects(adata, batch_key="batch", method=ub.MatchedOptions(sketch_size=2000), **options)
         off = contrasts(np.array(adata.varm["batch_effects"])) - contrasts(truth)
         return np.sqrt(np.mean((off - np.median(off, axis=0))[loud] ** 2)), np.array(adata.varm["batch_effects_se"])
 
@@ -199,8 +201,3 @@ def test_groups_of_batches_are_left_to_states_of_cells(monkeypatch):
     found = problem.fit(level=(problem.batch // 2).astype(np.int32))
     assert len(set(found.tied.group)) == 2
     assert found.n_mixture_states == 0
-
-
-def test_a_seed_gives_the_same_bits():
-    problem, found = first()
-    np.testing.assert_array_equal(problem.fit().effects.log_delta, found.effects.log_delta)
