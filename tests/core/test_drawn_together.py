@@ -1,5 +1,6 @@
 """Cells are drawn together where states part them, and only there: by shifts, and by links of pseudobulks."""
 
+import functools
 from dataclasses import replace
 
 import anndata
@@ -30,6 +31,12 @@ def own_way(*, sd=0.25, seed=0):
     return plain._replace(counts=sparse.csr_array(rng.poisson(plain.counts.toarray() * factor).astype(np.float64)))
 
 
+@functools.cache
+def fit_of_own_way():
+    """What several tests look at; not to be changed."""
+    return own_way().fit()
+
+
 def in_pairs(*, sd=0.4, seed=0):
     """Four batches, two and two of a kind that changes all cells alike, and each type in its own way besides."""
     plain = simulated(n_batches=4, composition=None, median_depth=2000, variation=0.3, log_delta_sd=0.2, seed=seed)
@@ -48,8 +55,7 @@ def stay(where, _, *, batch, level, group, keys, seed):
 
 
 def test_batches_that_change_states_in_their_own_way_are_compared_all_the_same(monkeypatch):
-    problem = own_way()
-    drawn = problem.fit()
+    problem, drawn = own_way(), fit_of_own_way()
     monkeypatch.setattr("unbatch.core.rounds.Rounds._better_together", lambda *_: False)
     monkeypatch.setattr("unbatch.core.matched._drawn_from_the_start", lambda _, settled, *__: settled)
     plain = problem.fit()
@@ -171,8 +177,7 @@ def test_states_of_cells_that_were_drawn_together_hold_one_type_each():
 
 
 def test_errors_know_which_states_are_alike(monkeypatch):
-    problem = own_way()
-    told = problem.fit()
+    problem, told = own_way(), fit_of_own_way()
     kind = told.states.kinds()
     assert len(np.unique(kind)) > 1
     np.testing.assert_array_equal(told.refit.how.kind, kind)

@@ -12,7 +12,8 @@ N_TYPES, N_BATCHES, N_GENES = 5, 4, 250
 def simulated(factor=None, *, seed=0, **options):
     """Cells of five types in four batches of other composition; `factor` (types, batches, genes) thins the counts."""
     given = {"n_types": N_TYPES, "composition": 3.0, "median_depth": 1500, "log_delta_sd": 0.4, "dispersion": 0.05}
-    adata = ub.simulate(n_cells=3000, n_genes=N_GENES, n_batches=N_BATCHES, seed=seed, **{**given, **options})
+    given |= {"n_cells": 3000, "n_genes": N_GENES, "n_batches": N_BATCHES}
+    adata = ub.simulate(seed=seed, **{**given, **options})
     if factor is not None:
         kind, batch = codes(adata)
         matrix = sparse.csr_matrix(adata.X)
@@ -124,7 +125,7 @@ def test_a_sketch_finds_the_effects_of_states_from_all_cells():
 
 
 def test_a_batch_that_is_too_small_has_its_place_and_no_effects():
-    adata = simulated()
+    adata = simulated(n_cells=600)
     names = adata.obs["batch"].astype(str).to_numpy()
     names[0] = "alone"
     adata.obs["batch"] = names
