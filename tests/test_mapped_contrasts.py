@@ -94,7 +94,7 @@ def test_batches_of_groups_that_cannot_be_compared_are_not_when_mapped(tmp_path)
 
 def test_recovery_of_a_mapped_batch_is_measured_against_the_model(tmp_path):
     for reference in (None, "batch_1"):
-        adata = cells(3)
+        adata = cells(3, n_cells=3000)
         old = of(adata, "batch_1", "batch_2")
         ub.tl.batch_effects(old, batch_key="batch", reference=reference)
         old.write_h5ad(tmp_path / "model.h5ad")

@@ -13,7 +13,7 @@ from .conftest import write_mtx, write_tenx_h5
 @pytest.fixture(scope="module")
 def cells():
     return ub.simulate(
-        n_cells=800, n_genes=150, n_batches=4, n_types=4, composition=3.0, log_delta_sd=0.5, median_depth=900, seed=1
+        n_cells=1200, n_genes=300, n_batches=4, n_types=4, composition=3.0, log_delta_sd=0.5, median_depth=900, seed=1
     )
 
 

@@ -12,7 +12,9 @@ from .ills_of_shapes import SHAPES
 from .ills_of_values import VALUES
 
 KINDS = {**VALUES, **SHAPES, **LABELS, **FILES}
-EVERYWHERE = frozenset({"negative-csr", "no-genes", "indptr-ends-early", "empty-text", "pipe", "cut-at-19-of-20"})
+EVERYWHERE = frozenset(
+    {"negative-csr", "nan-dense", "complex", "no-genes", "indptr-ends-early", "empty-text", "pipe", "cut-at-19-of-20"}
+)
 """Kinds that are tried on all commands; they read by the same door, so the others are tried on two."""
 
 
