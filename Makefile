@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+# what is imported is compiled then; to compile all of what is installed takes half a minute and more
+INSTALL := $(PIP) install --no-compile -c constraints.txt
 
 METHOD ?= matched
 
@@ -12,12 +14,12 @@ help:  ## list the targets
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -c constraints.txt --upgrade pip
-	$(PIP) install -c constraints.txt -e . --group test --group lint
+	$(INSTALL) --upgrade pip
+	$(INSTALL) -e . --group test --group lint
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.installed
-	$(PIP) install -c constraints.txt --group docs
+	$(INSTALL) --group docs
 	@touch $@
 
 demo: $(VENV)/.installed  ## the published analysis on its toy and on real cell lines, with every figure
