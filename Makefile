@@ -2,8 +2,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
-# what is imported is compiled then; to compile all of what is installed takes half a minute and more
-INSTALL := $(PIP) install --no-compile -c constraints.txt
 
 METHOD ?= matched
 
@@ -14,12 +12,12 @@ help:  ## list the targets
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) --upgrade pip
-	$(INSTALL) -e . --group test --group lint
+	$(PIP) install -c constraints.txt --upgrade pip
+	$(PIP) install -c constraints.txt -e . --group test --group lint
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.installed
-	$(INSTALL) --group docs
+	$(PIP) install -c constraints.txt --group docs
 	@touch $@
 
 demo: $(VENV)/.installed  ## the published analysis on its toy and on real cell lines, with every figure
