@@ -22,13 +22,14 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Where the cells of batches are in states: means, (n_states, n_batches, n_dims), and by state and batch."""
+    """Where the cells of batches are in states; arrays without a shape are (n_states, n_batches)."""
 
     mean: FloatArray
+    """(n_states, n_batches, n_dims)"""
     share: FloatArray
     """Share of the cells of the batch in the level of the state that are in the state."""
     of_mean: FloatArray
-    """Share of the variance of cells by which chance moves the mean; 0 without cells."""
+    """Share of the variance of cells by which chance moves the mean; 0 with fewer than three of them."""
     variance: FloatArray
     """Of the cells of a state around the means of their batches, (n_states, n_dims)."""
     spread: float
