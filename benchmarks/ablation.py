@@ -76,23 +76,19 @@ def _no_links(self: Any, where: np.ndarray, size: np.ndarray, basis: np.ndarray)
     return np.zeros((self.counts.shape[1], self.n_batches)), alone
 
 
-def _nearest(where: np.ndarray, batch: np.ndarray, level: np.ndarray, *, caliper: float) -> np.ndarray:
+def _nearest(where: np.ndarray, batch: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Link each pseudobulk to its nearest in each other batch, whether or not the other has it for its nearest."""
-    reach = np.full(len(batch), np.inf)
-    if np.isfinite(caliper):
-        for k in np.unique(batch):
-            mine = np.flatnonzero(batch == k)
-            if len(mine) > 3:
-                reach[mine] = caliper * np.sort(cdist(where[mine], where[mine]), axis=1)[:, 3]
-    found = [np.zeros((0, 2), dtype=np.int64)]
+    reach = linking._own_reach(where, batch)
+    found, far = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0)]
     for k in np.unique(batch):
         for other in np.setdiff1d(np.unique(batch), k):
             mine, theirs = np.flatnonzero(batch == k), np.flatnonzero(batch == other)
             distance = np.where(level[mine][:, None] == level[theirs], cdist(where[mine], where[theirs]), np.inf)
             nearest = theirs[distance.argmin(axis=1)]
-            keep = np.isfinite(distance.min(axis=1)) & (distance.min(axis=1) <= np.maximum(reach[mine], reach[nearest]))
-            found.append(np.column_stack([mine[keep], nearest[keep]]))
-    return np.concatenate(found)
+            keep = np.isfinite(distance.min(axis=1))
+            found.append(np.column_stack([mine, nearest])[keep])
+            far.append((distance.min(axis=1) / np.maximum(reach[mine], reach[nearest]))[keep])
+    return np.concatenate(found), np.concatenate(far)
 
 
 def _single_cells(

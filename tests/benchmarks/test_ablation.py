@@ -68,11 +68,14 @@ def test_links_without_mutuality_hold_the_mutual_ones() -> None:
     rng = np.random.default_rng(0)
     where, batch = rng.normal(size=(60, 3)), np.repeat([0, 1, 2], 20)
     level = np.tile([0, 1], 30)
+    (mutual, mutual_far), (nearest, far) = (
+        find(where, batch, level) for find in (ablation.linking._mutual, ablation._nearest)
+    )
     for caliper in (np.inf, 1.15):
-        mutual = set(map(tuple, ablation.linking._mutual(where, batch, level, caliper=caliper)))
-        nearest = {tuple(sorted(pair)) for pair in ablation._nearest(where, batch, level, caliper=caliper)}
-        assert mutual < nearest
-        assert all(level[p] == level[q] and batch[p] != batch[q] for p, q in nearest)
+        linked = set(map(tuple, mutual[mutual_far <= caliper]))
+        near = {tuple(sorted(pair)) for pair in nearest[far <= caliper]}
+        assert linked < near
+        assert all(level[p] == level[q] and batch[p] != batch[q] for p, q in near)
 
 
 def test_the_table_has_a_row_per_variant_and_medians_over_seeds() -> None:

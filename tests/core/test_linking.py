@@ -101,14 +101,13 @@ def test_mutual_pairs_equal_a_loop():
         for q in range(60)
         if batch[p] < batch[q] and level[p] == level[q] and nearest(p, batch[q]) == q and nearest(q, batch[p]) == p
     }
-    found = linking._mutual(where, batch, level, caliper=np.inf)
+    found, far = linking._mutual(where, batch, level)
     assert {tuple(pair) for pair in found.tolist()} == expected
 
     reach = [np.sort(np.linalg.norm(where[batch == batch[p]] - where[p], axis=1))[3] for p in range(60)]
     near = {(p, q) for p, q in expected if np.linalg.norm(where[p] - where[q]) <= 0.8 * max(reach[p], reach[q])}
     assert 0 < len(near) < len(expected)
-    found = linking._mutual(where, batch, level, caliper=0.8)
-    assert {tuple(pair) for pair in found.tolist()} == near
+    assert {tuple(pair) for pair in found[far <= 0.8].tolist()} == near
 
 
 def test_contrasts_equal_ridge_regression():
@@ -175,22 +174,55 @@ def test_means_of_batches_are_weighted_by_size_and_relative_to_their_mean():
 
 
 @pytest.mark.parametrize(
-    ("plain", "centred", "chosen"),
+    ("at_once", "plain", "centred", "chosen"),
     [
-        ([10, 10], [15, 15], 0),
-        ([10, 10], [16, 16], 1),
-        ([1, 1], [3, 3], 0),
-        ([0, 0], [3, 3], 1),
-        ([20, 19, 1], [20, 22, 4], 1),
-        ([20, 20, 1], [18, 17, 4], 0),
+        ([1, 1], [10, 10], [15, 15], 0),
+        ([1, 1], [10, 10], [16, 16], 1),
+        ([2, 2], [10, 10], [16, 16], 0),
+        ([1, 1], [1, 1], [3, 3], 0),
+        ([0, 0], [0, 0], [3, 3], 1),
+        ([5, 5, 1], [20, 19, 1], [20, 22, 4], 1),
+        ([5, 5, 1], [20, 20, 1], [18, 17, 4], 0),
+        ([5, 1, 2], [20, 19, 1], [20, 22, 4], 0),
     ],
 )
-def test_the_start_from_means_is_taken_if_a_batch_has_clearly_more_links(monkeypatch, data, plain, centred, chosen):
+def test_the_start_from_means_is_taken_if_a_batch_beyond_its_states_has_clearly_more_links(
+    monkeypatch, data, at_once, plain, centred, chosen
+):
     made = iter(
-        linking.Links(np.zeros((0, 2), dtype=np.int64), np.zeros((1, 1)), np.array(near)) for near in (plain, centred)
+        linking.Links(np.zeros((0, 2), dtype=np.int64), np.zeros((1, 1)), np.array(near), np.array(at_once))
+        for near in (plain, centred)
     )
     monkeypatch.setattr(linking, "_narrowed", lambda *_, **__: next(made))
     assert data.link().near.tolist() == (plain, centred)[chosen]
+
+
+def test_links_at_once_are_those_within_the_narrowest_caliper_before_effects_are_found(data):
+    found, far = linking._mutual(
+        linking._log_rates(data.sums, data.size) @ data.basis, data.batch, np.zeros_like(data.batch)
+    )
+    near = found[far <= linking._CALIPERS[-1]]
+    assert 0 < len(near) < len(found)
+    assert data.link().at_once.tolist() == np.bincount(data.batch[near].ravel(), minlength=3).tolist()
+
+
+FEW_TYPES = {"n_cells": 1500, "n_genes": 1000, "composition": 0.3, "marker_share": 0.3, "dispersion": 0.3}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_types": 2, "n_batches": 2, "median_depth": 4000, "marker_log_fold_sd": 0.7, "variation": 0.1, "seed": 37},
+        {"n_types": 3, "n_batches": 4, "median_depth": 12000, "marker_log_fold_sd": 1.0, "variation": 0.3, "seed": 1},
+    ],
+)
+def test_types_that_are_many_in_one_batch_each_are_not_taken_for_the_same(options):
+    """Means of batches differ by these types; links of the rare cells of each in the other batch are right."""
+    adata = ub.simulate(**FEW_TYPES, n_factors=2, log_delta_sd=0.4, **options)
+    ub.tl.batch_effects(adata, batch_key="batch")
+    loud = np.asarray(adata.X.sum(axis=0)).ravel() > 200
+    found, true = (centred(adata.varm[name])[loud] for name in ("batch_effects", "log_delta_true"))
+    assert np.sqrt(np.mean((found - true) ** 2)) < 0.15
 
 
 @pytest.mark.parametrize(

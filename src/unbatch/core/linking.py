@@ -5,18 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from unbatch._types import CodeArray, FloatArray, IntArray
+from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
 from unbatch.core.kernels.nearest import nearest_of_groups
 from unbatch.core.parallel import in_ranges
 
 _CALIPERS = (np.inf, 1.5, 1.15)
 """How far apart two linked pseudobulks may be, in units of the distance to their `_OWN_RANK`-th own neighbour: first
 anything goes, since the batch effect itself keeps true counterparts apart."""
+_BEYOND = 1
+"""Most links that a batch has at once, within the narrowest caliper, if effects move it beyond its states."""
 _CLEARLY_MORE, _FEW = 1.5, 3
-"""So many times the links of a batch, and so many more, decide for a start from the means of batches."""
+"""So many times the links of such a batch, and so many more, decide for a start from the means of batches."""
 _OWN_RANK = 3
 _RIDGE = 1.0
 _PRIOR_COUNTS = 20.0
+_TINY = 1e-300
 _PSEUDOBULKS = 64
 """Pseudobulks that are compared with all in one go of a thread."""
 
@@ -33,11 +36,14 @@ class Links:
         (n_genes, n_batches) first estimate of the effects.
     near
         (n_batches,) number of pairs of each batch that are within the narrowest caliper.
+    at_once
+        (n_batches,) number of those that were so before effects were found.
     """
 
     pairs: IntArray
     log_delta: FloatArray
     near: IntArray
+    at_once: IntArray
 
 
 def link_pseudobulks(
@@ -57,8 +63,10 @@ def link_pseudobulks(
     that the narrowest caliper leaves without any keeps those within the caliper before.
 
     Effects so strong that they move a batch farther than its states lie apart leave hardly a mutual neighbour: all of a
-    batch are nearest to the same few. So the search is made once more from the differences between the means of
-    batches, and taken if it gives some batch clearly more links.
+    batch are nearest to the same few. So if a batch has one link at most that is within the narrowest caliper at once,
+    the search is made again from the differences between the means of batches, and taken if it gives such a batch
+    clearly more links. Of batches that have some at once, those means differ by composition as much: types that are
+    many, one in each batch, would be taken for the same.
 
     Parameters
     ----------
@@ -79,23 +87,34 @@ def link_pseudobulks(
     """
     level = np.zeros_like(batch) if level is None else level
     n_batches = int(batch.max()) + 1
-    mean = sums.sum(axis=0) / size.sum()
-    log_rate = np.log((sums + 1) / (size[:, None] + 1 / np.maximum(mean, 1 / size.sum())))
+    log_rate = _log_rates(sums, size)
     by_batch = np.zeros((n_batches, sums.shape[1]))
     np.add.at(by_batch, batch, sums)
     trust = by_batch / (by_batch + _PRIOR_COUNTS)
     nothing = np.zeros((n_batches, sums.shape[1]))
-    plain, centred = (
-        _narrowed(log_rate, size, start, trust=trust, batch=batch, level=level, basis=basis)
-        for start in (nothing, _batch_means(log_rate, size, batch) * trust)
-    )
-    return centred if _rescues(centred.near, plain.near) else plain
+    plain = _narrowed(log_rate, size, nothing, trust=trust, batch=batch, level=level, basis=basis)
+    if not _beyond(plain).any():
+        return plain
+    means = _batch_means(log_rate, size, batch) * trust
+    centred = _narrowed(log_rate, size, means, trust=trust, batch=batch, level=level, basis=basis)
+    return centred if _rescues(centred, plain) else plain
 
 
-def _rescues(centred: IntArray, plain: IntArray) -> bool:
-    """Tell whether a batch has clearly more links from one start than from the other, and all together not fewer."""
-    more = (centred > _CLEARLY_MORE * plain) & (centred >= plain + _FEW)
-    return bool(more.any()) and int(centred.sum()) >= int(plain.sum())
+def _log_rates(sums: FloatArray, size: FloatArray) -> FloatArray:
+    """Log counts per size factor, with a count more at the mean rate of the gene, (n_pseudobulks, n_genes)."""
+    mean = sums.sum(axis=0) / size.sum()
+    return np.asarray(np.log((sums + 1) / (size[:, None] + 1 / np.maximum(mean, 1 / size.sum()))))
+
+
+def _beyond(plain: Links) -> BoolArray:
+    """Tell which batches may be moved beyond their states, given links from no effects, (n_batches,)."""
+    return np.asarray(plain.at_once <= _BEYOND)
+
+
+def _rescues(centred: Links, plain: Links) -> bool:
+    """Tell whether such a batch has clearly more links from the means of batches, and all together not fewer."""
+    more = (centred.near > _CLEARLY_MORE * plain.near) & (centred.near >= plain.near + _FEW)
+    return bool((more & _beyond(plain)).any()) and int(centred.near.sum()) >= int(plain.near.sum())
 
 
 def _batch_means(log_rate: FloatArray, size: FloatArray, batch: CodeArray) -> FloatArray:
@@ -118,22 +137,34 @@ def _narrowed(
     basis: FloatArray,
 ) -> Links:
     """Link pseudobulks with some effects removed, and again with those that follow, by ever narrower calipers."""
-    n_batches = len(effect)
+    n_batches, at_once = len(effect), np.zeros(len(effect), dtype=np.int64)
     pairs, found, within = np.zeros((0, 2), dtype=np.int64), np.zeros((0, 2), dtype=np.int64), False
-    for caliper in _CALIPERS:
+    for number, caliper in enumerate(_CALIPERS):
         where = (log_rate - effect[batch]) @ basis
-        found = _mutual(where, batch, level, caliper=caliper)
+        found, far = _mutual(where, batch, level)
+        if number == 0:
+            at_once = _of_batches(found[far <= _CALIPERS[-1]], batch, n_batches)
+        found = found[far <= caliper]
         alone = ~np.isin(np.arange(n_batches), batch[found]) if within else np.zeros(n_batches, dtype=bool)
         pairs = np.concatenate([found, pairs[alone[batch[pairs]].any(axis=1)]])
         within = bool(np.isfinite(caliper))
         effect = _contrasts(log_rate, size, batch, pairs) * trust
         effect = effect - np.median(effect, axis=1, keepdims=True)
-    return Links(pairs, effect.T.copy(), np.bincount(batch[found].ravel(), minlength=n_batches))
+    return Links(pairs, effect.T.copy(), _of_batches(found, batch, n_batches), at_once)
 
 
-def _mutual(where: FloatArray, batch: CodeArray, level: CodeArray, *, caliper: float) -> IntArray:
-    """Find the pairs of pseudobulks of different batches that are each other's nearest and within the caliper."""
-    reach = _own_reach(where, batch) * caliper if np.isfinite(caliper) else np.full(len(batch), np.inf)
+def _of_batches(pairs: IntArray, batch: CodeArray, n_batches: int) -> IntArray:
+    """Count the pairs of each batch, (n_batches,)."""
+    return np.bincount(batch[pairs].ravel(), minlength=n_batches)
+
+
+def _mutual(where: FloatArray, batch: CodeArray, level: CodeArray) -> tuple[IntArray, FloatArray]:
+    """Find the pairs of pseudobulks of different batches that are each other's nearest.
+
+    Along with them, (n_pairs,), comes how far apart they are, in units of the longer of both ways to the third
+    neighbour of their own; 0 where a batch has no third.
+    """
+    reach = _own_reach(where, batch)
     names, group = np.unique(np.column_stack([batch, level]), axis=0, return_inverse=True)
     order = np.argsort(group, kind="stable")
     group, reach, points = group[order], reach[order], np.ascontiguousarray(where[order])
@@ -150,10 +181,11 @@ def _mutual(where: FloatArray, batch: CodeArray, level: CodeArray, *, caliper: f
     own, other = np.nonzero(later[group])
     theirs = nearest[own, other]
     keep = nearest[theirs, group[own]] == own
-    keep &= np.sqrt(squared[own, other]) <= np.maximum(reach[own], reach[theirs])
     own, other, theirs = own[keep], other[keep], theirs[keep]
     by_group = np.lexsort((own, other, group[own]))
-    return np.column_stack([order[own[by_group]], order[theirs[by_group]]])
+    own, other, theirs = own[by_group], other[by_group], theirs[by_group]
+    far = np.sqrt(squared[own, other]) / np.maximum(np.maximum(reach[own], reach[theirs]), _TINY)
+    return np.column_stack([order[own], order[theirs]]), far
 
 
 def _own_reach(where: FloatArray, batch: CodeArray) -> FloatArray:

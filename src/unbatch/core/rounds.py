@@ -8,7 +8,7 @@ import numpy as np
 
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray, KeyArray
 from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_composition
-from unbatch.core.counterparts import GAINED, common_share, comparable, with_counterparts
+from unbatch.core.counterparts import GAINED, SHOWN, common_share, comparable, visible_share, with_counterparts
 from unbatch.core.effects import Effects
 from unbatch.core.group_fit import GroupFit, fit_table
 from unbatch.core.identifiability import Identifiability, judge_batches
@@ -247,9 +247,15 @@ class Rounds:
         apart = (self._kept(drawn) >= kept + GAINED).any() and common_share(
             moved - where, self.batch, n_batches=self.n_batches
         ) > _MOSTLY
-        return bool(alone or apart) and (
-            choose_composition(table, effects, genes=self.loud, seed=self.seed).strength == 0
+        return (
+            bool(alone or apart)
+            and self.show(where, moved, states)
+            and choose_composition(table, effects, genes=self.loud, seed=self.seed).strength == 0
         )
+
+    def show(self, where: FloatArray, moved: FloatArray, states: States) -> bool:
+        """Tell whether states show that batches are displaced as cells would be moved."""
+        return visible_share(where, moved, states, self.batch, n_batches=self.n_batches) > SHOWN
 
     def counterparts(self, states: States) -> FloatArray:
         """Share of the cells of each batch whose state others have too, (n_batches,)."""
