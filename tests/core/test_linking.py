@@ -174,27 +174,27 @@ def test_means_of_batches_are_weighted_by_size_and_relative_to_their_mean():
 
 
 @pytest.mark.parametrize(
-    ("at_once", "plain", "centred", "chosen"),
+    ("at_once", "near", "chosen"),
     [
-        ([1, 1], [10, 10], [15, 15], 0),
-        ([1, 1], [10, 10], [16, 16], 1),
-        ([2, 2], [10, 10], [16, 16], 0),
-        ([1, 1], [1, 1], [3, 3], 0),
-        ([0, 0], [0, 0], [3, 3], 1),
-        ([5, 5, 1], [20, 19, 1], [20, 22, 4], 1),
-        ([5, 5, 1], [20, 20, 1], [18, 17, 4], 0),
-        ([5, 1, 2], [20, 19, 1], [20, 22, 4], 0),
+        ([1, 1], ([10, 10], [15, 15]), 0),
+        ([1, 1], ([10, 10], [16, 16]), 1),
+        ([2, 2], ([10, 10], [16, 16]), 0),
+        ([1, 1], ([1, 1], [3, 3]), 0),
+        ([0, 0], ([0, 0], [3, 3]), 1),
+        ([5, 5, 1], ([20, 19, 1], [20, 22, 4]), 1),
+        ([5, 5, 1], ([20, 20, 1], [18, 17, 4]), 0),
+        ([5, 1, 2], ([20, 19, 1], [20, 22, 4]), 0),
     ],
 )
 def test_the_start_from_means_is_taken_if_a_batch_beyond_its_states_has_clearly_more_links(
-    monkeypatch, data, at_once, plain, centred, chosen
+    monkeypatch, data, at_once, near, chosen
 ):
     made = iter(
-        linking.Links(np.zeros((0, 2), dtype=np.int64), np.zeros((1, 1)), np.array(near), np.array(at_once))
-        for near in (plain, centred)
+        linking.Links(np.zeros((0, 2), dtype=np.int64), np.zeros((1, 1)), np.array(links), np.array(at_once))
+        for links in near
     )
     monkeypatch.setattr(linking, "_narrowed", lambda *_, **__: next(made))
-    assert data.link().near.tolist() == (plain, centred)[chosen]
+    assert data.link().near.tolist() == near[chosen]
 
 
 def test_links_at_once_are_those_within_the_narrowest_caliper_before_effects_are_found(data):

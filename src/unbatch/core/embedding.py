@@ -7,17 +7,20 @@ is expected to be, given the noise of its counts (`Denoising`).
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import numpy as np
 
 from unbatch._threads import one_thread
-from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
+from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray, KeyArray
 from unbatch.core.denoising import Denoising
+from unbatch.core.displacement import SHOWN, visible_shares
 from unbatch.core.keyed import keys_of
 from unbatch.core.linked_shifts import LinkedPseudobulks
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.shift_rounds import ShiftRounds, among_batches, apply_rounds, find_rounds
+from unbatch.core.shifts import Shifts
 from unbatch.core.states import clear_of_control, state_basis
 
 _N_GENES = 2000
@@ -190,10 +193,43 @@ def find_embedding(
         keys = keys_of(logs.counts)
         if control_genes is not None:
             basis = clear_of_control(basis, logs, batch=logs.batch, control_genes=control_genes & genes)
-        rounds, where = find_rounds(
+        rounds, where = _drawn(
             logs.project(basis), batch=logs.batch, level=level, group=group, keys=keys, seed=seed, linked=linked
         )
         noise, start = logs.noise(basis), seed + len(rounds)
         denoising = Denoising.of(where, noise, logs.size, level=level, keys=keys, seed=start)
         where = denoising.apply(where, logs.size, level)
     return Embedding(basis, centre, rounds, where.mean(axis=0), denoising)
+
+
+def _drawn(
+    where: FloatArray,
+    *,
+    batch: CodeArray,
+    level: CodeArray,
+    group: IntArray,
+    keys: KeyArray,
+    seed: int,
+    linked: LinkedPseudobulks | None,
+) -> tuple[ShiftRounds, FloatArray]:
+    """Draw the cells of batches together, but for batches of which states show that they are not displaced."""
+    find = partial(find_rounds, where, batch=batch, level=level, keys=keys, seed=seed, linked=linked)
+    rounds, moved = find(group=group)
+    stay = ~_displaced(rounds[0], where, moved, batch=batch, level=level, group=group)
+    if not stay.any():
+        return rounds, moved
+    if stay[group >= 0].all():
+        return (), where
+    return find(group=np.where(stay, -1, group))
+
+
+def _displaced(
+    first: Shifts, where: FloatArray, moved: FloatArray, *, batch: CodeArray, level: CodeArray, group: IntArray
+) -> BoolArray:
+    """Tell which batches are displaced, by the others of their group, as they would be moved, (n_batches,)."""
+    state, shown = first.weights(where, level).argmax(axis=1).astype(np.int32), np.ones(len(group), dtype=bool)
+    for number in np.unique(group[group >= 0]):
+        mine = group == number
+        compared = np.broadcast_to(mine, (len(first.centres), len(mine)))
+        shown[mine] = visible_shares(where, moved, state, batch, compared=compared)[0][mine] > SHOWN
+    return shown

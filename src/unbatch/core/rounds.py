@@ -8,7 +8,8 @@ import numpy as np
 
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray, KeyArray
 from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_composition
-from unbatch.core.counterparts import GAINED, SHOWN, common_share, comparable, visible_share, with_counterparts
+from unbatch.core.counterparts import GAINED, common_share, comparable, with_counterparts
+from unbatch.core.displacement import SHOWN, visible_shares
 from unbatch.core.effects import Effects
 from unbatch.core.group_fit import GroupFit, fit_table
 from unbatch.core.identifiability import Identifiability, judge_batches
@@ -255,7 +256,7 @@ class Rounds:
 
     def show(self, where: FloatArray, moved: FloatArray, states: States) -> bool:
         """Tell whether states show that batches are displaced as cells would be moved."""
-        return visible_share(where, moved, states, self.batch, n_batches=self.n_batches) > SHOWN
+        return visible_shares(where, moved, states.code, self.batch, compared=~states.apart)[1] > SHOWN
 
     def counterparts(self, states: States) -> FloatArray:
         """Share of the cells of each batch whose state others have too, (n_batches,)."""
