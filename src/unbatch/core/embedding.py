@@ -24,6 +24,8 @@ from unbatch.core.shifts import Shifts
 from unbatch.core.states import clear_of_control, state_basis
 
 _N_GENES = 2000
+_COMPANY = 2
+"""Fewest batches of a group that can be drawn together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,9 +220,10 @@ def _drawn(
     stay = ~_displaced(rounds[0], where, moved, batch=batch, level=level, group=group)
     if not stay.any():
         return rounds, moved
-    if stay[group >= 0].all():
+    drawn = np.where(stay, -1, group)
+    if np.unique(drawn[drawn >= 0], return_counts=True)[1].max(initial=0) < _COMPANY:
         return (), where
-    return find(group=np.where(stay, -1, group))
+    return find(group=drawn)
 
 
 def _displaced(
