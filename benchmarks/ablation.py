@@ -1,6 +1,6 @@
 """What does each part of the default method contribute? The method with one part taken out, on known effects.
 
-    python benchmarks/ablation.py                                         # twelve scenarios, 3 seeds
+    python benchmarks/ablation.py                                         # thirteen scenarios, 3 seeds
     python benchmarks/ablation.py --scenarios moderate null --seeds 1-5 --variants full flat-prior
 
 Parts are taken out by putting something else in the place of a function or constant of the package while one fit runs;
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _SCENARIOS = (
     "moderate",
     "extreme",
+    "few-types",
     "toy-confounded",
     "graded-unequal-depth",
     "unequal-depth",
@@ -153,6 +154,9 @@ VARIANTS = {
     ),
     "not-mutual": Variant("links to the nearest, not mutual", ((linking, "_mutual", _nearest),)),
     "no-link-calipers": Variant("no calipers on links", ((linking, "_CALIPERS", (np.inf, np.inf, np.inf)),)),
+    "means-anywhere": Variant(
+        "links from the means of batches wherever they are more", ((linking, "_BEYOND", np.inf),)
+    ),
     "single-cells": Variant("links between single cells", ((rounds, "batch_pseudobulks", _single_cells),)),
     "total-axes": Variant(
         "axes of all cells, not within batches", ((matched, "state_basis", _total_basis(states.state_basis)),)
@@ -163,6 +167,7 @@ VARIANTS = {
     "state-caliper-3": Variant("caliper 3 within states", settings={"caliper": 3.0}),
     "never-drawn": Variant("cells never drawn together", ((rounds.Rounds, "_better_together", _never),)),
     "always-drawn": Variant("cells always drawn together", ((rounds.Rounds, "_better_together", _always),)),
+    "drawn-unseen": Variant("cells drawn together whatever states show", ((rounds, "SHOWN", -np.inf),)),
     "no-mixture": Variant("effects by states of cells alone, never by a mixture", ((matched, "FEW_GENES", -1.0),)),
     "one-partition": Variant("one partition into states at the end", ((matched, "_PARTITIONS", 1),)),
     "flat-prior": Variant(

@@ -66,6 +66,7 @@ def test_it_can_be_entered_again_and_left_by_an_error():
 
 def test_libraries_are_looked_for_anew_once_a_module_came_that_may_have_brought_one(monkeypatch):
     looked = []
+    monkeypatch.setattr(_threads, "_found", None)
     monkeypatch.setattr(_threads, "ThreadpoolController", lambda: looked.append(1) or ThreadpoolController())
     with one_thread():
         assert len(looked) == 1
@@ -75,7 +76,7 @@ def test_libraries_are_looked_for_anew_once_a_module_came_that_may_have_brought_
         with one_thread():
             assert len(looked) == 2
     with one_thread():
-        assert len(looked) == 3
+        assert len(looked) == 2
 
 
 def test_warnings_stay_silent_until_the_last_leaves_and_no_filter_stays():

@@ -22,6 +22,8 @@ _TYPES: dict[str, Any] = {
     "size_factor_sd": 0.3,
 }
 _MODERATE, _EXTREME = 0.5, 0.2
+_FEW_TYPES: dict[str, Any] = {"n_types": 3, "composition": 0.3, "dispersion": 0.3, "marker_log_fold_sd": 0.7}
+"""Each batch is mostly of one type; types differ less, and cells of a type more."""
 
 
 def _unshared(seed: int) -> anndata.AnnData:
@@ -70,6 +72,8 @@ SIMULATED: dict[str, Callable[[int], anndata.AnnData]] = {
     "balanced": _types(composition=None),
     "moderate": _types(),
     "extreme": _types(composition=_EXTREME),
+    "few-types": _types(**_FEW_TYPES),
+    "few-types-null": _types(**_FEW_TYPES, log_delta_sd=0.0),
     "20-batches": _types(n_batches=20, n_cells=10_000),
     "100-batches": _types(n_batches=100, n_cells=10_000),
     "100-alike-batches": _thinned("alike-batches:", n_batches=100, n_cells=10_000),

@@ -47,9 +47,9 @@ def one_thread() -> Iterator[None]:
 
 
 def _controller() -> ThreadpoolController:
-    """Look for libraries, which takes milliseconds, unless a thread is inside and no module was imported since."""
+    """Look for libraries, which takes milliseconds, unless no module was imported since they were last looked for."""
     global _found  # noqa: PLW0603 - see `one_thread`
-    if _inside == 0 or _found is None or _found[0] != len(sys.modules):
+    if _found is None or _found[0] != len(sys.modules):
         _found = len(sys.modules), ThreadpoolController()
     return _found[1]
 

@@ -3,6 +3,7 @@
 import platform
 import warnings
 from dataclasses import asdict, replace
+from functools import cache
 from importlib.metadata import version
 
 import numpy as np
@@ -151,9 +152,12 @@ def _with_company(informative: BoolArray, group: IntArray) -> BoolArray:
     return kept
 
 
+_version = cache(version)  # it reads a file
+
+
 def library_versions() -> dict[str, str]:
     """Versions of the software that computes."""
-    return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
+    return {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}}
 
 
 def _shifted(landmarks: Landmarks | None, gene_shift: FloatArray, *, level_names: tuple[str, ...]) -> Landmarks | None:

@@ -66,6 +66,15 @@ def test_what_no_state_tells_of_is_let_pass():
     assert together == 1
 
 
+def test_batches_that_are_not_looked_at_are_let_pass():
+    rng = np.random.default_rng(4)
+    where, batch, state = rng.normal(size=(50, 3)), np.repeat([0, 1], 25).astype(np.int32), np.zeros(50, dtype=np.int32)
+    compared = np.zeros((1, 2), dtype=bool)
+    found, together = visible_shares(where, drawn_together(where, batch), state, batch, compared=compared)
+    assert found.tolist() == [1, 1]
+    assert together == 1
+
+
 def test_cells_that_stay_show_all_of_their_way():
     where, batch = np.zeros((10, 2)), np.repeat([0, 1], 5).astype(np.int32)
     assert shares(where, where, np.zeros(10, dtype=np.int32), batch)[1] == 1

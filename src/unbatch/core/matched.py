@@ -165,7 +165,9 @@ def _drawn_from_the_start(
     before = rounds.counterparts(settled.states)
     if settled.choice.strength > 0 or not may_regain(before).any():
         return settled
-    if not settled.shifts and not rounds.show(settled.where, rounds.drawn(settled.where, linked)[1], settled.states):
+    if not settled.shifts and not rounds.displaced(
+        settled.where, rounds.drawn(settled.where, linked)[1], settled.states
+    ):
         return settled
     settled.table = None  # tables are the largest things here: one at a time
     again = rounds.settle(basis, log_delta, linked=linked)

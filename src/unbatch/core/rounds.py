@@ -250,11 +250,11 @@ class Rounds:
         ) > _MOSTLY
         return (
             bool(alone or apart)
-            and self.show(where, moved, states)
+            and self.displaced(where, moved, states)
             and choose_composition(table, effects, genes=self.loud, seed=self.seed).strength == 0
         )
 
-    def show(self, where: FloatArray, moved: FloatArray, states: States) -> bool:
+    def displaced(self, where: FloatArray, moved: FloatArray, states: States) -> bool:
         """Tell whether states show that batches are displaced as cells would be moved."""
         return visible_shares(where, moved, states.code, self.batch, compared=~states.apart)[1] > SHOWN
 
