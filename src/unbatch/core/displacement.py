@@ -6,7 +6,7 @@ from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
 
 SHOWN = 0.4
 """Least share of the way of cells that states must show for them to be drawn. Batches displaced by factors of their own
-show 0.5 and more, types in other shares up to 0.3."""
+show 0.45 and more, types in other shares up to 0.35."""
 _TINY = 1e-300
 
 
