@@ -1,12 +1,17 @@
 """States tell whether batches are displaced by the way that their cells would be moved, or hold other cells."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from matched_problems import rmse, simulated
 
 import unbatch as ub
+from unbatch.core import embedding
 from unbatch.core.clustering import k_means
 from unbatch.core.displacement import SHOWN, visible_shares
+from unbatch.core.keyed import keys_by_place
+from unbatch.core.shift_rounds import find_rounds
 from unbatch.io.batches import read_batches
 from unbatch.io.source import open_counts
 
@@ -143,6 +148,31 @@ def test_the_embedding_keeps_types_apart_that_are_many_in_other_batches(monkeypa
     monkeypatch.setattr("unbatch.core.embedding.SHOWN", -np.inf)
     ub.tl.batch_effects(together, batch_key="batch")
     assert same_type(together) < 0.9
+
+
+def test_batches_that_are_displaced_are_drawn_without_those_that_are_not(monkeypatch):
+    """The second displaces each type in its own way; the third is said not to be displaced."""
+    rng = np.random.default_rng(5)
+    batch, kind = np.repeat(np.arange(3, dtype=np.int32), 300), np.tile(np.arange(3), 300)
+    where = rng.normal(size=(900, 10)) + 8 * np.eye(3, 10)[kind] + np.eye(10)[5 + kind] * (2 * (batch == 1))[:, None]
+    level, group = np.zeros(900, dtype=np.int32), np.zeros(3, dtype=np.int64)
+    find = partial(find_rounds, where, batch=batch, level=level, keys=keys_by_place(900), seed=0)
+    options = {"batch": batch, "level": level, "group": group}
+    whole, moved = embedding._drawn(find, where, **options)
+    assert all((one.shift != 0).any(axis=(0, 2)).tolist() == [True] * 3 for one in whole)
+    monkeypatch.setattr(embedding, "_displaced", lambda *_, **__: np.array([True, True, False]))
+    rounds, alone = embedding._drawn(find, where, **options)
+    np.testing.assert_array_equal(alone[batch == 2], where[batch == 2])
+    assert rounds[0].shift[:, :2].any(axis=(0, 2)).all()
+
+    def between(place):
+        return sum(
+            np.linalg.norm(np.subtract(*(place[(batch == k) & (kind == t)].mean(axis=0) for k in (0, 1))))
+            for t in range(3)
+        )
+
+    assert between(alone) < 0.3 * between(where)
+    assert between(moved) < 0.3 * between(where)
 
 
 def test_a_model_that_draws_no_cells_is_read_and_maps_new_ones(tmp_path, of_two_types):

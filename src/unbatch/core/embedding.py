@@ -6,6 +6,7 @@ towards those of the other batches that optimal transport finds to be their coun
 is expected to be, given the noise of its counts (`Denoising`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
@@ -13,7 +14,7 @@ from typing import Self
 import numpy as np
 
 from unbatch._threads import one_thread
-from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray, KeyArray
+from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
 from unbatch.core.denoising import Denoising
 from unbatch.core.displacement import SHOWN, visible_shares
 from unbatch.core.keyed import keys_of
@@ -160,7 +161,9 @@ def find_embedding(
     where n is the number of batches, the hat is empirical Bayes over the groups of a batch, axis by axis (`shrink`), so
     that batches which differ by nothing stay, m what the displacements of a batch have in common, and g rises from 0 to
     1 as the mass that finds a counterpart rises from 0.1 to 0.3 of the group's: a type of cell of one batch alone only
-    goes along with its batch, because what is nearest to it is taken by its own kind. The mixture by which noise is
+    goes along with its batch, because what is nearest to it is taken by its own kind. A batch of which states show that
+    it is not displaced by the way that its cells would be moved (`visible_shares`) stays where effects put it, and the
+    others are drawn together without it. The mixture by which noise is
     told is found last, from where the shifts leave the cells (`Denoising.of`).
 
     Parameters
@@ -195,9 +198,9 @@ def find_embedding(
         keys = keys_of(logs.counts)
         if control_genes is not None:
             basis = clear_of_control(basis, logs, batch=logs.batch, control_genes=control_genes & genes)
-        rounds, where = _drawn(
-            logs.project(basis), batch=logs.batch, level=level, group=group, keys=keys, seed=seed, linked=linked
-        )
+        where = logs.project(basis)
+        find = partial(find_rounds, where, batch=logs.batch, level=level, keys=keys, seed=seed, linked=linked)
+        rounds, where = _drawn(find, where, batch=logs.batch, level=level, group=group)
         noise, start = logs.noise(basis), seed + len(rounds)
         denoising = Denoising.of(where, noise, logs.size, level=level, keys=keys, seed=start)
         where = denoising.apply(where, logs.size, level)
@@ -205,17 +208,14 @@ def find_embedding(
 
 
 def _drawn(
+    find: Callable[..., tuple[ShiftRounds, FloatArray]],
     where: FloatArray,
     *,
     batch: CodeArray,
     level: CodeArray,
     group: IntArray,
-    keys: KeyArray,
-    seed: int,
-    linked: LinkedPseudobulks | None,
 ) -> tuple[ShiftRounds, FloatArray]:
     """Draw the cells of batches together, but for batches of which states show that they are not displaced."""
-    find = partial(find_rounds, where, batch=batch, level=level, keys=keys, seed=seed, linked=linked)
     rounds, moved = find(group=group)
     stay = ~_displaced(rounds[0], where, moved, batch=batch, level=level, group=group)
     if not stay.any():
