@@ -1,7 +1,8 @@
-"""Does the default method hold on sets that nobody chose? Simulations whose options are drawn at random.
+"""Does the default method hold on sets that nobody chose? Simulations and splits of real cells, drawn at random.
 
     python benchmarks/random_sets.py                                      # all families
     python benchmarks/random_sets.py --families few-types --sets 20 --csv sets.csv
+    python benchmarks/random_sets.py --families splits splits-own --data DIR
 
 For each family: the error of log delta (root mean square of contrasts, genes with more than 200 counts, what is common
 to the genes of a batch taken off), what 95% intervals hold, how many sets have intervals that hold less than 85%, and
@@ -21,6 +22,7 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 import unbatch as ub
+from accuracy.random_splits import draw_split
 
 _WELL_MEASURED, _NEIGHBOURS, _LOW = 200, 15, 0.85
 _COLUMNS = ("own_type", "own_batch", "mixed")
@@ -114,24 +116,33 @@ FAMILIES: dict[str, tuple[int, Draw]] = {
     "graded": (4000, _graded),
 }
 """By name, the seed of the draws of the first set, and how options are drawn."""
+SPLITS = {"splits": 0.0, "splits-own": 0.3}
+"""Of real cells, and the standard deviation of the factors that their types have of their own."""
 
 
 def main() -> None:
     """Fit the sets that were asked for, and print a row for each family."""
     options = _parse()
     warnings.simplefilter("ignore", ub.InputWarning)
-    rows = [measured(family, number) for family in options.families for number in range(options.sets)]
-    scores = pd.DataFrame(rows)
+    sets = [(family, number) for family in options.families for number in range(options.sets)]
+    rows = [measured(family, number, data=options.data) for family, number in sets]
+    scores = pd.DataFrame([row for row in rows if row is not None])
     print(summary(scores))
     if options.csv:
         scores.to_csv(options.csv, index=False)
 
 
-def measured(family: str, number: int) -> dict[str, Any]:
-    """Make a set, fit it, and compare with the truth."""
-    first, draw = FAMILIES[family]
-    chosen = draw(np.random.default_rng(first + number))
-    adata = ub.simulate(**chosen, seed=number)
+def measured(family: str, number: int, *, data: Path | None = None) -> dict[str, Any] | None:
+    """Make a set, fit it, and compare with the truth; None where cells could not be split as was drawn."""
+    if family in SPLITS:
+        try:
+            chosen, adata = draw_split(number, by_type=SPLITS[family], data=data)
+        except RuntimeError:
+            return None
+    else:
+        first, draw = FAMILIES[family]
+        chosen = draw(np.random.default_rng(first + number))
+        adata = ub.simulate(**chosen, seed=number)
     ub.tl.batch_effects(adata, batch_key="batch")
     loud = np.asarray(adata.X.sum(axis=0)).ravel() > _WELL_MEASURED
     found, true = (_centred(np.asarray(adata.varm[name])) for name in ("batch_effects", "log_delta_true"))
@@ -184,7 +195,8 @@ def _centred(log_delta: np.ndarray) -> np.ndarray:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--families", nargs="+", choices=list(FAMILIES), default=list(FAMILIES))
+    parser.add_argument("--families", nargs="+", choices=[*FAMILIES, *SPLITS], default=[*FAMILIES, *SPLITS])
+    parser.add_argument("--data", type=Path, help="folder of labelled .h5ad files to be split, beside the shipped one")
     parser.add_argument("--sets", type=int, default=30, help="sets of each family (30)")
     parser.add_argument("--csv", type=Path, help="write there a row for each set")
     return parser.parse_args()

@@ -61,7 +61,9 @@ _FEWEST_COUNTS = 3
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
+    """Counts, (n_cells, n_genes), and the type of each cell."""
+
     counts: Counts
     cell_type: CodeArray
 
@@ -78,9 +80,7 @@ def list_sources(data: Path | None) -> list[str]:
 def load(name: str, seed: int, data: Path | None) -> Problem:
     """Split and thin the cells that `name` stands for."""
     prefix, _, source_name = name.partition(":")
-    stem, _, batch = source_name.rpartition(":")
-    paths = {path.stem: path for path in _files(data)}
-    source, how = _read(paths[stem], batch), PREFIXES[f"{prefix}:"]
+    source, how = read_source(source_name, data), PREFIXES[f"{prefix}:"]
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
     if how.panel is not None:
         source = _looked_at(source, *how.panel, rng)
@@ -88,7 +88,7 @@ def load(name: str, seed: int, data: Path | None) -> Problem:
     n_batches = 2 if n_cells < 300 else 3
     if how.common or (n_cells >= 2000 and source.cell_type.max() >= 5):
         n_batches = 4
-    codes = _split(source.cell_type, n_batches, rng)
+    codes = split(source.cell_type, n_batches, rng)
     log_delta, counts = affect(source.counts, codes, source.cell_type, n_batches, how, rng=rng)
     return make_problem(
         name,
@@ -98,6 +98,12 @@ def load(name: str, seed: int, data: Path | None) -> Problem:
         cell_type=source.cell_type,
         log_delta_true=log_delta,
     )
+
+
+def read_source(name: str, data: Path | None) -> Source:
+    """Read the cells of common types of a batch of a file: the name of a problem without what is done to them."""
+    stem, _, batch = name.rpartition(":")
+    return _read({path.stem: path for path in _files(data)}[stem], batch)
 
 
 def _files(data: Path | None) -> list[Path]:
@@ -125,7 +131,7 @@ def _usable_batches(path: Path) -> tuple[str, ...]:
 
 
 @cache
-def _read(path: Path, batch: str) -> _Source:
+def _read(path: Path, batch: str) -> Source:
     adata = anndata.read_h5ad(path)
     obs = _labels(path)
     keep = np.ones(len(obs), dtype=bool) if batch == "all" else np.array(obs["batch"] == batch)
@@ -133,10 +139,10 @@ def _read(path: Path, batch: str) -> _Source:
     common = counts_per_type.index[counts_per_type >= _CELLS_PER_TYPE]
     keep &= np.array(obs["cell_type"].isin(common))
     codes = pd.Categorical(obs["cell_type"][keep]).codes.astype(np.int32)
-    return _Source(sparse.csr_array(adata.X)[np.flatnonzero(keep)], codes)
+    return Source(sparse.csr_array(adata.X)[np.flatnonzero(keep)], codes)
 
 
-def _looked_at(source: _Source, n_genes: int, depth: float, rng: np.random.Generator) -> _Source:
+def _looked_at(source: Source, n_genes: int, depth: float, rng: np.random.Generator) -> Source:
     """Draw some of the louder genes, and thin their counts."""
     louder = np.argsort(-source.counts.sum(axis=0), kind="stable")[:_LOUDER]
     counts = sparse.csr_array(source.counts[:, np.sort(rng.choice(louder, min(n_genes, len(louder)), replace=False))])
@@ -144,14 +150,19 @@ def _looked_at(source: _Source, n_genes: int, depth: float, rng: np.random.Gener
     counts.data = rng.binomial(counts.data.astype(np.int64), kept).astype(np.float32)
     counts.eliminate_zeros()
     cells = np.flatnonzero(counts.sum(axis=1) >= _FEWEST_COUNTS)
-    return _Source(sparse.csr_array(counts[cells]), source.cell_type[cells])
+    return Source(sparse.csr_array(counts[cells]), source.cell_type[cells])
 
 
-def _split(cell_type: CodeArray, n_batches: int, rng: np.random.Generator) -> CodeArray:
-    """Assign cells to batches, each type with its own shares; drawn again until every batch is usable."""
+def split(
+    cell_type: CodeArray, n_batches: int, rng: np.random.Generator, *, concentration: float = _CONCENTRATION
+) -> CodeArray:
+    """Assign cells to batches, each type with its own shares; drawn again until every batch is usable.
+
+    The smaller the concentration (of a Dirichlet distribution), the more do shares differ.
+    """
     n_types = int(cell_type.max()) + 1
     for _ in range(1000):
-        shares = rng.dirichlet(np.full(n_batches, _CONCENTRATION), size=n_types)
+        shares = rng.dirichlet(np.full(n_batches, concentration), size=n_types)
         edges = np.cumsum(shares, axis=1)[cell_type]
         codes: CodeArray = (rng.random(len(cell_type))[:, None] >= edges[:, :-1]).sum(axis=1).astype(np.int32)
         sizes = np.bincount(codes, minlength=n_batches)
@@ -185,14 +196,14 @@ def affect(
         own = np.sqrt(1 - how.common) * log_delta
         log_delta = np.sqrt(how.common) * kinds[:, np.arange(n_batches) % 2] + own
     if not how.by_type:
-        return log_delta, _thin(counts, batch, log_delta, rng)
+        return log_delta, thin(counts, batch, log_delta, rng)
     further = how.by_type * rng.standard_normal((*shape, n_types))
     further -= np.average(further, axis=2, weights=np.bincount(cell_type))[:, :, None]
     whole = (log_delta[:, :, None] + further).reshape(shape[0], -1)
-    return log_delta, _thin(counts, batch * n_types + cell_type, whole, rng)
+    return log_delta, thin(counts, batch * n_types + cell_type, whole, rng)
 
 
-def _thin(counts: Counts, group: CodeArray, log_delta: FloatArray, rng: np.random.Generator) -> Counts:
+def thin(counts: Counts, group: CodeArray, log_delta: FloatArray, rng: np.random.Generator) -> Counts:
     """Keep each molecule with probability delta of its group of cells, scaled so that each gene's largest is 1."""
     probability = np.exp(log_delta - log_delta.max(axis=1, keepdims=True))
     rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))

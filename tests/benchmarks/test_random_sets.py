@@ -6,6 +6,7 @@ import pytest
 
 import random_sets
 import unbatch as ub
+from accuracy import random_splits
 
 
 @pytest.mark.parametrize("family", random_sets.FAMILIES)
@@ -46,3 +47,27 @@ def test_neighbours_are_those_of_a_set_whose_batches_are_mixed_or_apart() -> Non
     assert random_sets.neighbours(adata)[1] == 1
     del adata.obs["cell_type"]
     assert np.isnan(random_sets.neighbours(adata)).all()
+
+
+@pytest.mark.filterwarnings("ignore::unbatch.InputWarning")
+def test_a_split_of_real_cells_is_made_again_and_scored() -> None:
+    chosen, adata = random_splits.draw_split(4)
+    again = random_splits.draw_split(4)[1]
+    np.testing.assert_array_equal(adata.X.toarray(), again.X.toarray())
+    assert adata.obs["batch"].nunique() == chosen["n_batches"]
+    assert adata.n_obs <= chosen["n_cells"]
+    own = random_splits.draw_split(4, by_type=0.3)[1]
+    assert not np.array_equal(own.X.sum(axis=0), adata.X.sum(axis=0))
+    row = random_sets.measured("splits", 4)
+    assert row is not None
+    assert row["source"].startswith("cell_lines")
+    assert row["rmse"] < 0.2
+    assert row["own_type"] > 0.9
+
+
+def test_cells_that_cannot_be_split_as_was_drawn_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("no split found in which shared types tie the batches together")
+
+    monkeypatch.setattr(random_splits, "split", refuse)
+    assert random_sets.measured("splits", 0) is None

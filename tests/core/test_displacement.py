@@ -5,13 +5,16 @@ from functools import partial
 import numpy as np
 import pytest
 from matched_problems import rmse, simulated
+from scipy import sparse
 
 import unbatch as ub
 from unbatch.core import embedding
 from unbatch.core.clustering import k_means
-from unbatch.core.displacement import SHOWN, visible_shares
+from unbatch.core.displacement import SHOWN_BY_LITTLE, visible_shares
 from unbatch.core.keyed import keys_by_place
+from unbatch.core.rounds import Rounds, Settings
 from unbatch.core.shift_rounds import find_rounds
+from unbatch.core.states import States
 from unbatch.io.batches import read_batches
 from unbatch.io.source import open_counts
 
@@ -46,7 +49,7 @@ def test_states_show_that_a_batch_is_displaced(apart, n_dims):
     where[:, 0] += apart * batch
     state, moved = in_states(where, batch)
     found, together = shares(where, moved, state, batch)
-    assert together > 1.3 * SHOWN
+    assert together > 1.3 * SHOWN_BY_LITTLE
     np.testing.assert_allclose(found, together, rtol=0.01)  # two batches show the same
 
 
@@ -59,7 +62,7 @@ def test_states_show_that_batches_hold_the_same_types_in_other_shares(rare, n_di
     where = rng.normal(size=(2000, n_dims))
     where[:, 0] += 6 * (batch ^ of_other)
     state, moved = in_states(where, batch)
-    assert max(shares(where, moved, state, batch)[0]) < SHOWN
+    assert max(shares(where, moved, state, batch)[0]) < SHOWN_BY_LITTLE
 
 
 def test_what_no_state_tells_of_is_let_pass():
@@ -122,10 +125,53 @@ def test_batches_with_other_shares_of_types_are_not_drawn_together(monkeypatch, 
     problem = simulated(**options)
     fitted = problem.fit()
     assert fitted.shifts == ()
-    monkeypatch.setattr("unbatch.core.rounds.SHOWN", -np.inf)
+    monkeypatch.setattr("unbatch.core.rounds.Rounds.displaced", lambda *_: True)
     drawn = problem.fit()
     assert drawn.shifts
     assert rmse(fitted.effects.log_delta, problem) < 0.7 * rmse(drawn.effects.log_delta, problem)
+
+
+@pytest.mark.parametrize(
+    ("shown", "alone", "common", "displaced"),
+    [
+        (0.8, 0.0, False, True),
+        (0.6, 0.0, False, False),
+        (0.6, 0.3, False, False),
+        (0.6, 0.5, False, True),
+        (0.6, 0.0, True, True),
+        (0.3, 0.5, True, False),
+    ],
+)
+def test_less_must_be_shown_by_few_cells_and_of_what_is_common(monkeypatch, shown, alone, common, displaced):
+    batch, state = np.repeat(np.arange(2, dtype=np.int32), 10), np.zeros(20, dtype=np.int32)
+    state[: round(10 * alone)] = 1
+    way = np.ones((20, 2)) if common else np.tile([[1.0], [-1.0]], (10, 2))
+    rounds = Rounds(
+        counts=sparse.csr_array((20, 3)),
+        batch=batch,
+        measured=np.ones((3, 2), dtype=bool),
+        shared=np.ones(3, dtype=bool),
+        level=np.zeros(20, dtype=np.int32),
+        control_genes=None,
+        settings=Settings(),
+        seed=0,
+    )
+    states = States(code=state, apart=np.zeros((2, 2), dtype=bool), centres=np.zeros((2, 2)), level=np.zeros(2))
+    monkeypatch.setattr("unbatch.core.rounds.visible_shares", lambda *_, **__: (np.full(2, shown), shown))
+    assert rounds.displaced(np.zeros((20, 2)), way, states) == displaced
+
+
+def test_a_batch_that_leaves_it_open_goes_with_the_others_of_its_group(monkeypatch):
+    rng = np.random.default_rng(6)
+    where, batch = rng.normal(size=(90, 3)), np.repeat(np.arange(3, dtype=np.int32), 30)
+    level, group = np.zeros(90, dtype=np.int32), np.zeros(3, dtype=np.int64)
+    find = partial(find_rounds, where, batch=batch, level=level, keys=keys_by_place(90), seed=0)
+    rounds, moved = find(group=group)
+    told = partial(embedding._displaced, rounds[0], where, moved, batch=batch, level=level, group=group)
+    for together, expected in ((0.8, [True, True, False]), (0.6, [True, False, False])):
+        shown = np.array([0.75, 0.5, 0.3]), together
+        monkeypatch.setattr(embedding, "visible_shares", lambda *_, shown=shown, **__: shown)
+        assert told().tolist() == expected
 
 
 def same_type(adata):
@@ -158,6 +204,7 @@ def test_batches_that_are_displaced_are_drawn_without_those_that_are_not(monkeyp
     level, group = np.zeros(900, dtype=np.int32), np.zeros(3, dtype=np.int64)
     find = partial(find_rounds, where, batch=batch, level=level, keys=keys_by_place(900), seed=0)
     options = {"batch": batch, "level": level, "group": group}
+    monkeypatch.setattr(embedding, "_displaced", lambda *_, **__: np.array([True, True, True]))
     whole, moved = embedding._drawn(find, where, **options)
     assert all((one.shift != 0).any(axis=(0, 2)).tolist() == [True] * 3 for one in whole)
     monkeypatch.setattr(embedding, "_displaced", lambda *_, **__: np.array([True, True, False]))

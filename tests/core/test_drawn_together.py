@@ -203,6 +203,7 @@ def test_graded_states_of_which_batches_hold_other_parts_are_corrected_instead(m
     problem = Problem(counts, batch, np.zeros_like(batch), truth)
     corrected = problem.fit()
     monkeypatch.setattr("unbatch.core.rounds.choose_composition", lambda *_, **__: NO_COMPOSITION)
+    monkeypatch.setattr("unbatch.core.rounds.Rounds.displaced", lambda *_: True)
     drawn = problem.fit()
     assert drawn.shifts
     assert corrected.shifts == ()

@@ -4,9 +4,11 @@ import numpy as np
 
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
 
-SHOWN = 0.4
+SHOWN = 0.7
 """Least share of the way of cells that states must show for them to be drawn. Batches displaced by factors of their own
-show 0.45 and more, types in other shares up to 0.35."""
+show more as a rule, types in other shares less."""
+SHOWN_BY_LITTLE = 0.4
+"""The same where little can be shown: by few cells, by a batch alone, or because effects have taken the rest."""
 _TINY = 1e-300
 
 

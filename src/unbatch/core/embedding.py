@@ -16,7 +16,7 @@ import numpy as np
 from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
 from unbatch.core.denoising import Denoising
-from unbatch.core.displacement import SHOWN, visible_shares
+from unbatch.core.displacement import SHOWN, SHOWN_BY_LITTLE, visible_shares
 from unbatch.core.keyed import keys_of
 from unbatch.core.linked_shifts import LinkedPseudobulks
 from unbatch.core.log_counts import LogCounts
@@ -229,10 +229,14 @@ def _drawn(
 def _displaced(
     first: Shifts, where: FloatArray, moved: FloatArray, *, batch: CodeArray, level: CodeArray, group: IntArray
 ) -> BoolArray:
-    """Tell which batches are displaced, by the others of their group, as they would be moved, (n_batches,)."""
+    """Tell which batches are displaced, by the others of their group, as they would be moved, (n_batches,).
+
+    Where a batch by itself leaves it open, all of its group together decide.
+    """
     state, shown = first.weights(where, level).argmax(axis=1).astype(np.int32), np.ones(len(group), dtype=bool)
     for number in np.unique(group[group >= 0]):
         mine = group == number
         compared = np.broadcast_to(mine, (len(first.centres), len(mine)))
-        shown[mine] = visible_shares(where, moved, state, batch, compared=compared)[0][mine] > SHOWN
+        shares, together = visible_shares(where, moved, state, batch, compared=compared)
+        shown[mine] = (shares[mine] > SHOWN) | ((shares[mine] > SHOWN_BY_LITTLE) & (together > SHOWN))
     return shown

@@ -9,7 +9,7 @@ import numpy as np
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray, KeyArray
 from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_composition
 from unbatch.core.counterparts import GAINED, common_share, comparable, with_counterparts
-from unbatch.core.displacement import SHOWN, visible_shares
+from unbatch.core.displacement import SHOWN, SHOWN_BY_LITTLE, visible_shares
 from unbatch.core.effects import Effects
 from unbatch.core.group_fit import GroupFit, fit_table
 from unbatch.core.identifiability import Identifiability, judge_batches
@@ -28,6 +28,10 @@ _FEWEST_STATES = 4
 _WELL_MEASURED = 200
 _COMPOSITION_GENES = 2000
 _MOSTLY = 0.5
+_NEARLY_ALL = 0.8
+"""Share of the way of cells that is common to their batch from which on effects should have divided it out."""
+_MANY_ALONE = 0.4
+"""Share of the cells of a batch without counterparts from which on few are left to show that it is displaced."""
 _SOME_CELLS = 5000
 _COUNTS = 4_000_000
 """Counts added up at a time."""
@@ -255,8 +259,16 @@ class Rounds:
         )
 
     def displaced(self, where: FloatArray, moved: FloatArray, states: States) -> bool:
-        """Tell whether states show that batches are displaced as cells would be moved."""
-        return visible_shares(where, moved, states.code, self.batch, compared=~states.apart)[1] > SHOWN
+        """Tell whether states show that batches are displaced as cells would be moved.
+
+        They must show most of it, since types that resemble each other are mistaken for displaced ones; less if few
+        cells can show it, or if it is what effects should have divided out, common to all cells of a batch.
+        """
+        shown = visible_shares(where, moved, states.code, self.batch, compared=~states.apart)[1]
+        here = np.bincount(self.batch, minlength=self.n_batches) > 0
+        few = (self.counterparts(states)[here] <= 1 - _MANY_ALONE).any()
+        common = common_share(moved - where, self.batch, n_batches=self.n_batches) > _NEARLY_ALL
+        return shown > (SHOWN_BY_LITTLE if few or common else SHOWN)
 
     def counterparts(self, states: States) -> FloatArray:
         """Share of the cells of each batch whose state others have too, (n_batches,)."""
