@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from accuracy.thinned import Effects, affect, list_sources, read_source, split, thin
+from accuracy.thinned import Effects, affect, list_sources, read_source, split, thin, thin_evenly
 
 _FIRST = 91000
 """Seed of the draws of the first split."""
@@ -63,10 +63,9 @@ def draw_split(
     cells = np.sort(rng.permutation(np.flatnonzero(np.isin(source.cell_type, types)))[: chosen["n_cells"]])
     cell_type = np.unique(source.cell_type[cells], return_inverse=True)[1].astype(np.int32)
     batch = split(cell_type, chosen["n_batches"], rng, concentration=chosen["composition"])
-    counts = source.counts[cells].copy()
+    counts = source.counts[cells]
     if chosen["kept"] < 1:
-        counts.data = rng.binomial(counts.data.astype(np.int64), chosen["kept"]).astype(np.float32)
-        counts.eliminate_zeros()
+        counts = thin_evenly(counts, chosen["kept"], rng)
     how = Effects(share=chosen["share"], sd=chosen["sd"] * (1 if chosen["share"] == 1 else 2))
     if by_type:
         how = Effects(sd=max(how.sd, _OWN_SD), by_type=by_type)
@@ -76,7 +75,7 @@ def draw_split(
         counts = thin(counts, batch, np.tile(depth, (counts.shape[1], 1)), rng)
     enough = np.flatnonzero(counts.sum(axis=1) >= _FEWEST_COUNTS)
     adata = anndata.AnnData(sparse.csr_matrix(counts[enough]))
-    adata.obs["batch"] = pd.Categorical([f"batch_{number}" for number in batch[enough]])
-    adata.obs["cell_type"] = pd.Categorical([f"type_{number:02d}" for number in cell_type[enough]])
+    adata.obs["batch"] = pd.Categorical([f"batch_{code}" for code in batch[enough]])
+    adata.obs["cell_type"] = pd.Categorical([f"type_{code:02d}" for code in cell_type[enough]])
     adata.varm["log_delta_true"] = log_delta
     return chosen, adata

@@ -146,9 +146,7 @@ def _looked_at(source: Source, n_genes: int, depth: float, rng: np.random.Genera
     """Draw some of the louder genes, and thin their counts."""
     louder = np.argsort(-source.counts.sum(axis=0), kind="stable")[:_LOUDER]
     counts = sparse.csr_array(source.counts[:, np.sort(rng.choice(louder, min(n_genes, len(louder)), replace=False))])
-    kept = min(1.0, depth / max(float(np.median(counts.sum(axis=1))), 1.0))
-    counts.data = rng.binomial(counts.data.astype(np.int64), kept).astype(np.float32)
-    counts.eliminate_zeros()
+    counts = thin_evenly(counts, min(1.0, depth / max(float(np.median(counts.sum(axis=1))), 1.0)), rng)
     cells = np.flatnonzero(counts.sum(axis=1) >= _FEWEST_COUNTS)
     return Source(sparse.csr_array(counts[cells]), source.cell_type[cells])
 
@@ -201,6 +199,14 @@ def affect(
     further -= np.average(further, axis=2, weights=np.bincount(cell_type))[:, :, None]
     whole = (log_delta[:, :, None] + further).reshape(shape[0], -1)
     return log_delta, thin(counts, batch * n_types + cell_type, whole, rng)
+
+
+def thin_evenly(counts: Counts, kept: float, rng: np.random.Generator) -> Counts:
+    """Keep each molecule with the same probability."""
+    counts = counts.copy()
+    counts.data = rng.binomial(counts.data.astype(np.int64), kept).astype(np.float32)
+    counts.eliminate_zeros()
+    return counts
 
 
 def thin(counts: Counts, group: CodeArray, log_delta: FloatArray, rng: np.random.Generator) -> Counts:

@@ -265,10 +265,12 @@ class Rounds:
         cells can show it, or if it is what effects should have divided out, common to all cells of a batch.
         """
         shown = visible_shares(where, moved, states.code, self.batch, compared=~states.apart)[1]
+        if not SHOWN_BY_LITTLE < shown <= SHOWN:
+            return shown > SHOWN
         here = np.bincount(self.batch, minlength=self.n_batches) > 0
         few = (self.counterparts(states)[here] <= 1 - _MANY_ALONE).any()
         common = common_share(moved - where, self.batch, n_batches=self.n_batches) > _NEARLY_ALL
-        return shown > (SHOWN_BY_LITTLE if few or common else SHOWN)
+        return bool(few or common)
 
     def counterparts(self, states: States) -> FloatArray:
         """Share of the cells of each batch whose state others have too, (n_batches,)."""
