@@ -254,6 +254,36 @@ def test_with_closed_streams_bad_input_is_refused(tmp_path, closed):
     assert not out.exists()
 
 
+LIBRARY = """
+import os, sys, types
+from unbatch.__main__ import main
+
+def app():
+    with open(sys.argv[1], "wb") as out:
+        for stream in map(int, sys.argv[2:]):
+            os.write(stream, b"a library's message")
+            assert os.path.samestat(os.fstat(stream), os.stat(os.devnull))
+        print("one of Python's own", file=sys.stdout)
+        print("one of Python's own", file=sys.stderr)
+        out.write(b"results")
+
+sys.modules["unbatch.cli"] = types.SimpleNamespace(app=app)  # loaded before, it would take the numbers itself
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("closed", "streams"), [(">&-", "1"), ("2>&-", "2"), (">&- 2>&-", "1 2"), ("<&- >&- 2>&-", "1 2")]
+)
+def test_what_a_library_writes_to_a_closed_stream_goes_nowhere(tmp_path, closed, streams):
+    """A file or socket that is opened gets the least number that is free, which would be that of the stream."""
+    out, script = tmp_path / "out", tmp_path / "library.py"
+    script.write_text(LIBRARY)
+    done = subprocess.run(["sh", "-c", f"'{sys.executable}' '{script}' '{out}' {streams} {closed}"], check=False)
+    assert done.returncode == 0
+    assert out.read_bytes() == b"results"
+
+
 @pytest.fixture
 def held():
     """Hold files open for writing in another process."""
