@@ -67,28 +67,49 @@ def test_a_file_in_two_is_the_file_in_one(method, seed, cut):
     _same(split, _fit(counts, labels, method))
 
 
-@METHODS
-@profile(quick=2)
-@given(seed=SEEDS, place=st.integers(0, N_CELLS))
-def test_an_empty_cell_changes_nothing(method, seed, place):
+def _with_an_empty_cell(seed, place, method):
+    """Two fits, with one and without."""
     counts, labels, _ = _draw(seed)
     more = np.insert(counts, place, 0, axis=0)
-    found = _fit(more, np.insert(labels, place, labels[0]), method)
-    expected = _fit(counts, labels, method)
+    return _fit(more, np.insert(labels, place, labels[0]), method), _fit(counts, labels, method)
+
+
+@profile(quick=2)
+@given(seed=SEEDS, place=st.integers(0, N_CELLS))
+def test_an_empty_cell_changes_nothing(seed, place):
+    found, expected = _with_an_empty_cell(seed, place, "matched")
     _same(found, expected)
     np.testing.assert_array_equal(np.delete(found.embedding, place, axis=0), expected.embedding)
 
 
 @profile(quick=2)
+@given(seed=SEEDS, place=st.integers(0, N_CELLS))
+def test_an_empty_cell_changes_nothing_in_the_published_method(seed, place):
+    found, expected = _with_an_empty_cell(seed, place, "concept")
+    np.testing.assert_allclose(found.log_delta, expected.log_delta, atol=ROUNDING)
+    np.testing.assert_allclose(found.se, expected.se, atol=ROUNDING)
+    np.testing.assert_allclose(np.delete(found.embedding, place, axis=0), expected.embedding, atol=1e-6)
+
+
+@profile(quick=2)
 @given(seed=SEEDS, place=st.integers(0, N_GENES))
-def test_an_empty_gene_changes_nothing_that_can_be_seen(seed, place):
+def test_an_empty_gene_changes_nothing(seed, place):
     counts, labels, _ = _draw(seed)
     found = _fit(np.insert(counts, place, 0, axis=1), labels, "matched")
     expected = _fit(counts, labels, "matched")
     np.testing.assert_array_equal(found.log_delta[place], 0)
     assert np.isinf(found.se[place]).all()
-    rest = np.delete(found.log_delta, place, axis=0)
-    np.testing.assert_allclose(rest, expected.log_delta, atol=1e-5)
+    np.testing.assert_allclose(np.delete(found.log_delta, place, axis=0), expected.log_delta, atol=ROUNDING)
+    np.testing.assert_allclose(np.delete(found.se, place, axis=0), expected.se, atol=ROUNDING)
+
+
+def test_an_empty_gene_changes_nothing_where_graded_states_are_corrected():
+    """Effects moved by 1e-4 here when such a gene delayed what is repeated until it stays."""
+    counts, labels, _ = _draw(11011)
+    found = _fit(np.insert(counts, 0, 0, axis=1), labels, "matched")
+    expected = _fit(counts, labels, "matched")
+    assert expected.evidence["composition_strength"][0] > 0
+    np.testing.assert_allclose(found.log_delta[1:], expected.log_delta, atol=ROUNDING)
 
 
 @profile(quick=2)
@@ -140,21 +161,28 @@ def test_batches_in_another_order(seed):
     np.testing.assert_allclose(found.se[:, ::-1], expected.se, atol=ROUNDING)
 
 
-@METHODS
+def _draw_more(seed):
+    """As `_draw`, of as many cells, genes and counts as it takes for states to be the same ones."""
+    adata = ub.simulate(
+        n_cells=400, n_genes=100, n_types=2, median_depth=1000, log_delta_sd=0.4, seed=seed, n_batches=2
+    )
+    return adata.X.toarray(), adata.obs["batch"].astype(str).to_numpy()
+
+
 @profile(quick=2)
 @given(seed=SEEDS)
-def test_the_depth_of_a_batch_is_no_effect(method, seed):
-    counts, labels, _ = _draw(seed)
+def test_the_depth_of_a_batch_is_no_effect(seed):
+    """Of the factor of 3 less than half is in any effects; tripled counts are not those of a deeper batch."""
+    counts, labels = _draw_more(seed)
     deeper = counts * np.where(labels == "batch_2", 3, 1)[:, None]
-    found, expected = _fit(deeper, labels, method), _fit(counts, labels, method)
-    shift = found.log_delta - expected.log_delta
-    # the factor of 3, whose log is 1.1, is in no effect; yet tripled counts are not those of a deeper batch
-    assert np.abs(np.median(shift, axis=0)).max() < 0.2
-    assert np.sqrt(np.mean(shift**2)) < 0.3
+    shift = _fit(deeper, labels, "matched").log_delta - _fit(counts, labels, "matched").log_delta
+    level = np.median(shift, axis=0)
+    assert np.abs(level).max() < np.log(3) / 2  # another gene may be in the middle, from which effects are counted
+    assert np.sqrt(np.mean((shift - level) ** 2)) < np.log(3) / 2
 
 
 A_FEW_ERRORS = 3.0
-"""Of so few cells that they can fall into other states. As a rule it is less than one: see `docs/reliability.md`."""
+"""As a rule it is less than one: see `docs/reliability.md`."""
 
 
 def _distance(found, expected):
@@ -167,6 +195,6 @@ def _distance(found, expected):
 @profile(quick=2)
 @given(seed=SEEDS)
 def test_every_cell_twice_moves_effects_by_a_few_of_their_errors_at_most(method, seed):
-    counts, labels, _ = _draw(seed)
+    counts, labels = _draw_more(seed)
     twice = _fit(np.vstack([counts, counts]), np.concatenate([labels, labels]), method)
     assert _distance(twice, _fit(counts, labels, method)) < A_FEW_ERRORS

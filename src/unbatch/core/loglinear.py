@@ -75,7 +75,7 @@ def fit_effects(
     state_residual = np.zeros(table.exposure.shape)
     state_residual[:, those] = residuals.by_state
     excess = residuals.of_states / dispersion
-    widths = find_widths(found.log_delta, variance, prior_sd, excess=excess, known=model.known)
+    widths = find_widths(found.log_delta, variance, prior_sd, excess=excess, known=model.counted)
     correlation = _correlation(model, found)
     log_delta, _ = model.shared_out(dispersion, scale).modes(found.log_delta, widths.of_mode, correlation)
     log_delta = np.where(model.known, log_delta, 0.0)
@@ -165,7 +165,7 @@ def _settle(model: "_Model", start: Effects | None) -> _Settled:
         log_delta, variance = model.shared_out(dispersion, np.exp(shift)).modes(log_delta, prior_sd, same=_ALIKE)
         dispersion = part.dispersion(log_delta[:, those], np.exp(shift)[those])
         centre = _weighted_medians(log_delta, model.weights)
-        log_delta, shift = np.where(model.known, log_delta - centre, 0.0), shift + centre
+        log_delta, shift = np.where(model.counted, log_delta - centre, 0.0), shift + centre
         previous, prior_sd = prior_sd, _prior_sd(log_delta, variance, prior_sd)
         if np.abs(np.log(prior_sd / previous)).max() < _PRIOR_TOL:
             break
@@ -177,10 +177,11 @@ def _correlation(model: "_Model", found: _Settled) -> Correlation:
     """Learn how alike batches are, from the genes that counts tell most of, or where batches are many from all."""
     n_batches = len(found.prior_sd)
     told = np.maximum(1 - found.variance / found.prior_sd**2, 0)
+    counted = np.flatnonzero(model.counted.any(axis=1))
     if n_batches > MANY_BATCHES:
-        return Correlation.of_loadings(find_loadings(found.log_delta / found.prior_sd, told))
+        return Correlation.of_loadings(find_loadings((found.log_delta / found.prior_sd)[counted], told[counted]))
     n_genes = min(_TELLING, _NUMBERS // n_batches**2)
-    genes = np.sort(np.argsort(-told.sum(axis=1), kind="stable")[:n_genes])
+    genes = np.sort(counted[np.argsort(-told[counted].sum(axis=1), kind="stable")[:n_genes]])
     curvature, pull = model.shared_out(found.dispersion, np.exp(found.shift)).information(genes, found.log_delta)
     return Correlation(find_correlation(curvature * np.outer(found.prior_sd, found.prior_sd), pull * found.prior_sd))
 
@@ -249,6 +250,14 @@ class _Model:
     def weights(self) -> FloatArray:
         """Counts of each gene, for batches that measured it, (n_genes, n_batches)."""
         return np.asarray(self.by_state.sum(axis=1)[:, None] * self.known)
+
+    @cached_property
+    def counted(self) -> BoolArray:
+        """Tell of which genes there are counts, for batches that measured them, (n_genes, n_batches).
+
+        The others tell nothing of what all genes have in common, and would only slow what is repeated until it stays.
+        """
+        return self.weights > 0
 
     def shared_out(self, dispersion: FloatArray, scale: FloatArray) -> SharedOut:
         """Give what effects follow from."""
