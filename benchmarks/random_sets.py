@@ -1,5 +1,8 @@
 """Does the default method hold on sets that nobody chose? Simulations and splits of real cells, drawn at random.
 
+*ambient* are types with counts of the whole batch added to each cell, *trajectories* branching paths of which batches
+see other stretches, *splits* real cells split at random.
+
     python benchmarks/random_sets.py                                      # all families
     python benchmarks/random_sets.py --families few-types --sets 20 --csv sets.csv
     python benchmarks/random_sets.py --families splits splits-own --data DIR
@@ -22,7 +25,9 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 import unbatch as ub
+from accuracy.ambient import draw_ambient
 from accuracy.random_splits import draw_split
+from accuracy.trajectories import draw_trajectories
 
 _WELL_MEASURED, _NEIGHBOURS, _LOW = 200, 15, 0.85
 _COLUMNS = ("own_type", "own_batch", "mixed")
@@ -116,6 +121,8 @@ FAMILIES: dict[str, tuple[int, Draw]] = {
     "graded": (4000, _graded),
 }
 """By name, the seed of the draws of the first set, and how options are drawn."""
+DRAWN = {"ambient": draw_ambient, "trajectories": draw_trajectories}
+"""Families that take more than options of `unbatch.simulate`."""
 SPLITS = {"splits": 0.0, "splits-own": 0.3}
 """Of real cells, and the standard deviation of the factors that their types have of their own."""
 
@@ -139,6 +146,8 @@ def measured(family: str, number: int, *, data: Path | None = None) -> dict[str,
             chosen, adata = draw_split(number, by_type=SPLITS[family], data=data)
         except RuntimeError:
             return None
+    elif family in DRAWN:
+        chosen, adata = DRAWN[family](number)
     else:
         first, draw = FAMILIES[family]
         chosen = draw(np.random.default_rng(first + number))
@@ -195,7 +204,8 @@ def _centred(log_delta: np.ndarray) -> np.ndarray:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--families", nargs="+", choices=[*FAMILIES, *SPLITS], default=[*FAMILIES, *SPLITS])
+    families = [*FAMILIES, *DRAWN, *SPLITS]
+    parser.add_argument("--families", nargs="+", choices=families, default=families)
     parser.add_argument("--data", type=Path, help="folder of labelled .h5ad files to be split, beside the shipped one")
     parser.add_argument("--sets", type=int, default=30, help="sets of each family (30)")
     parser.add_argument("--csv", type=Path, help="write there a row for each set")

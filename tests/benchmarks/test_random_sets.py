@@ -7,6 +7,7 @@ import pytest
 import random_sets
 import unbatch as ub
 from accuracy import random_splits
+from accuracy.ambient import add_ambient
 
 
 @pytest.mark.parametrize("family", random_sets.FAMILIES)
@@ -47,6 +48,32 @@ def test_neighbours_are_those_of_a_set_whose_batches_are_mixed_or_apart() -> Non
     assert random_sets.neighbours(adata)[1] == 1
     del adata.obs["cell_type"]
     assert np.isnan(random_sets.neighbours(adata)).all()
+
+
+@pytest.mark.parametrize("family", random_sets.DRAWN)
+def test_sets_beyond_the_simulator_are_drawn_anew_and_made_again(family: str) -> None:
+    draw = random_sets.DRAWN[family]
+    (chosen, adata), (others, _) = draw(19), draw(20)
+    assert chosen != others
+    np.testing.assert_array_equal(adata.X.toarray(), draw(19)[1].X.toarray())
+    assert adata.obs["batch"].nunique() == chosen["n_batches"]
+    assert adata.varm["log_delta_true"].shape == (chosen["n_genes"], chosen["n_batches"])
+    row = random_sets.measured(family, 19)
+    assert row is not None
+    assert row["rmse"] < 0.1
+    assert row["own_type"] > 0.6
+
+
+def test_ambient_counts_are_a_share_of_each_cells_drawn_from_its_batch() -> None:
+    adata = ub.simulate(n_batches=2, n_types=2, n_cells=400, n_genes=50, median_depth=2000, seed=0)
+    before, mine = adata.X.toarray(), (adata.obs["batch"] == "batch_2").to_numpy()
+    add_ambient(adata, np.array([0.0, 0.2]), np.random.default_rng(0))
+    added = adata.X.toarray() - before
+    assert not added[~mine].any()
+    assert added.min() == 0
+    np.testing.assert_allclose(added[mine].sum(axis=1) / adata.X.toarray()[mine].sum(axis=1), 0.2, atol=0.05)
+    profile, found = before[mine].sum(axis=0), added[mine].sum(axis=0)
+    assert np.abs(found / found.sum() - profile / profile.sum()).max() < 0.005
 
 
 @pytest.mark.filterwarnings("ignore::unbatch.InputWarning")

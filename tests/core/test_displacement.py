@@ -161,17 +161,18 @@ def test_less_must_be_shown_by_few_cells_and_of_what_is_common(monkeypatch, show
     assert rounds.displaced(np.zeros((20, 2)), way, states) == displaced
 
 
-def test_a_batch_that_leaves_it_open_goes_with_the_others_of_its_group(monkeypatch):
+def test_a_batch_that_leaves_it_open_goes_with_the_others_of_its_group_or_with_the_fit(monkeypatch):
     rng = np.random.default_rng(6)
     where, batch = rng.normal(size=(90, 3)), np.repeat(np.arange(3, dtype=np.int32), 30)
     level, group = np.zeros(90, dtype=np.int32), np.zeros(3, dtype=np.int64)
     find = partial(find_rounds, where, batch=batch, level=level, keys=keys_by_place(90), seed=0)
     rounds, moved = find(group=group)
     told = partial(embedding._displaced, rounds[0], where, moved, batch=batch, level=level, group=group)
-    for together, expected in ((0.8, [True, True, False]), (0.6, [True, False, False])):
+    some, more = [True, False, False], [True, True, False]
+    for together, known, expected in ((0.8, False, more), (0.6, False, some), (0.6, True, more)):
         shown = np.array([0.75, 0.5, 0.3]), together
         monkeypatch.setattr(embedding, "visible_shares", lambda *_, shown=shown, **__: shown)
-        assert told().tolist() == expected
+        assert told(known=known).tolist() == expected
 
 
 def same_type(adata):
@@ -203,7 +204,7 @@ def test_batches_that_are_displaced_are_drawn_without_those_that_are_not(monkeyp
     where = rng.normal(size=(900, 10)) + 8 * np.eye(3, 10)[kind] + np.eye(10)[5 + kind] * (2 * (batch == 1))[:, None]
     level, group = np.zeros(900, dtype=np.int32), np.zeros(3, dtype=np.int64)
     find = partial(find_rounds, where, batch=batch, level=level, keys=keys_by_place(900), seed=0)
-    options = {"batch": batch, "level": level, "group": group}
+    options = {"batch": batch, "level": level, "group": group, "known": False}
     monkeypatch.setattr(embedding, "_displaced", lambda *_, **__: np.array([True, True, True]))
     whole, moved = embedding._drawn(find, where, **options)
     assert all((one.shift != 0).any(axis=(0, 2)).tolist() == [True] * 3 for one in whole)

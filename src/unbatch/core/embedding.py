@@ -200,7 +200,8 @@ def find_embedding(
             basis = clear_of_control(basis, logs, batch=logs.batch, control_genes=control_genes & genes)
         where = logs.project(basis)
         find = partial(find_rounds, where, batch=logs.batch, level=level, keys=keys, seed=seed, linked=linked)
-        rounds, where = _drawn(find, where, batch=logs.batch, level=level, group=group)
+        known = linked is not None
+        rounds, where = _drawn(find, where, batch=logs.batch, level=level, group=group, known=known)
         noise, start = logs.noise(basis), seed + len(rounds)
         denoising = Denoising.of(where, noise, logs.size, level=level, keys=keys, seed=start)
         where = denoising.apply(where, logs.size, level)
@@ -214,10 +215,11 @@ def _drawn(
     batch: CodeArray,
     level: CodeArray,
     group: IntArray,
+    known: bool,
 ) -> tuple[ShiftRounds, FloatArray]:
     """Draw the cells of batches together, but for batches of which states show that they are not displaced."""
     rounds, moved = find(group=group)
-    stay = ~_displaced(rounds[0], where, moved, batch=batch, level=level, group=group)
+    stay = ~_displaced(rounds[0], where, moved, batch=batch, level=level, group=group, known=known)
     if not stay.any():
         return rounds, moved
     drawn = np.where(stay, -1, group)
@@ -227,16 +229,24 @@ def _drawn(
 
 
 def _displaced(
-    first: Shifts, where: FloatArray, moved: FloatArray, *, batch: CodeArray, level: CodeArray, group: IntArray
+    first: Shifts,
+    where: FloatArray,
+    moved: FloatArray,
+    *,
+    batch: CodeArray,
+    level: CodeArray,
+    group: IntArray,
+    known: bool,
 ) -> BoolArray:
     """Tell which batches are displaced, by the others of their group, as they would be moved, (n_batches,).
 
-    Where a batch by itself leaves it open, all of its group together decide.
+    Where a batch by itself leaves it open, all of its group together decide, or that it is `known` of some: cells were
+    drawn in the fit.
     """
     state, shown = first.weights(where, level).argmax(axis=1).astype(np.int32), np.ones(len(group), dtype=bool)
     for number in np.unique(group[group >= 0]):
         mine = group == number
         compared = np.broadcast_to(mine, (len(first.centres), len(mine)))
         shares, together = visible_shares(where, moved, state, batch, compared=compared)
-        shown[mine] = (shares[mine] > SHOWN) | ((shares[mine] > SHOWN_BY_LITTLE) & (together > SHOWN))
+        shown[mine] = (shares[mine] > SHOWN) | ((shares[mine] > SHOWN_BY_LITTLE) & (known or together > SHOWN))
     return shown

@@ -171,9 +171,7 @@ def _drawn_from_the_start(
         return settled
     settled.table = None  # tables are the largest things here: one at a time
     again = rounds.settle(basis, log_delta, linked=linked)
-    if again.choice.strength > 0 or not regained(before, rounds.counterparts(again.states)):
-        return settled
-    return again
+    return again if regained(before, rounds.counterparts(again.states)) else settled
 
 
 def _by_mixture(rounds: Rounds, settled: Settled, basis: FloatArray, log_delta: FloatArray) -> Settled:

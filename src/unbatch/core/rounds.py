@@ -129,12 +129,14 @@ class Rounds:
     def settle(self, basis: FloatArray, log_delta: FloatArray, *, linked: LinkedPseudobulks | None = None) -> Settled:
         """Find states and fit effects in turn, from these effects on, until they stay.
 
-        With links of pseudobulks, cells are drawn together from the first round on.
+        With links of pseudobulks, cells are drawn together from the first round on, and no correction for graded states
+        is chosen. One that costs cells their counterparts is given up.
         """
         effects: Effects | None = None
         states: States | None = None
         table: StateTable | None = None
-        choice, composed, together = NO_COMPOSITION, False, None if linked is None else True
+        plain: Settled | None = None
+        choice, together = NO_COMPOSITION, None if linked is None else True
         shifts: ShiftRounds = ()
         trace: dict[str, list[float]] = {"change": [], "matched": [], "states": [], "objective": []}
         stop: StopReason = "max_rounds"
@@ -166,14 +168,19 @@ class Rounds:
                 settled &= not together
             if not settled:
                 continue
-            if not composed:
+            if plain is None and linked is None:
                 choice = choose_composition(table, effects, genes=self.loud, seed=self.seed)
-            if composed or choice.strength == 0:
+            if plain is not None or choice.strength == 0:
                 stop = "converged"
                 break
-            composed = True
+            done = {name: values.copy() for name, values in trace.items()}
+            plain = Settled(
+                effects, states, shifts, linked, None, logs, where, NO_COMPOSITION, NO_COMPOSITION, done, "converged"
+            )
         assert effects is not None
         assert states is not None
+        if plain is not None and self.counterparts(states).mean() <= self.counterparts(plain.states).mean() - GAINED:
+            return plain
         return Settled(effects, states, shifts, linked, table, logs, where, choice, fitted_with, trace, stop)
 
     def cell_by_median(self) -> tuple[float, float]:
