@@ -14,8 +14,9 @@ _CALIPERS = (np.inf, 1.5, 1.15)
 anything goes, since the batch effect itself keeps true counterparts apart."""
 _BEYOND = 1
 """Most links that a batch has at once, within the narrowest caliper, if effects move it beyond its states."""
-_CLEARLY_MORE, _FEW = 1.5, 3
-"""So many times the links of such a batch, and so many more, decide for a start from the means of batches."""
+_CLEARLY_MORE, _FEW, _MORE_TOGETHER = 1.5, 3, 1.2
+"""So many times the links of such a batch, so many more, and so many times those of all such batches decide for a start
+from the means of batches."""
 _OWN_RANK = 3
 _RIDGE = 1.0
 _PRIOR_COUNTS = 20.0
@@ -65,8 +66,8 @@ def link_pseudobulks(
     Effects so strong that they move a batch farther than its states lie apart leave hardly a mutual neighbour: all of a
     batch are nearest to the same few. So if a batch has one link at most that is within the narrowest caliper at once,
     the search is made again from the differences between the means of batches, and taken if it gives such a batch
-    clearly more links. Of batches that have some at once, those means differ by composition as much: types that are
-    many, one in each batch, would be taken for the same.
+    clearly more links, and all such batches more together. Of batches that have some at once, those means differ by
+    composition as much: types that are many, one in each batch, would be taken for the same.
 
     Parameters
     ----------
@@ -112,9 +113,11 @@ def _beyond(plain: Links) -> BoolArray:
 
 
 def _rescues(centred: Links, plain: Links) -> bool:
-    """Tell whether such a batch has clearly more links from the means of batches, and all together not fewer."""
+    """Tell whether such a batch has clearly more links from the means of batches, and they all have more together."""
+    beyond = _beyond(plain)
     more = (centred.near > _CLEARLY_MORE * plain.near) & (centred.near >= plain.near + _FEW)
-    return bool((more & _beyond(plain)).any()) and int(centred.near.sum()) >= int(plain.near.sum())
+    together = centred.near[beyond].sum() > _MORE_TOGETHER * plain.near[beyond].sum()
+    return bool((more & beyond).any() and together) and int(centred.near.sum()) >= int(plain.near.sum())
 
 
 def _batch_means(log_rate: FloatArray, size: FloatArray, batch: CodeArray) -> FloatArray:
@@ -149,8 +152,8 @@ def _narrowed(
         pairs = np.concatenate([found, pairs[alone[batch[pairs]].any(axis=1)]])
         within = bool(np.isfinite(caliper))
         effect = _contrasts(log_rate, size, batch, pairs) * trust
-        effect = effect - np.median(effect, axis=1, keepdims=True)
-    return Links(pairs, effect.T.copy(), _of_batches(found, batch, n_batches), at_once)
+    log_delta = effect - np.median(effect, axis=1, keepdims=True)
+    return Links(pairs, log_delta.T.copy(), _of_batches(found, batch, n_batches), at_once)
 
 
 def _of_batches(pairs: IntArray, batch: CodeArray, n_batches: int) -> IntArray:
