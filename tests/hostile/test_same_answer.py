@@ -104,8 +104,11 @@ def test_an_empty_gene_changes_nothing(seed, place):
 
 
 def test_an_empty_gene_changes_nothing_where_graded_states_are_corrected():
-    """Effects moved by 1e-4 here when such a gene delayed what is repeated until it stays."""
-    counts, labels, _ = _draw(11011)
+    """There effects moved most when such a gene had a part in what is repeated until it stays."""
+    adata = ub.simulate(
+        n_cells=400, n_genes=100, n_factors=4, confounding=0.65, median_depth=1500, log_delta_sd=0.5, seed=1
+    )
+    counts, labels = adata.X.toarray(), adata.obs["batch"].astype(str).to_numpy()
     found = _fit(np.insert(counts, 0, 0, axis=1), labels, "matched")
     expected = _fit(counts, labels, "matched")
     assert expected.evidence["composition_strength"][0] > 0
@@ -181,20 +184,23 @@ def test_the_depth_of_a_batch_is_no_effect(seed):
     assert np.sqrt(np.mean((shift - level) ** 2)) < np.log(3) / 2
 
 
-A_FEW_ERRORS = 3.0
-"""As a rule it is less than one: see `docs/reliability.md`."""
-
-
-def _distance(found, expected):
-    """Root mean square of the differences in standard errors, over what both know."""
+def _moved_by_twins(seed, method):
+    """Root mean square of what effects move by if every cell is there twice, in standard errors, over what is known."""
+    counts, labels = _draw_more(seed)
+    found = _fit(np.vstack([counts, counts]), np.concatenate([labels, labels]), method)
+    expected = _fit(counts, labels, method)
     known = np.isfinite(found.se) & np.isfinite(expected.se)
     return np.sqrt(np.mean(((found.log_delta - expected.log_delta)[known] / expected.se[known]) ** 2))
 
 
-@METHODS
 @profile(quick=2)
 @given(seed=SEEDS)
-def test_every_cell_twice_moves_effects_by_a_few_of_their_errors_at_most(method, seed):
-    counts, labels = _draw_more(seed)
-    twice = _fit(np.vstack([counts, counts]), np.concatenate([labels, labels]), method)
-    assert _distance(twice, _fit(counts, labels, method)) < A_FEW_ERRORS
+def test_every_cell_twice_hardly_moves_effects_of_the_published_method(seed):
+    assert _moved_by_twins(seed, "concept") < 1
+
+
+def test_every_cell_twice_moves_effects_by_less_than_their_errors_as_a_rule():
+    """Not always: the nearest of all cells is a twin, by which states may be other ones (see `docs/reliability.md`)."""
+    moved = [_moved_by_twins(seed, "matched") for seed in range(10)]
+    assert np.median(moved) < 0.6
+    assert max(moved) < 3
