@@ -332,7 +332,7 @@ counts = rng.poisson(3 * activity @ loadings.T * np.exp(0.5 * rng.standard_norma
 fit = fit_matched(sparse.csr_array(counts.astype(float)), batch, measured=np.ones((150, 2), dtype=bool))
 parts = (fit.effects.log_delta, fit.effects.se, fit.effects.rate, fit.basis, fit.states.code)
 print(fit.composition.strength, *(hashlib.sha256(part.tobytes()).hexdigest() for part in parts))
-rng = np.random.default_rng(4)
+rng = np.random.default_rng(1)
 kind = rng.integers(0, 4, 1200)
 batch, types = rng.integers(0, 2, 1200).astype(np.int32), rng.normal(0, 1, (4, 200))
 own = rng.normal(0, 0.3, (2, 4, 200))
