@@ -172,16 +172,19 @@ def _draw_more(seed):
     return adata.X.toarray(), adata.obs["batch"].astype(str).to_numpy()
 
 
-@profile(quick=2)
-@given(seed=SEEDS)
-def test_the_depth_of_a_batch_is_no_effect(seed):
-    """Of the factor of 3 less than half is in any effects; tripled counts are not those of a deeper batch."""
-    counts, labels = _draw_more(seed)
-    deeper = counts * np.where(labels == "batch_2", 3, 1)[:, None]
-    shift = _fit(deeper, labels, "matched").log_delta - _fit(counts, labels, "matched").log_delta
-    level = np.median(shift, axis=0)
-    assert np.abs(level).max() < np.log(3) / 2  # another gene may be in the middle, from which effects are counted
-    assert np.sqrt(np.mean((shift - level) ** 2)) < np.log(3) / 2
+def test_the_depth_of_a_batch_is_no_effect():
+    """Two batches would share the log of 3; tripled counts are not those of a deeper batch, and some of it is seen."""
+    whole, levels, contrasts = np.log(3) / 2, [], []
+    for seed in range(10):
+        counts, labels = _draw_more(seed)
+        deeper = counts * np.where(labels == "batch_2", 3, 1)[:, None]
+        shift = _fit(deeper, labels, "matched").log_delta - _fit(counts, labels, "matched").log_delta
+        level = np.median(shift, axis=0)
+        levels.append(np.abs(level).max())
+        contrasts.append(np.sqrt(np.mean((shift - level) ** 2)))
+    assert np.median(levels) < whole / 5
+    assert max(levels) < whole / 2  # another gene may be in the middle, from which effects are counted
+    assert max(contrasts) < whole / 10
 
 
 def _moved_by_twins(seed, method):
