@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from unbatch._memory import release
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray, KeyArray
 from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, choose_composition
 from unbatch.core.counterparts import GAINED, common_share, comparable, with_counterparts
@@ -320,6 +321,7 @@ class Rounds:
     def table(self, states: States, size: FloatArray) -> StateTable:
         """Sum by state and batch, without the cells of batches that lie apart within their state."""
         apart = states.apart[states.code, self.batch]
+        release()  # what earlier steps left lies between what is in use, and the table comes on top
         return StateTable.of(
             self.counts,
             state=np.where(apart, np.int32(-1), states.code),

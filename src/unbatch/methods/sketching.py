@@ -96,6 +96,7 @@ def read_sketch(
     codes = np.where(report.counts_per_cell > 0, codes, np.int32(-1)).astype(np.int32)
     codes[measured.without_counts()] = -1
     cells, counts = kept.finish()
+    release()
     if (codes[cells] < 0).any():
         counts, cells = counts[np.flatnonzero(codes[cells] >= 0)], cells[codes[cells] >= 0]
     used, batch = np.unique(codes[cells].astype(np.int64), return_inverse=True)
