@@ -3,6 +3,7 @@
 import numpy as np
 
 from unbatch._types import FloatArray, IntArray
+from unbatch.core.parallel import in_ranges
 
 _FEWEST_CELLS, _FEWEST_STATES = 2, 3
 _TINY = 1e-300
@@ -117,11 +118,15 @@ def _differences(
 
 def _between_states(first: FloatArray, second: FloatArray, places: IntArray) -> float:
     """Sum the products of any two differences of different states, in one part of the counts times in the other."""
-    total = 0.0
-    for state in np.unique(places):
-        mine, later = places == state, places > state
-        total += 2 * float(((first[mine] @ second[later].T) * (second[mine] @ first[later].T)).sum())
-    return total
+    states = np.unique(places)
+    products = np.zeros(len(states))
+
+    def one(at: int, _: int) -> None:
+        mine, later = places == states[at], places > states[at]
+        products[at] = ((first[mine] @ second[later].T) * (second[mine] @ first[later].T)).sum()
+
+    in_ranges(one, len(states), step=1)
+    return 2 * float(products.sum())
 
 
 def _between_states_alone(alone: FloatArray, places: IntArray) -> float:

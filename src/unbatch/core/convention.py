@@ -3,11 +3,15 @@
 import numpy as np
 
 from unbatch._types import BoolArray, FloatArray
+from unbatch.core.parallel import in_ranges
 
 MAX_PASSES = 200
 """With all genes measured in all batches the first pass settles it; missing genes couple the two conditions."""
 
 SETTLED = 1e-12
+
+_BATCHES = 8
+"""Batches of which a thread finds the medians in one go."""
 
 
 def weighted_median(values: FloatArray, weights: FloatArray) -> float:
@@ -60,11 +64,22 @@ def centre_log_delta(log_delta: FloatArray, weights: FloatArray, measured: BoolA
     free = measured & (measured.sum(axis=1, keepdims=True) > 1)
     centred = _centre_genes(np.where(free, log_delta, 0.0), free)
     for _ in range(MAX_PASSES):
-        medians = np.array([weighted_median(centred[:, k], weights * free[:, k]) for k in range(free.shape[1])])
+        medians = _medians(centred, weights, free)
         previous, centred = centred, _centre_genes(np.where(free, centred - medians, 0.0), free)
         if np.abs(centred - previous).max(initial=0.0) <= SETTLED:
             break
     return centred
+
+
+def _medians(log_delta: FloatArray, weights: FloatArray, free: BoolArray) -> FloatArray:
+    medians = np.zeros(free.shape[1])
+
+    def some(first: int, stop: int) -> None:
+        for k in range(first, stop):
+            medians[k] = weighted_median(log_delta[:, k], weights * free[:, k])
+
+    in_ranges(some, len(medians), step=_BATCHES)
+    return medians
 
 
 def relate_log_delta(log_delta: FloatArray, weights: FloatArray, measured: BoolArray, *, reference: int) -> FloatArray:

@@ -8,11 +8,14 @@ import numpy as np
 
 from unbatch._types import BoolArray, FloatArray, IntArray
 from unbatch.core.correlation import Correlation
+from unbatch.core.parallel import in_ranges
 
 _TINY = 1e-300
 _SHARP = 1 / 3
 """Error over the width of the prior, up to which the prior does not dominate."""
 _FEWEST_SHARP = 200
+_GENES = 1024
+"""Genes averaged in one go of a thread."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,11 +164,17 @@ class Effects:
         """
         if not others:
             return self
-        fits = np.stack([self.log_delta, *others])
+        mean, between = np.empty_like(self.log_delta), np.empty_like(self.log_delta)
+
+        def some(first: int, stop: int) -> None:
+            fits = np.stack([fit[first:stop] for fit in (self.log_delta, *others)])
+            fits.mean(axis=0, out=mean[first:stop])
+            fits.var(axis=0, ddof=1, out=between[first:stop])
+
+        in_ranges(some, len(mean), step=_GENES)
         sharp = self._sharpest(genes)
-        between = fits.var(axis=0, ddof=1)
         extra = float(np.mean(between[sharp] / self.se[sharp] ** 2)) if sharp.any() else 0.0
-        return replace(self, log_delta=fits.mean(axis=0), se=self.se * np.sqrt(1 + extra))
+        return replace(self, log_delta=mean, se=self.se * np.sqrt(1 + extra))
 
     def _sharpest(self, genes: BoolArray) -> BoolArray:
         """Tell which effects counts say most about, (n_genes, n_batches)."""

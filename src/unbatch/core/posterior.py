@@ -78,14 +78,15 @@ class SharedOut:
             (n_genes, n_batches)
         """
         modes, variance = np.array(start, order="C"), np.zeros(start.shape)
-        per_width, leaves = _per_width(prior_sd, len(start)), self._leaves(correlation)
+        leaves = self._leaves(correlation)
         steps = (_NEWTON_STEPS, _MAX_STEP, _NEWTON_TOL, same)
         by_batch = plain(self.by_batch)
         by_state, exposure, factor, dispersion = self._plain()
 
         def some(first: int, stop: int) -> None:
             genes = slice(first, stop)
-            given = (exposure, of_genes(factor, genes), dispersion[genes], per_width[genes])
+            per_width = _per_width(prior_sd, genes, n_genes=stop - first)
+            given = (exposure, of_genes(factor, genes), dispersion[genes], per_width)
             leaves.find_modes(by_state[genes], by_batch[genes], *given, steps, modes[genes], variance[genes])
 
         in_ranges(some, len(start), step=_GENES)
@@ -99,13 +100,13 @@ class SharedOut:
         The mean is that of the batches that measured the gene: `known` is (n_genes or 1, n_batches).
         """
         se, leaves, log_delta = np.zeros(log_delta.shape), self._leaves(correlation), plain(log_delta)
-        per_width = _per_width(prior_sd, len(log_delta))
         share = plain(known / np.maximum(known.sum(axis=1, keepdims=True), 1))
         by_state, exposure, factor, dispersion = self._plain()
 
         def some(first: int, stop: int) -> None:
             genes = slice(first, stop)
-            given = (exposure, of_genes(factor, genes), dispersion[genes], per_width[genes])
+            per_width = _per_width(prior_sd, genes, n_genes=stop - first)
+            given = (exposure, of_genes(factor, genes), dispersion[genes], per_width)
             leaves.find_errors(by_state[genes], *given, of_genes(share, genes), log_delta[genes], se[genes])
 
         in_ranges(some, len(log_delta), step=_GENES)
@@ -192,6 +193,7 @@ class _AmongStates:
         return np.empty((4, n_batches)), np.empty((n_rows, n_batches)), np.empty((n_rows, n_rows))
 
 
-def _per_width(prior_sd: FloatArray, n_genes: int) -> FloatArray:
-    """Give 1 over the width of each effect, (n_genes, n_batches), from widths of batches or of each effect."""
-    return plain(np.broadcast_to(1 / prior_sd, (n_genes, prior_sd.shape[-1])))
+def _per_width(prior_sd: FloatArray, genes: slice, *, n_genes: int) -> FloatArray:
+    """Give 1 over the widths of some genes, (n_genes, n_batches), from widths of batches or of each effect."""
+    widths = prior_sd if prior_sd.ndim == 1 else prior_sd[genes]
+    return plain(np.broadcast_to(1 / widths, (n_genes, prior_sd.shape[-1])))

@@ -103,12 +103,12 @@ def sum_sparsely(
         cells, (first, stop) = used[ends[at, 0] : ends[at, 1]], parts[at]
         sums, squares = np.zeros((stop - first, n_genes)), np.zeros((stop - first, n_genes))
         sum_moments(*rows, cells, batch - np.int32(first % n_batches), size, sums, squares)
-        return np.ascontiguousarray(sums.T), np.ascontiguousarray(squares.T)
+        return sums, squares
 
     numbers = np.zeros((len(parts) + 1, n_genes), dtype=np.int64)
 
     def count(at: int, _: int) -> None:
-        numbers[at + 1] = np.count_nonzero(summed(at)[0], axis=1)
+        np.sum(summed(at)[0] > 0, axis=0, out=numbers[at + 1])
 
     in_ranges(count, len(parts), step=1)
     np.cumsum(numbers, axis=0, out=numbers)
@@ -117,7 +117,8 @@ def sum_sparsely(
     kept, scaled = np.empty(len(place), dtype=np.float32), np.empty(len(place), dtype=np.float32)
 
     def put(at: int, _: int) -> None:
-        put_sums(*summed(at), parts[at][0], indptr[:-1] + numbers[at], place, kept, scaled)
+        sums, squares = (np.ascontiguousarray(values.T) for values in summed(at))
+        put_sums(sums, squares, parts[at][0], indptr[:-1] + numbers[at], place, kept, scaled)
 
     in_ranges(put, len(parts), step=1)
     whole = (n_genes, *shape)
