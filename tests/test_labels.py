@@ -125,7 +125,7 @@ def test_a_fit_of_files_is_a_fit_in_python_too(cells, tmp_path):
 
     fit = ub.BatchModel().fit_source(source, read_batches(source)).result
     adata = cells[np.argsort(cells.obs["batch"].astype(str), kind="stable")].copy()
-    from unbatch.slots import write_slots
+    from unbatch.stored_fit import write_slots
 
     adata.obs_names = fit.obs.index
     write_slots(adata, fit)

@@ -19,7 +19,7 @@ LAYERS = [
     ["assembly", "adjusting", "mapping", "ranking", "raw_counts"],
     ["unknown_batches"],
     ["methods"],
-    ["slots", "slot_checks", "fitted", "fitted_cells", "labels", "sampled_cells"],
+    ["slots", "slot_checks", "stored_fit", "stored_parts", "fitted", "fitted_cells", "labels", "sampled_cells"],
     ["datasets", "simulation"],
     ["io"],
     ["core"],

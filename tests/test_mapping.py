@@ -17,7 +17,7 @@ from unbatch.core.adjust import AdjustOptions
 from unbatch.core.convention import weighted_median
 from unbatch.io.batches import label_cells, read_batches
 from unbatch.io.source import open_counts
-from unbatch.slots import as_anndata, read_slots, write_slots
+from unbatch.stored_fit import as_anndata, read_slots, write_slots
 
 
 def fitted(adata, **options):

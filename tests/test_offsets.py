@@ -102,7 +102,7 @@ def test_blocks_of_any_size_and_merged_give_the_same_bits(fitted):
     from unbatch.core.adjust import Adjuster, AdjustOptions
     from unbatch.labels import cell_batches
     from unbatch.offsets import GroupSums
-    from unbatch.slots import read_slots
+    from unbatch.stored_fit import read_slots
 
     fit, source = read_slots(fitted), open_counts(fitted)
     batch = cell_batches(source, fit)

@@ -9,7 +9,7 @@ import pytest
 import unbatch as ub
 from unbatch._check import InputError
 from unbatch.core.rounds import Rounds
-from unbatch.slots import as_anndata, read_slots
+from unbatch.stored_fit import as_anndata, read_slots
 
 
 @pytest.fixture(scope="module")

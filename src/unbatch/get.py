@@ -11,7 +11,8 @@ from unbatch.offsets import cell_offsets, sum_groups
 from unbatch.programmes.result import shrunken_lift
 from unbatch.programmes.slots import held_out_table, read_factors
 from unbatch.raw_counts import open_any, open_raw
-from unbatch.slots import EFFECTS, ERRORS, gene_rows, read_diagnostics, read_record, read_slots
+from unbatch.slots import EFFECTS, ERRORS, gene_rows, read_diagnostics, read_record
+from unbatch.stored_fit import read_slots
 
 _NORMAL_975 = 1.959963984540054
 

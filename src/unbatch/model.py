@@ -29,7 +29,7 @@ from unbatch.io.text_lengths import check_texts
 from unbatch.mapping import map_source
 from unbatch.methods import DEFAULT_METHOD, METHODS, MethodOptions, check_design, find_method, options_for
 from unbatch.methods.design import check_within, control_mask
-from unbatch.slots import as_anndata, read_slots, repeated_names_allowed
+from unbatch.stored_fit import as_anndata, read_slots, repeated_names_allowed
 
 _SHOWN = 8
 

@@ -9,7 +9,8 @@ from unbatch.adjusting import Adjustment
 from unbatch.core.adjust import AdjustOptions, Mode
 from unbatch.offsets import cell_offsets
 from unbatch.raw_counts import open_any, open_raw
-from unbatch.slots import read_slots, write_adjusted
+from unbatch.slots import write_adjusted
+from unbatch.stored_fit import read_slots
 
 
 def adjust_counts(

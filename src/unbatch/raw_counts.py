@@ -66,7 +66,7 @@ def open_raw(adata: AnnData, fit: BatchFit, *, layer: str | None = None) -> Coun
     adata
         The AnnData.
     fit
-        What `unbatch.slots.read_slots` read from it.
+        What `unbatch.stored_fit.read_slots` read from it.
     layer
         Where the raw counts are now; None for where the fit found them.
 

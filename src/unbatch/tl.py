@@ -20,7 +20,8 @@ from unbatch.programmes import FactorOptions, fit_factors
 from unbatch.programmes.slots import check_key, write_factors
 from unbatch.ranking import rank_genes
 from unbatch.raw_counts import open_own, open_raw
-from unbatch.slots import read_slots, write_diagnostics, write_slots
+from unbatch.slots import write_diagnostics
+from unbatch.stored_fit import read_slots, write_slots
 
 if TYPE_CHECKING:
     from distributed import Client

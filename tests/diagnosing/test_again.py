@@ -10,7 +10,7 @@ import unbatch as ub
 from unbatch._check import InputError
 from unbatch.diagnosing import diagnose_source
 from unbatch.io.source import open_counts
-from unbatch.slots import read_slots
+from unbatch.stored_fit import read_slots
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from scipy import sparse
 
 import unbatch as ub
 from unbatch.core.denoising import Denoising
-from unbatch.slots import as_anndata, read_slots
+from unbatch.stored_fit import as_anndata, read_slots
 
 TYPES = {
     "n_cells": 700,

@@ -26,7 +26,7 @@ import numpy as np
 import unbatch as ub
 from unbatch._check import InputError
 from unbatch._memory import peak_bytes
-from unbatch.slots import as_anndata, read_slots
+from unbatch.stored_fit import as_anndata, read_slots
 
 MOST_MEMORY = 10**9
 _ADDRESSES = 8 * 10**9

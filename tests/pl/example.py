@@ -5,6 +5,7 @@ import pandas as pd
 
 from unbatch import slots
 from unbatch.fitted import BatchFit
+from unbatch.stored_fit import as_anndata
 
 HOSTILE = [
     "x" * 10_000,
@@ -78,7 +79,7 @@ def fitted(n_batches=3, *, n_genes=60, n_states=6, n_cells=600, hostile=False, e
         var=pd.DataFrame(index=genes),
         evidence={"state_cells": np.full((n_states, n_batches), 10.0)},
     )
-    adata = slots.as_anndata(fit)
+    adata = as_anndata(fit)
     adata.varm["log_delta_true"] = log_delta + rng.normal(0, 0.1, log_delta.shape)
     adata.uns["simulation"] = {"batches": np.array(batches, dtype=object)}
     if diagnosed:

@@ -8,13 +8,14 @@ from unbatch import pl, slots
 from unbatch._check import InputError
 from unbatch.fitted import BatchFit
 from unbatch.pl import _style
+from unbatch.stored_fit import as_anndata
 
 
 @pytest.fixture
 def adata():
     """A fit as its slots leave it: 6 cells, 3 genes, batches "a | x" and "b | x"."""
     obs = pd.DataFrame({"donor": list("aaabbb"), "site": "x"}, index=[f"c{i}" for i in range(6)])
-    return slots.as_anndata(
+    return as_anndata(
         BatchFit(
             log_delta=np.array([[0.5, -0.5], [-1.0, 1.0], [0.0, 0.0]]),
             se=np.array([[0.1, 0.1], [0.1, 0.1], [np.inf, np.inf]]),

@@ -13,7 +13,7 @@ from unbatch.io.cluster import DaskDriver
 from unbatch.io.reduce import LocalDriver
 from unbatch.io.source import open_counts
 from unbatch.programmes import FactorOptions, fit_factors
-from unbatch.slots import read_slots
+from unbatch.stored_fit import read_slots
 
 
 class InBlocks(LocalDriver):

@@ -216,7 +216,7 @@ def test_fits_of_every_kind_give_a_page(kind, fitted):
 
 def model_of(fitted):
     import unbatch as ub
-    from unbatch.slots import read_slots
+    from unbatch.stored_fit import read_slots
 
     return ub.BatchModel._holding(read_slots(fitted), ub.MatchedOptions())
 

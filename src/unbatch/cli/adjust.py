@@ -81,7 +81,8 @@ def adjust(
     from unbatch.io.names import storable
     from unbatch.io.sink import CountSink, choose_compression
     from unbatch.model import BatchModel
-    from unbatch.slots import BATCH, writable
+    from unbatch.slots import BATCH
+    from unbatch.stored_fit import writable
 
     check_output(output, [*inputs, model], suffixes=(".h5ad", ".zarr"))
     chosen = choose_compression(compression, output.suffix)

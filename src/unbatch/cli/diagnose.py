@@ -51,7 +51,8 @@ def diagnose(
     from unbatch.io.failures import reading
     from unbatch.io.sink import write_h5ad
     from unbatch.model import BatchModel
-    from unbatch.slots import repeated_names_allowed, write_diagnostics
+    from unbatch.slots import write_diagnostics
+    from unbatch.stored_fit import repeated_names_allowed
 
     fit = BatchModel.load(model).result
     check_output(model, inputs, option="--model")

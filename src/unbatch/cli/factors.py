@@ -92,7 +92,7 @@ def factors(
     from unbatch.programmes import FactorOptions, fit_factors
     from unbatch.programmes.fitting import check_numbers
     from unbatch.programmes.slots import write_factors
-    from unbatch.slots import repeated_names_allowed
+    from unbatch.stored_fit import repeated_names_allowed
 
     check_output(output, [*inputs, model])
     if top_genes:

@@ -181,7 +181,7 @@ def fit(
     from unbatch.ranking import rank_genes
     from unbatch.report import SUFFIXES as REPORT_SUFFIXES
     from unbatch.report import write_report
-    from unbatch.slots import as_anndata
+    from unbatch.stored_fit import as_anndata
 
     check_output(output, inputs)
     others = [Path(control_genes)] if control_genes and _is_file(control_genes) else []

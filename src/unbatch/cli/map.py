@@ -86,7 +86,7 @@ def map_cells(
     from unbatch.io.sink import write_h5ad
     from unbatch.mapping import map_source
     from unbatch.model import BatchModel
-    from unbatch.slots import as_anndata
+    from unbatch.stored_fit import as_anndata
 
     check_output(output, [*inputs, model])
     fit = BatchModel.load(model).result

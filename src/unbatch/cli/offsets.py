@@ -65,7 +65,7 @@ def offsets(
     from unbatch.io.table_file import write_table
     from unbatch.model import BatchModel
     from unbatch.offsets import sum_groups
-    from unbatch.slots import writable
+    from unbatch.stored_fit import writable
 
     if not groupby:
         raise InputError("--groupby is missing: give the obs columns whose combinations are the groups, such as donor")

@@ -10,6 +10,7 @@ from scipy import sparse
 from unbatch import pp, slots, tl
 from unbatch._types import CodeArray, Counts, FloatArray
 from unbatch.io.sink import write_h5ad
+from unbatch.stored_fit import as_anndata, read_slots
 
 BATCH_KEY = "batch"
 
@@ -52,4 +53,4 @@ def fit(adata: AnnData, *, method: str, seed: int) -> Fitted:
 
 def save(fitted: Fitted, path: Path) -> None:
     """Write everything but the counts, as ``unbatch fit`` does."""
-    write_h5ad(path, slots.as_anndata(slots.read_slots(fitted.adata)))
+    write_h5ad(path, as_anndata(read_slots(fitted.adata)))

@@ -17,6 +17,7 @@ from unbatch.pl._recovery import effect_recovery
 from unbatch.pl._support import balance_heatmap
 from unbatch.pl._trace import iterations
 from unbatch.ranking import mean_expression
+from unbatch.stored_fit import read_slots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -286,7 +287,7 @@ def _planted(adata: AnnData, truth: AnnData, batches: Sequence[str]) -> FloatArr
 
 
 def _in_convention(adata: AnnData, truth: AnnData, known: BoolArray) -> FloatArray:
-    fit = slots.read_slots(adata)
+    fit = read_slots(adata)
     weights = mean_expression(fit)
     log_delta = _planted(adata, truth, fit.batches)
     if fit.mapped_onto is not None:
