@@ -110,7 +110,7 @@ class LogCounts:
 
     def dense(self, cells: IntArray, *, genes: IntArray) -> FloatArray:
         """Write x of some cells and genes out, (n_chosen_cells, n_chosen_genes)."""
-        factor, scaling = np.exp(-self.log_delta).T.copy(), self.scale / self.size
+        factor, scaling = np.exp(-self.log_delta[genes]).T.copy(), self.scale / self.size
         place = np.full(self.n_genes, -1, dtype=np.int32)
         place[genes] = np.arange(len(genes), dtype=np.int32)
         out = np.empty((len(cells), len(genes)))

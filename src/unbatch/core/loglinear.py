@@ -26,6 +26,8 @@ _LEAST_SD, _MOST_SD = 1e-4, 3.0
 _LEAST_SHARE = 1e-3
 _TELLING, _NUMBERS = 1000, 8_000_000
 """Genes, those that counts tell most of, and numbers in memory by which the correlation of batches is learned."""
+_GENES = 1024
+"""Genes whose effects are centred in one go of a thread."""
 _SAME_LEVEL = 1e-3
 """What all genes of a batch may differ by between fits to the same cells: less than any error of an effect."""
 
@@ -165,7 +167,7 @@ def _settle(model: "_Model", start: Effects | None) -> _Settled:
         log_delta, variance = model.shared_out(dispersion, np.exp(shift)).modes(log_delta, prior_sd, same=_ALIKE)
         dispersion = part.dispersion(log_delta[:, those], np.exp(shift)[those])
         centre = _weighted_medians(log_delta, model.weights)
-        log_delta, shift = np.where(model.counted, log_delta - centre, 0.0), shift + centre
+        log_delta, shift = _centred(log_delta, centre, model.counted), shift + centre
         previous, prior_sd = prior_sd, _prior_sd(log_delta, variance, prior_sd)
         if np.abs(np.log(prior_sd / previous)).max() < _PRIOR_TOL:
             break
@@ -199,6 +201,17 @@ def _weighted_medians(values: FloatArray, weights: FloatArray) -> FloatArray:
 
     in_ranges(one, len(medians), step=1)
     return medians
+
+
+def _centred(log_delta: FloatArray, centre: FloatArray, counted: BoolArray) -> FloatArray:
+    """Take a number for each batch off the effects that are counted, and make the others 0."""
+    centred = np.empty_like(log_delta)
+
+    def some(first: int, stop: int) -> None:
+        centred[first:stop] = np.where(counted[first:stop], log_delta[first:stop] - centre, 0.0)
+
+    in_ranges(some, len(centred), step=_GENES)
+    return centred
 
 
 def _prior_sd(log_delta: FloatArray, variance: FloatArray, prior_sd: FloatArray) -> FloatArray:

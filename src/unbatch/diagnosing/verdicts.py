@@ -70,12 +70,12 @@ def _overlap(fit: BatchFit, tables: Mapping[str, pd.DataFrame]) -> Verdict:
     apart = fit.support - np.diag(np.diag(fit.support))
     states = tables["overlap_states"]
     alone = states["alone"] != ""
-    groups = _groups(fit, usable)
+    groups, known = _groups(fit, usable), fit.estimated.any(axis=0).tolist()
     spread = fit.evidence.get("spread", np.zeros(0))  # of fitted batches, which may be fewer
     return verdicts.judge_overlap(
         batches=[fit.batches[k] for k in usable],
         shared=[float(apart[k].max(initial=0.0)) for k in usable],
-        unidentifiable=[fit.batches[k] for k in usable if not fit.estimated[:, k].any()],
+        unidentifiable=[fit.batches[k] for k in usable if not known[k]],
         alone=float(states["n_cells"][alone].sum() / max(states["n_cells"].sum(), 1)),
         n_alone=int(alone.sum()),
         spread=spread.tolist() if len(spread) == len(usable) else (),

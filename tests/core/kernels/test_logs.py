@@ -43,7 +43,8 @@ def test_logs_and_their_squares_are_added_to_what_is_there(form, leaf):
 @pytest.mark.parametrize("leaf", both("write_logs"))
 def test_logs_of_some_genes_are_written_to_their_places(form, leaf):
     out = np.full((4, 10), np.nan)
-    leaf(*parts(DENSE, form), CELLS, BATCH, FACTOR, PLACE, SCALING, *scratch(), out)
+    along = np.ascontiguousarray(FACTOR[:, PLACE >= 0])
+    leaf(*parts(DENSE, form), CELLS, BATCH, along, PLACE, SCALING, *scratch(), out)
     np.testing.assert_allclose(out, LOGS[CELLS][:, PLACE >= 0], rtol=1e-13)
 
 

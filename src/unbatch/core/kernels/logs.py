@@ -83,17 +83,19 @@ def _write_logs(
     places: CodeArray,
     out: FloatArray,
 ) -> None:
-    # As above. place: (n_genes,) column of out, or -1 for a gene that is left out. places: scratch.
-    # out: (n_chosen_cells, n_columns), overwritten.
+    # As above. place: (n_genes,) column of out, or -1 for a gene that is left out. factor: (n_batches, n_columns), what
+    # counts of the genes on these columns are multiplied by. places: scratch. out: (n_chosen_cells, n_columns),
+    # overwritten.
     for i in range(cells.size):
         row, here = cells[i], out[i]
         factors, times = factor[batch[row]], scaling[row]
         n = 0
         for at in range(indptr[row] - indptr[0], indptr[row + 1] - indptr[0]):
-            gene = indices[at]
-            values[n] = 1.0 + data[at] * factors[gene] * times
-            places[n] = place[gene]
-            n += place[gene] >= 0  # the next gene overwrites one that is left out
+            column = place[indices[at]]
+            places[n], values[n] = column, data[at]
+            n += column >= 0  # the next gene overwrites one that is left out
+        for j in range(n):
+            values[j] = 1.0 + values[j] * factors[places[j]] * times
         _take_logs(values[:n], exponents[:n])
         here[:] = 0.0
         for j in range(n):
