@@ -70,7 +70,7 @@ def _overlap(fit: BatchFit, tables: Mapping[str, pd.DataFrame]) -> Verdict:
     apart = fit.support - np.diag(np.diag(fit.support))
     states = tables["overlap_states"]
     alone = states["alone"] != ""
-    groups, known = _groups(fit, usable), fit.estimated.any(axis=0).tolist()
+    groups, known = _groups(fit, usable), np.any(fit.estimated, axis=0)
     spread = fit.evidence.get("spread", np.zeros(0))  # of fitted batches, which may be fewer
     return verdicts.judge_overlap(
         batches=[fit.batches[k] for k in usable],
