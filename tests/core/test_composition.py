@@ -95,16 +95,16 @@ def test_a_correction_is_chosen_if_its_gain_is_twice_its_standard_error(graded, 
     assert choice.gain == pytest.approx(400 * shift if clear else 0)
 
 
-@pytest.mark.parametrize(("half", "clear"), [(0.9, True), (1.1, False)])
-def test_no_correction_is_chosen_of_which_half_would_gain_more(graded, monkeypatch, half, clear):
-    """What gains most by halves is not what the factors say it is."""
+def test_models_of_more_factors_are_tried_until_one_gains(graded, monkeypatch):
+    """A model of fewer factors than there are loses much; of those that gain, two may be worse than the best."""
     gains = 1 + np.random.default_rng(0).random(400)
-    # of each number of factors twice early, then whole and half
-    found = iter([np.zeros(400)] + [gains, gains, gains, half * gains] * 6)
+    of_models = [-5 * gains, -3 * gains, gains, 0.9 * gains, 0.8 * gains]  # of 3, 4, 5, 6 and 8 factors
+    found = iter([np.zeros(400)] + [part for of_one in of_models for part in (gains, gains, of_one)])
     monkeypatch.setattr(composition, "_held_out", lambda *_, **__: next(found))
     choice = choose_composition(graded.table, graded.effects, genes=graded.genes, seed=0)
-    assert (choice != NO_COMPOSITION) == clear
-    assert choice.strength in {0.0, 1.0}
+    assert (choice.n_factors, choice.strength) == (5, 1.0)
+    assert choice.gain == pytest.approx(gains.sum())
+    assert next(found, None) is None
 
 
 @pytest.mark.parametrize(
@@ -114,12 +114,13 @@ def test_models_that_lose_more_and_more_are_given_up_early(graded, monkeypatch, 
     """Not those that make good what they lost: graded states may begin so. 400 genes: the standard error is 0.1."""
     gains = 2 * np.random.default_rng(0).standard_normal(400)
     gains -= gains.mean()
-    of_one = [gains + before] + [gains + after] * (1 if given_up else 3)  # after 5 and 10 updates, then whole and half
-    found, updates = iter([np.zeros(400)] + of_one * 2), []
+    of_one = [gains + before] + [gains + after] * (1 if given_up else 2)  # after 5 and 10 updates, then at the end
+    found, updates = iter([np.zeros(400)] + of_one * 6), []
     monkeypatch.setattr(composition, "_held_out", lambda *_, **__: next(found))
-    monkeypatch.setattr(composition._FactorModel, "update", lambda _, n: updates.append(n))
+    monkeypatch.setattr(composition.FactorModel, "update", lambda _, n: updates.append(n))
+    monkeypatch.setattr(composition.FactorModel, "converge", lambda _, n: updates.append(n))
     assert choose_composition(graded.table, graded.effects, genes=graded.genes, seed=0) == NO_COMPOSITION
-    assert updates == 2 * ([5, 5] if given_up else [5, 5, 70])
+    assert updates == 6 * ([5, 5] if given_up else [5, 5, 90])
 
 
 def test_no_correction_is_a_ratio_of_one(graded):
@@ -194,7 +195,7 @@ def test_chunks_of_genes_change_nothing(graded, monkeypatch):
     options = {"genes": graded.genes, "seed": 0}
     whole = composition_ratio(graded.table, graded.effects, choice, **options)
     monkeypatch.setattr("unbatch.core.composition._GENES", 7)
-    monkeypatch.setattr("unbatch.core.composition._COUNTS", 50)
+    monkeypatch.setattr("unbatch.core.factor_model._COUNTS", 50)
     np.testing.assert_allclose(composition_ratio(graded.table, graded.effects, choice, **options), whole, rtol=1e-9)
 
 

@@ -5,39 +5,30 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from scipy import sparse
 
-from unbatch._types import Counts, FloatArray, IntArray
+from unbatch._types import FloatArray, IntArray
 from unbatch.core.alignment import alignment
-from unbatch.core.clustering import k_means
 from unbatch.core.effects import Effects
-from unbatch.core.kernels.factors import fit_loadings, held_out, ratios, update
+from unbatch.core.factor_model import FactorModel, FactorStart, loadings_of_all
+from unbatch.core.kernels.factors import held_out, ratios
 from unbatch.core.keyed import order_of
 from unbatch.core.parallel import in_ranges
 from unbatch.core.plain import of_genes
-from unbatch.core.rows import rows_of
-from unbatch.core.state_table import StateTable, Sums
+from unbatch.core.state_table import StateTable
 
 _FACTORS = (3, 4, 5, 6, 8, 12)
-_STRENGTHS = (1.0, 0.5)
-"""Of corrections that are tried; only the first is made."""
 _TRAIN = 0.7
-_UPDATES, _TRIAL_UPDATES, _LOADING_UPDATES = 150, 80, 50
+_UPDATES, _TRIAL_UPDATES = 150, 90
 _EARLY_UPDATES = (5, 10)
 """Between which a model is asked whether it loses, and more and more: it is given up then. Of graded states a model may
 begin with a loss, but makes it good from the first updates on."""
 _HELD_OUT_UPDATES, _PRIOR_COUNTS = 5, 5.0
 _GENES = 128
 """Genes treated in one go of a thread."""
-_COUNTS = 50_000
-"""Counts above 0 visited in one go of a thread."""
-_GROUPINGS = 10
-"""Starts of the grouping of states from which factors begin: of three, the best is often a poor one."""
 _MOST_RATIO = 20.0
 _TINY = 1e-12
-_LEAST_SD = 1e-2
 _CLEAR = 2.0
-_LEAST_ALIGNED = 0.5
+_LEAST_ALIGNED = 0.4
 _PATIENCE = 2
 
 
@@ -96,11 +87,11 @@ def composition_ratio(
     """
     if choice.strength == 0:
         return np.ones((len(table.counts), *table.exposure.shape))
-    start = _Start.of(effects, genes, seed=seed)
-    model = _FactorModel(table.counts[genes], table.exposure, start, n_factors=choice.n_factors)
-    model.update(_UPDATES)
+    start = FactorStart.of(effects, genes, seed=seed)
+    model = FactorModel(table.counts[genes], table.exposure, start, n_factors=choice.n_factors)
+    model.converge(_UPDATES)
     theta, delta = model.theta, np.exp(effects.log_delta)
-    beta = _loadings(table.counts, table.exposure, delta, theta)
+    beta = loadings_of_all(table.counts, table.exposure, delta, theta)
     return _ratio(beta, theta, table.exposure, delta, strength=choice.strength)
 
 
@@ -111,9 +102,7 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
     `alignment`. The sums are split at random into a part that the factor model sees and a part that judges it (binomial
     thinning: under a Poisson model the two are independent). A correction is chosen only if its gain exceeds twice the
     standard error over genes: data with separate states choose none, and most models of them lose twice that error
-    after ten updates already, and more than after five, when they are given up. If half the correction gains more than
-    all of it, what the factors describe is not composition alone, such as effects of a batch on some states only, and
-    none is chosen.
+    after ten updates already, and more than after five, when they are given up.
 
     Parameters
     ----------
@@ -134,32 +123,31 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
     parts = table.exposure * _TRAIN, table.exposure * (1 - _TRAIN)
     if alignment((trial.seen, trial.held), parts, table.cells, trial.delta) < _LEAST_ALIGNED:
         return NO_COMPOSITION
-    start = _Start.of(effects, genes, seed=seed)
+    start = FactorStart.of(effects, genes, seed=seed)
     n_pseudobulks, n_states = int((table.exposure > 0).sum()), len(table.exposure)
     best, worse = NO_COMPOSITION, 0
     for n_factors in _FACTORS:
         if 2 * n_factors > n_pseudobulks or n_factors > n_states:
             break
-        model = _FactorModel(trial.seen, table.exposure * _TRAIN, start, n_factors=n_factors)
+        model = FactorModel(trial.seen, table.exposure * _TRAIN, start, n_factors=n_factors)
         improved = False
         if not _losing(model, trial):
-            model.update(_TRIAL_UPDATES - _EARLY_UPDATES[1])
-            for strength in _STRENGTHS:
-                gains = trial.gains(model, strength=strength)
-                if _in_errors(gains) > _CLEAR and gains.sum() > best.gain:
-                    best, improved = CompositionChoice(n_factors, strength, float(gains.sum())), True
-        worse = 0 if improved else worse + 1
+            model.converge(_TRIAL_UPDATES)
+            gains = trial.gains(model)
+            if _in_errors(gains) > _CLEAR and gains.sum() > best.gain:
+                best, improved = CompositionChoice(n_factors, 1.0, float(gains.sum())), True
+        worse = 0 if improved or best.strength == 0 else worse + 1  # too few factors may lose much
         if worse >= _PATIENCE:
             break
-    return best if best.strength == _STRENGTHS[0] else NO_COMPOSITION
+    return best
 
 
-def _losing(model: "_FactorModel", trial: "_Trial") -> bool:
+def _losing(model: FactorModel, trial: "_Trial") -> bool:
     """Update a model a few times, and tell whether it loses twice the standard error and more than it did before."""
     model.update(_EARLY_UPDATES[0])
-    before = trial.gains(model, strength=1.0)
+    before = trial.gains(model)
     model.update(_EARLY_UPDATES[1] - _EARLY_UPDATES[0])
-    gains = trial.gains(model, strength=1.0)
+    gains = trial.gains(model)
     return _in_errors(gains) < -_CLEAR and float(gains.sum()) < float(before.sum())
 
 
@@ -190,9 +178,9 @@ class _Trial:
         nothing = np.ones((1, 1, self.delta.shape[1]))
         return _held_out(self.seen, self.held, self.exposure, self.delta, factor=nothing)
 
-    def gains(self, model: "_FactorModel", *, strength: float) -> FloatArray:
+    def gains(self, model: FactorModel) -> FloatArray:
         """Log-likelihood of the counts that judge, over that without a correction, (n_genes,)."""
-        plain, ratio = self.plain, _ratio(model.beta, model.theta, self.exposure, self.delta, strength=strength)
+        plain, ratio = self.plain, _ratio(model.beta, model.theta, self.exposure, self.delta, strength=1.0)
         return _held_out(self.seen, self.held, self.exposure, self.delta, factor=ratio) - plain
 
 
@@ -243,112 +231,3 @@ def _ratio(
 
     in_ranges(some, len(beta), step=_GENES)
     return ratio
-
-
-@dataclass(frozen=True, eq=False)
-class _Start:
-    """Where the factor model begins: effects (n_genes, n_batches), their prior in counts, and the random start."""
-
-    log_delta: FloatArray
-    prior_counts: float
-    seed: int
-
-    @classmethod
-    def of(cls, effects: Effects, genes: IntArray, *, seed: int) -> Self:
-        prior_counts = float(np.mean(1 / np.maximum(effects.prior_sd, _LEAST_SD) ** 2))
-        return cls(effects.log_delta[genes], prior_counts, seed)
-
-
-class _FactorModel:
-    """The factor model of some genes, fitted by multiplicative updates (Lee & Seung), its batch effects along with it.
-
-    Attributes
-    ----------
-    beta
-        Loadings, (n_genes, n_factors).
-    """
-
-    def __init__(self, counts: FloatArray, exposure: FloatArray, start: _Start, *, n_factors: int) -> None:
-        n_genes, _, n_batches = counts.shape
-        self._shape, self._there = exposure.shape, np.flatnonzero(exposure)
-        state, self._batch = np.divmod(self._there, n_batches)
-        self._by_gene = sparse.csr_array(counts.reshape(n_genes, -1)[:, self._there])
-        self._by_pair, self._size = self._by_gene.T.tocsr(), exposure.ravel()[self._there]
-        self._in_batch = np.zeros((n_batches, len(self._size)))
-        self._in_batch[self._batch, np.arange(len(self._size))] = 1
-        self._observed = (self._in_batch @ self._by_pair).T
-        self._prior_counts = start.prior_counts
-        self._delta = np.exp(start.log_delta)
-        profile = counts.sum(axis=2) / np.maximum(self._delta @ exposure.T, _TINY)
-        share = np.sqrt(profile / np.maximum(profile.sum(axis=0), _TINY)).T
-        weight = exposure.sum(axis=1) + _TINY
-        found = k_means(share, n_factors, weight=weight, n_starts=_GROUPINGS, seed=start.seed)
-        names, group = np.unique(found, return_inverse=True)
-        means = [np.average(profile[:, group == t], axis=1, weights=weight[group == t]) for t in range(len(names))]
-        self.beta = np.stack(means, axis=1) + 1e-3 * profile.mean(axis=1, keepdims=True)
-        self._theta = np.full((len(self._size), len(names)), 0.2 / len(names))
-        self._theta[np.arange(len(self._size)), group[state]] += 0.8
-
-    @property
-    def theta(self) -> FloatArray:
-        """Activities, (n_states * n_batches, n_factors), 0 where a batch has no cell."""
-        everywhere = np.zeros((self._shape[0] * self._shape[1], self._theta.shape[1]))
-        everywhere[self._there] = self._theta
-        return everywhere
-
-    def update(self, n_updates: int) -> None:
-        """Go on with the fit."""
-        genes, alike = np.arange(len(self.beta)), np.ones(len(self.beta))
-        theta, beta, delta, size = self._theta, self.beta, self._delta, self._size
-        for _ in range(n_updates):
-            theta = _updated(self._by_pair, theta, beta, delta.T @ beta, group=self._batch, size=size)
-            of_batch = self._in_batch @ (size[:, None] * theta)
-            beta = _updated(self._by_gene, beta, theta, delta @ of_batch, group=genes, size=alike)
-            delta = (self._observed + self._prior_counts) / (beta @ of_batch.T + self._prior_counts)
-            delta = delta / np.exp(np.log(delta).mean(axis=1, keepdims=True))
-        self._theta, self.beta, self._delta = theta, beta, delta
-
-
-def _updated(
-    counts: Counts, rows: FloatArray, columns: FloatArray, expected: FloatArray, *, group: IntArray, size: FloatArray
-) -> FloatArray:
-    """Update the factors of the rows of a table, given those of its columns and what a row of each group expects."""
-    updated = np.empty_like(rows)
-
-    def some(first: int, stop: int) -> None:
-        mine = slice(first, stop)
-        update(*rows_of(counts, first, stop), rows[mine], columns, expected, group[mine], size[mine], updated[mine])
-
-    in_ranges(some, len(rows), step=max(1, _COUNTS * len(rows) // max(counts.nnz, 1)))
-    return updated
-
-
-def _loadings(counts: Sums, exposure: FloatArray, delta: FloatArray, theta: FloatArray) -> FloatArray:
-    """Given the activities, fit the loadings of all genes, (n_genes, n_factors)."""
-    n_genes, _, n_batches = counts.shape
-    there = np.flatnonzero(exposure)
-    batch, activity = there % n_batches, theta[there]
-    of_batch = np.zeros((n_batches, activity.shape[1]))
-    np.add.at(of_batch, batch, exposure.ravel()[there, None] * activity)
-    beta, moved = np.empty((n_genes, activity.shape[1])), delta.copy()
-
-    def some(first: int, stop: int) -> None:
-        mine = slice(first, stop)
-        fit_loadings(
-            counts[mine].reshape(stop - first, -1),
-            batch,
-            activity,
-            of_batch,
-            _PRIOR_COUNTS,
-            _LOADING_UPDATES,
-            there,
-            moved[mine],
-            np.empty(len(there)),
-            np.empty(len(there), dtype=np.int64),
-            np.empty(n_batches),
-            np.empty(activity.shape[1]),
-            beta[mine],
-        )
-
-    in_ranges(some, n_genes, step=_GENES)
-    return beta

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from unbatch.core.kernels.factors import fit_loadings, held_out, ratios, update
+from unbatch.core.kernels.factors import fit_loadings, held_out, log_likelihoods, ratios, update
 
 N_GENES, N_STATES, N_BATCHES, N_FACTORS = 25, 6, 3, 4
 
@@ -28,6 +28,14 @@ def test_an_update_equals_that_of_lee_and_seung(rng):
     found, given = np.zeros_like(rows), sparse.csr_array(counts.astype(float))
     update(given.data, given.indices, given.indptr, rows, columns, delta @ columns, group, size, found)
     np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("leaf", [log_likelihoods, log_likelihoods.py_func])
+def test_log_likelihoods_are_those_of_counts_above_0(rng, leaf):
+    counts, rows, columns = rng.poisson(0.7, (10, N_GENES)), rng.random((10, 4)), rng.random((N_GENES, 4))
+    found, given = np.full(10, np.nan), sparse.csr_array(counts.astype(float))
+    leaf(given.data, given.indices, given.indptr, rows, columns, found)
+    np.testing.assert_allclose(found, (counts * np.log(rows @ columns.T)).sum(axis=1), rtol=1e-12)
 
 
 def test_loadings_equal_those_of_dense_updates(rng, exposure):

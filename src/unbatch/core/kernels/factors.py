@@ -42,6 +42,25 @@ update = compiled(_update)
 """Multiply the factors of each row by ``sum Y / mean * column`` over what is expected of it."""
 
 
+def _log_likelihoods(
+    data: FloatArray, indices: CodeArray, indptr: IntArray, rows: FloatArray, columns: FloatArray, found: FloatArray
+) -> None:
+    # As above. found: (n_rows,), written.
+    first = indptr[0]
+    for i in range(rows.shape[0]):
+        here, total = rows[i], 0.0
+        for at in range(indptr[i] - first, indptr[i + 1] - first):
+            other, mean = columns[indices[at]], 0.0
+            for t in range(here.size):
+                mean += here[t] * other[t]
+            total += data[at] * math.log(max(mean, _TINY))
+        found[i] = total
+
+
+log_likelihoods = compiled(_log_likelihoods)
+"""Sum ``Y log(mean)`` of each row."""
+
+
 def _update_gene(
     values: FloatArray,
     places: IntArray,
