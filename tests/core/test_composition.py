@@ -83,8 +83,8 @@ def test_separate_states_choose_no_correction_or_hardly_any(separate):
     assert np.sqrt(np.mean(np.log(ratio) ** 2)) < 0.1
 
 
-@pytest.mark.parametrize(("shift", "clear"), [(0.25, False), (0.35, True)])
-def test_a_correction_is_chosen_if_its_gain_is_three_standard_errors(graded, monkeypatch, shift, clear):
+@pytest.mark.parametrize(("shift", "clear"), [(0.15, False), (0.25, True)])
+def test_a_correction_is_chosen_if_its_gain_is_twice_its_standard_error(graded, monkeypatch, shift, clear):
     """400 genes whose gains scatter by 2: the standard error of their mean is 0.1."""
     gains = 2 * np.random.default_rng(0).standard_normal(400)
     gains += shift - gains.mean()

@@ -27,7 +27,7 @@ _GENES = 128
 """Genes treated in one go of a thread."""
 _MOST_RATIO = 20.0
 _TINY = 1e-12
-_CLEAR, _LOSS = 3.0, 2.0
+_CLEAR = 2.0
 """Standard errors that a correction must gain, and that a model loses that is given up."""
 _LEAST_ALIGNED = 0.42
 _PATIENCE = 2
@@ -101,8 +101,8 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
 
     A correction is considered only if batches differ inside states along the directions in which states differ: see
     `alignment`. The sums are split at random into a part that the factor model sees and a part that judges it (binomial
-    thinning: under a Poisson model the two are independent). A correction is chosen only if its gain exceeds three
-    standard errors over genes: data with separate states choose none, and most models of them lose two of them
+    thinning: under a Poisson model the two are independent). A correction is chosen only if its gain exceeds two
+    standard errors over genes: data with separate states choose none, and most models of them lose as much
     after ten updates already, and more than after five, when they are given up.
 
     Parameters
@@ -149,7 +149,7 @@ def _losing(model: FactorModel, trial: "_Trial") -> bool:
     before = trial.gains(model)
     model.update(_EARLY_UPDATES[1] - _EARLY_UPDATES[0])
     gains = trial.gains(model)
-    return _in_errors(gains) < -_LOSS and float(gains.sum()) < float(before.sum())
+    return _in_errors(gains) < -_CLEAR and float(gains.sum()) < float(before.sum())
 
 
 def _in_errors(gains: FloatArray) -> float:
