@@ -28,14 +28,14 @@ def wide():
 
 @pytest.fixture
 def narrow(monkeypatch):
-    monkeypatch.setattr(state_table, "_MOST_WIDE", N_GENES * SHAPE[0] * SHAPE[1] - 1)
+    monkeypatch.setattr(state_table, "MOST_WIDE", N_GENES * SHAPE[0] * SHAPE[1] - 1)
     found = table()
     assert isinstance(found.counts, NarrowSums)
     return found
 
 
 def test_up_to_the_limit_sums_are_in_double_precision(monkeypatch, wide):
-    monkeypatch.setattr(state_table, "_MOST_WIDE", N_GENES * SHAPE[0] * SHAPE[1])
+    monkeypatch.setattr(state_table, "MOST_WIDE", N_GENES * SHAPE[0] * SHAPE[1])
     found = table()
     assert found.squares.dtype == np.float64
     np.testing.assert_array_equal(found.squares, wide.squares)
@@ -50,7 +50,7 @@ def test_blocks_of_genes_are_those_of_double_precision(wide, narrow, genes):
 
 def test_sums_are_rounded_once(monkeypatch):
     """Were they added up in single precision, one count would be lost beside 2^24."""
-    monkeypatch.setattr(state_table, "_MOST_WIDE", 0)
+    monkeypatch.setattr(state_table, "MOST_WIDE", 0)
     counts = np.zeros((N_CELLS, N_GENES), dtype=np.float32)
     first, second, third = np.flatnonzero((STATE == 0) & (BATCH == 0))[:3]
     counts[first], counts[second], counts[third] = 2.0**24, 1, 1

@@ -23,6 +23,8 @@ _GROUPINGS = 10
 """Starts of the grouping of states from which factors begin: of three, the best is often a poor one."""
 _LEAST_KEPT = 0.2
 """Part of itself to which one long step may take a number that must stay above 0."""
+_LONGEST = 100.0
+"""Farthest that an extrapolation goes, in steps: its square multiplies what is rounded off."""
 _TINY = 1e-12
 _LEAST_SD = 1e-2
 
@@ -53,7 +55,7 @@ class FactorModel:
     by multiplicative updates (Lee and Seung 2001), of which thousands would be needed: where states are graded, and
     batches have other parts of them, effects can stand in for composition to almost the same likelihood. So updates
     are made in threes, of which the third begins from an extrapolation of the first two (SQUAREM: Varadhan and Roland
-    2008, Scand. J. Stat. 35:335-353), which takes a fifth to an eighth of them.
+    2008, Scand. J. Stat. 35:335-353), which takes a third to a tenth of them.
 
     Attributes
     ----------
@@ -107,14 +109,14 @@ class FactorModel:
         self._values = values
 
     def converge(self, n_updates: int) -> None:
-        """Go on with the fit by extrapolated updates, at most so many; an extrapolation that loses is not taken."""
+        """Go on with the fit by so many updates, in threes; an extrapolation that loses is not taken."""
         best, likelihood = self._values, self._log_likelihood(self._values)
         for _ in range(n_updates // 3):
             once = self._moved(best)
             twice = self._moved(once)
             best, before = self._moved(_extrapolated(best, once, twice)), likelihood
             likelihood = self._log_likelihood(best)
-            if likelihood < before:
+            if not likelihood >= before:
                 best, likelihood = twice, self._log_likelihood(twice)
         self._values = best
 
@@ -161,7 +163,7 @@ def _extrapolated(start: _Values, once: _Values, twice: _Values) -> _Values:
         sum(float(np.square(part).sum()) / unit for part, unit in zip(parts, units, strict=True))
         for parts in (first, change)
     )
-    factor = max(np.sqrt(length / max(turn, _TINY * length + 1e-300)), 1.0)
+    factor = float(np.clip(np.sqrt(length / max(turn, 1e-300)), 1.0, _LONGEST))
     theta, beta, delta = (
         np.maximum(a + 2 * factor * step + factor**2 * bend, _LEAST_KEPT * c)
         for a, step, bend, c in zip(start, first, change, twice, strict=True)

@@ -22,7 +22,7 @@ _Float = TypeVar("_Float", np.float32, np.float64)
 
 _GROUPS = 16
 """Groups summed in one go of a thread."""
-_MOST_WIDE = 4_000_000
+MOST_WIDE = 4_000_000
 """Sums beyond which they are kept in single precision."""
 MOST_DENSE = 40_000_000
 """Sums beyond which only those above 0 are kept."""
@@ -106,7 +106,7 @@ def _sums(
     n_sums = counts.shape[1] * shape[0] * shape[1]
     if n_sums > MOST_DENSE:
         return sum_sparsely(counts, state=state, batch=batch, size=size, shape=shape)
-    if n_sums <= _MOST_WIDE:
+    if n_sums <= MOST_WIDE:
         return _sum_all(counts, state=state, batch=batch, size=size, shape=shape, kept=np.float64)
     sums, squares = _sum_all(counts, state=state, batch=batch, size=size, shape=shape, kept=np.float32)
     return NarrowSums(sums), NarrowSums(squares)

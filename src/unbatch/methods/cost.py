@@ -7,7 +7,7 @@ import numpy as np
 
 from unbatch._types import IntArray
 from unbatch.core.matching import ExactSearch
-from unbatch.core.state_table import MOST_DENSE
+from unbatch.core.state_table import MOST_DENSE, MOST_WIDE
 from unbatch.methods import ConceptOptions, MatchedOptions, MethodOptions
 
 _PROBE_CELLS = 2000
@@ -72,10 +72,10 @@ def _matched(sizes: IntArray, n_genes: int, *, options: MatchedOptions, n_nonzer
     r"""Sum the parts of ``method="matched"``.
 
     Rounds over the sketch (clusters of cells), the axes of the loudest genes, the trials of a factor model on their
-    table of genes x states x batches, and Newton's method on the table of all genes; beyond 40 million sums only those
-    above 0 are kept. The constants are those of fits to real sets of 2 to 40 batches and to 10,000 to 1,000,000
-    simulated cells of 20,000 genes, of up to 1,000 batches; a correction of graded states, which nobody knows of
-    beforehand, takes two or three times as long.
+    table of genes x states x batches, and Newton's method on the table of all genes; beyond four million sums they
+    are in single precision, beyond 40 million only those above 0 are kept. The constants are those of fits to real
+    sets of 2 to 40 batches and to 10,000 to 1,000,000 simulated cells of 20,000 genes, of up to 1,000 batches; a
+    correction of graded states, which nobody knows of beforehand, takes two or three times as long.
     """
     n_cells, n_batches = float(sizes.sum()), len(sizes)
     kept = min(n_cells, options.sketch_size)
@@ -86,7 +86,8 @@ def _matched(sizes: IntArray, n_genes: int, *, options: MatchedOptions, n_nonzer
     on_axes = min(n_genes, _LOUD_GENES)
     loud = min(on_axes, MOST_DENSE / pairs)
     per_cell = 2e-4 + 1.4e-4 * (on_axes / _LOUD_GENES) ** 2
-    sums = 3 * table if table <= MOST_DENSE else 1.5 * min(table, kept_counts) + 3 * loud * pairs
+    dense = 3 * table if table <= MOST_WIDE else 2 * table
+    sums = dense if table <= MOST_DENSE else 1.5 * min(table, kept_counts) + 3 * loud * pairs
     return Cost(
         seconds=kept * per_cell + loud * pairs * 4e-6 + table * 5e-7,
         n_bytes=_LIBRARY_BYTES
