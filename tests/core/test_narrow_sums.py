@@ -2,23 +2,16 @@
 
 import numpy as np
 import pytest
+from grouped_cells import N_CELLS, N_GENES, grouped
 from scipy import sparse
 
 from unbatch.core import state_table
 from unbatch.core.loglinear import fit_effects
 from unbatch.core.narrow_sums import NarrowSums
-from unbatch.core.state_table import StateTable
 
-N_CELLS, N_GENES, SHAPE = 500, 40, (5, 7)
-RNG = np.random.default_rng(0)
-COUNTS = sparse.csr_array(RNG.poisson(RNG.lognormal(-1, 1, N_GENES), (N_CELLS, N_GENES)).astype(np.float32))
-STATE = RNG.integers(-1, SHAPE[0], N_CELLS).astype(np.int32)
-BATCH = RNG.integers(0, SHAPE[1] - 1, N_CELLS).astype(np.int32)  # the last batch has no cell
-SIZE = RNG.lognormal(0, 0.5, N_CELLS)
-
-
-def table(counts=COUNTS):
-    return StateTable.of(counts, state=STATE, batch=BATCH, size=SIZE, shape=SHAPE)
+SHAPE = (5, 7)
+CELLS = grouped(*SHAPE)
+table = CELLS.table
 
 
 @pytest.fixture
@@ -52,7 +45,7 @@ def test_sums_are_rounded_once(monkeypatch):
     """Were they added up in single precision, one count would be lost beside 2^24."""
     monkeypatch.setattr(state_table, "MOST_WIDE", 0)
     counts = np.zeros((N_CELLS, N_GENES), dtype=np.float32)
-    first, second, third = np.flatnonzero((STATE == 0) & (BATCH == 0))[:3]
+    first, second, third = np.flatnonzero((CELLS.state == 0) & (CELLS.batch == 0))[:3]
     counts[first], counts[second], counts[third] = 2.0**24, 1, 1
     assert (table(sparse.csr_array(counts)).counts[:][:, 0, 0] == 2.0**24 + 2).all()
 

@@ -2,26 +2,18 @@
 
 import numpy as np
 import pytest
+from grouped_cells import N_GENES, grouped
 from numba import get_num_threads, set_num_threads
-from scipy import sparse
 
 from unbatch.core import sparse_sums as module
 from unbatch.core import state_table
 from unbatch.core.kernels import sparse_sums as leaves
 from unbatch.core.loglinear import fit_effects
 from unbatch.core.sparse_sums import SparseSums
-from unbatch.core.state_table import StateTable
 
-N_CELLS, N_GENES, SHAPE = 500, 40, (5, 70)
-RNG = np.random.default_rng(0)
-COUNTS = sparse.csr_array(RNG.poisson(RNG.lognormal(-1, 1, N_GENES), (N_CELLS, N_GENES)).astype(np.float32))
-STATE = RNG.integers(-1, SHAPE[0], N_CELLS).astype(np.int32)
-BATCH = RNG.integers(0, SHAPE[1] - 1, N_CELLS).astype(np.int32)  # the last batch has no cell
-SIZE = RNG.lognormal(0, 0.5, N_CELLS)
-
-
-def table():
-    return StateTable.of(COUNTS, state=STATE, batch=BATCH, size=SIZE, shape=SHAPE)
+SHAPE = (5, 70)
+CELLS = grouped(*SHAPE)
+table = CELLS.table
 
 
 @pytest.fixture

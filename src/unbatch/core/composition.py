@@ -97,12 +97,12 @@ def composition_ratio(
 
 
 def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, seed: int) -> CompositionChoice:
-    """Choose the number of factors and the strength of the correction by the likelihood of held-out counts.
+    """Choose whether to correct, and the number of factors, by the likelihood of held-out counts.
 
     A correction is considered only if batches differ inside states along the directions in which states differ: see
     `alignment`. The sums are split at random into a part that the factor model sees and a part that judges it (binomial
-    thinning: under a Poisson model the two are independent). A correction is chosen only if its gain exceeds two
-    standard errors over genes: data with separate states choose none, and most models of them lose as much
+    thinning: under a Poisson model the two are independent). A correction is chosen only if its gain exceeds twice the
+    standard error over genes: data with separate states choose none as a rule, and most models of them lose as much
     after ten updates already, and more than after five, when they are given up.
 
     Parameters
