@@ -20,7 +20,7 @@ ADJUST = ("adjust", "in.h5ad", "-m", "model.h5ad", "-o", "out.h5ad", "--quiet")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("interrupted")
     shape = {"n_genes": 200, "n_batches": 2, "n_types": 2}
-    ub.simulate_to_file(path / "in.h5ad", **shape, n_cells=40_000, seed=1)
+    ub.simulate_to_file(path / "in.h5ad", **shape, n_cells=160_000, seed=1)
     small = ub.simulate(**shape, n_cells=1000, seed=1)
     ub.tl.batch_effects(small, batch_key="batch")
     small.write_h5ad(path / "model.h5ad")
