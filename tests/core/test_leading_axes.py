@@ -26,6 +26,13 @@ def test_axes_are_eigenvectors_largest_first(n):
     np.testing.assert_allclose(np.diag(axes.T @ scatter @ axes), values[::-1][:n_axes], rtol=1e-12)
 
 
+@pytest.mark.parametrize("n", [200, 700])
+def test_rows_in_another_order_keep_their_signs(n):
+    scatter, order = scatter_of(900, n), np.random.default_rng(1).permutation(n)
+    axes = leading_axes(scatter[np.ix_(order, order)], 10, n_points=900)
+    np.testing.assert_allclose(axes, leading_axes(scatter, 10, n_points=900)[order], atol=1e-9)
+
+
 def test_few_points_have_axes_too():
     scatter = scatter_of(20, 700)
     axes = leading_axes(np.tril(scatter), 20, n_points=20)

@@ -26,15 +26,15 @@ def leading_axes(scatter: FloatArray, n_axes: int, *, n_points: int) -> FloatArr
 
     Returns
     -------
-    (n, n_axes), the largest first; orthonormal, exact to rounding. The same bits for any number of threads.
+    (n, n_axes), the largest first; orthonormal, exact to rounding. The entry of each that is farthest from 0 is
+    positive: the order of rows changes no sign. The same bits for any number of threads.
     """
     n = len(scatter)
-    if min(n, n_points) > _FEW:
-        found = _lanczos(_symmetric(scatter), n_axes)
-        if found is not None:
-            return found
-    _, axes = linalg.eigh(scatter, subset_by_index=[n - n_axes, n - 1], lower=True, overwrite_a=True)
-    return np.asarray(axes[:, ::-1])
+    axes = _lanczos(_symmetric(scatter), n_axes) if min(n, n_points) > _FEW else None
+    if axes is None:
+        axes = linalg.eigh(scatter, subset_by_index=[n - n_axes, n - 1], lower=True, overwrite_a=True)[1][:, ::-1]
+    farthest = np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0)
+    return np.asarray(np.where(farthest < 0, -axes, axes))
 
 
 def _symmetric(scatter: FloatArray) -> FloatArray:
