@@ -170,7 +170,7 @@ def even_table(n_genes=1000, n_states=6, n_batches=3):
     exposure = rng.uniform(50, 500, (n_states, n_batches))
     log_delta = 0.5 * rng.standard_normal((n_genes, n_batches))
     counts = (loadings @ activity.T)[:, :, None] * exposure * np.exp(log_delta)[:, None, :]
-    table = StateTable(counts, counts, exposure, np.rint(exposure))
+    table = StateTable(counts=counts, squares=counts, exposure=exposure, cells=np.rint(exposure))
     effects = fit_effects(table)
     return table, loadings, activity, log_delta, effects
 
@@ -193,7 +193,7 @@ def test_planted_differences_within_states_are_found(chosen):
     log_delta = 0.3 * rng.standard_normal((n_genes, n_batches))
     mean = np.einsum("gt,skt->gsk", loadings, mixture)
     counts = rng.poisson(mean * exposure * np.exp(log_delta)[:, None, :]).astype(float)
-    table = StateTable(counts, counts, exposure, np.rint(exposure))
+    table = StateTable(counts=counts, squares=counts, exposure=exposure, cells=np.rint(exposure))
     weight = exposure * np.exp(log_delta)[:, None, :]
     expected = np.log(mean / ((mean * weight).sum(axis=2) / weight.sum(axis=2))[:, :, None])
     choice = CompositionChoice(3, 1.0, 1.0)

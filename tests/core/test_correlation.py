@@ -26,7 +26,7 @@ def table_of(log_delta, rng, *, depth=3.0):
     cells = rng.integers(5, 60, (N_STATES, n_batches)).astype(float)
     rates = depth * np.exp(0.7 * rng.standard_normal((n_genes, N_STATES, 1)))
     counts = rng.poisson(rates * cells * np.exp(log_delta)[:, None, :] / 10).astype(float)
-    return StateTable(counts, counts**2 / cells + counts, cells, cells)
+    return StateTable(counts=counts, squares=counts**2 / cells + counts, exposure=cells, cells=cells)
 
 
 def centred(log_delta):

@@ -270,7 +270,7 @@ def test_the_dispersion_is_that_of_the_cells(phi):
 def test_a_state_with_effects_of_its_own_shows_in_the_residuals(data, fitted):
     counts = data.table.counts.copy()
     counts[:, 1, 1] *= np.exp(0.7 * np.random.default_rng(2).standard_normal(N_GENES))
-    table = StateTable(counts, data.table.squares, data.table.exposure, data.table.cells)
+    table = StateTable(counts=counts, squares=data.table.squares, exposure=data.table.exposure, cells=data.table.cells)
     residual = fit_effects(table).state_residual
     shared = fitted.state_residual[data.table.cells > 20]
     assert ((shared > 0.4) & (shared < 1.2)).all()  # below 1, since the effects were fitted to these few states
@@ -305,7 +305,7 @@ def witnesses(seed, *, own, n_states=40, n_kinds=5, n_genes=300):
     mean = np.exp(rng.normal(0, 0.7, (n_genes, n_states)))[:, :, None] * np.repeat(exposure[None], n_genes, axis=0)
     mean[:, :, 1] *= np.exp(log_delta[:, None] + further[:, kind])
     counts = rng.poisson(mean).astype(np.float64)
-    table = StateTable(counts, counts + counts**2 / exposure, exposure, np.rint(exposure))
+    table = StateTable(counts=counts, squares=counts + counts**2 / exposure, exposure=exposure, cells=np.rint(exposure))
     return table, kind, np.column_stack([np.zeros(n_genes), log_delta])
 
 
@@ -356,7 +356,9 @@ def test_genes_that_a_batch_did_not_measure_are_compared_between_the_others(data
     counts[:30, :, 2] = 0
     composition = np.ones_like(counts)
     composition[:30, :, 2] = 0
-    table = StateTable(counts, data.table.squares * composition, data.table.exposure, data.table.cells)
+    table = StateTable(
+        counts=counts, squares=data.table.squares * composition, exposure=data.table.exposure, cells=data.table.cells
+    )
     effects = fit_effects(table, composition=composition)
     np.testing.assert_allclose(effects.log_delta[:30, 2], 0, atol=1e-6)
     found = effects.log_delta[:30, 0] - effects.log_delta[:30, 1]
@@ -372,7 +374,10 @@ def test_errors_held_the_prior_of_a_batch_that_did_not_measure_the_gene(phi):
     composition = np.ones_like(data.table.counts)
     composition[:, :, 2] = 0
     table = StateTable(
-        data.table.counts * composition, data.table.squares * composition, data.table.exposure, data.table.cells
+        counts=data.table.counts * composition,
+        squares=data.table.squares * composition,
+        exposure=data.table.exposure,
+        cells=data.table.cells,
     )
     found = fit_effects(table, composition=composition)
     alone = fit_effects(data.table.of_batches(np.array([True, True, False])))
@@ -384,7 +389,9 @@ def test_errors_held_the_prior_of_a_batch_that_did_not_measure_the_gene(phi):
 def test_genes_without_counts_get_no_effect(data):
     counts, squares = data.table.counts.copy(), data.table.squares.copy()
     counts[:5], squares[:5] = 0, 0
-    effects = fit_effects(StateTable(counts, squares, data.table.exposure, data.table.cells))
+    effects = fit_effects(
+        StateTable(counts=counts, squares=squares, exposure=data.table.exposure, cells=data.table.cells)
+    )
     np.testing.assert_array_equal(effects.log_delta[:5], 0)
     np.testing.assert_array_equal(effects.rate[:5], 0)
     assert np.isfinite(effects.se).all()

@@ -23,7 +23,9 @@ def problem(seed, *, exposure=400.0, size=60.0, sd=0.5, affected=1.0, n_batches=
     cells = np.maximum(np.rint(sizes), 1)
     own = rng.poisson(mu * np.exp(effect)[:, None] * sizes).astype(float)
     squares = own + own**2 / sizes  # summed over Poisson cells of size 1, on average
-    table = StateTable(own[:, :, None], squares[:, :, None], sizes[:, None], cells[:, None])
+    table = StateTable(
+        counts=own[:, :, None], squares=squares[:, :, None], exposure=sizes[:, None], cells=cells[:, None]
+    )
     rates = Rates(
         rate=theirs / exposure,
         exposure=np.full_like(mu, exposure),

@@ -132,7 +132,7 @@ def _tables(seed):
         counts = rng.poisson(rates * exposure).astype(np.float64)
         counts[rng.random(n_genes) < 0.1] = 0
         squares = np.where(exposure > 0, counts**2 / np.maximum(exposure, 1) + counts * rng.uniform(1, 3), 0.0)
-        tables.append(StateTable(counts, squares, exposure, cells))
+        tables.append(StateTable(counts=counts, squares=squares, exposure=exposure, cells=cells))
     return tables
 
 

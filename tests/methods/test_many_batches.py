@@ -7,7 +7,7 @@ import pytest
 import unbatch as ub
 from unbatch._progress import Silent
 from unbatch.core.exact_margins import ExactMargins
-from unbatch.core.exact_sums import ExactSums
+from unbatch.core.exact_sums import ExactCounts, ExactSums
 from unbatch.core.sparse_sums import SparseSums
 from unbatch.io.batches import read_batches
 from unbatch.io.source import open_counts
@@ -140,7 +140,7 @@ def test_of_many_groups_each_has_two_in_the_sample(sums):
 
 def test_what_needs_all_sums_has_them(sums):
     assert isinstance(sums(by_state=True), ExactSums)
-    assert isinstance(sums(strength=1.0), ExactSums)
+    assert type(sums(strength=1.0)) is ExactCounts
 
 
 def test_only_sums_above_0_are_kept_while_states_are_found(adata, monkeypatch):

@@ -14,7 +14,7 @@ from unbatch.core.kernels.factors import held_out, ratios
 from unbatch.core.keyed import order_of
 from unbatch.core.parallel import in_ranges
 from unbatch.core.plain import of_genes
-from unbatch.core.state_table import StateTable
+from unbatch.core.state_table import StateCounts, StateTable
 
 _FACTORS = (3, 4, 5, 6, 8, 12)
 _TRAIN = 0.7
@@ -56,7 +56,7 @@ NO_COMPOSITION = CompositionChoice(n_factors=0, strength=0.0, gain=0.0)
 
 
 def composition_ratio(
-    table: StateTable, effects: Effects, choice: CompositionChoice, *, genes: IntArray, seed: int
+    table: StateCounts, effects: Effects, choice: CompositionChoice, *, genes: IntArray, seed: int
 ) -> FloatArray:
     r"""Expect by how much a batch's cells of a state differ from all cells of the state, but for the batch effect.
 

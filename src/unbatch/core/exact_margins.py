@@ -3,7 +3,7 @@
 import numpy as np
 
 from unbatch._types import CodeArray, Counts, FloatArray, IntArray
-from unbatch.core.exact_sums import SIZE_UNITS, ExactSums
+from unbatch.core.exact_sums import SIZE_UNITS, ExactCounts
 from unbatch.core.kernels.exact_sums import add_counts
 from unbatch.core.parallel import in_ranges
 from unbatch.core.rows import rows_of
@@ -29,7 +29,7 @@ class ExactMargins:
         self._n_genes, self._shape, self._group, self._sampled = n_genes, (n_states, len(group)), group, sampled
         self._place = np.full(len(group), -1, dtype=np.int32)
         self._place[sampled] = np.arange(len(sampled), dtype=np.int32)
-        self.sample = ExactSums(n_genes, (n_states, len(sampled)))
+        self.sample = ExactCounts(n_genes, (n_states, len(sampled)))
         self.cells = np.zeros(n_states * len(group), dtype=np.int64)
         self.exposure = np.zeros_like(self.cells)
         self.by_state: dict[int, IntArray] = {}
@@ -81,13 +81,7 @@ class ExactMargins:
                 mine[name] = mine[name] + sums if name in mine else sums.copy()
 
     def finish(self) -> SampledTable:
-        """Give the sums, which are let go.
-
-        Raises
-        ------
-        InputError
-            If squares of counts add up to more than whole numbers of 64 bits can hold.
-        """
+        """Give the sums, which are let go."""
         (n_states, n_batches), n_groups = self._shape, int(self._group.max(initial=0)) + 1
         by_state = np.zeros((n_groups, self._n_genes, n_states))
         by_batch = np.zeros((self._n_genes, n_batches))

@@ -1,22 +1,27 @@
 """Sums by state and batch over any number of cells, in any order, to the bit."""
 
+import math
+from collections.abc import Callable
+from typing import Self
+
 import numpy as np
 
 from unbatch._check import InputError
 from unbatch._memory import release
 from unbatch._types import CodeArray, Counts, FloatArray, IntArray
-from unbatch.core.kernels.exact_sums import MOST, add_exactly
+from unbatch.core.kernels.exact_sums import MOST, add_counts, add_exactly
+from unbatch.core.narrow_sums import NarrowSums
 from unbatch.core.parallel import in_ranges
 from unbatch.core.rows import rows_of
-from unbatch.core.state_table import StateTable
+from unbatch.core.state_table import MOST_WIDE, StateCounts, StateTable
 
 _SQUARE_UNITS, SIZE_UNITS = 2.0**24, 2.0**16
 """Units in 1: fine enough for one count in a deep cell, coarse enough that sums over 10^8 cells of molecules stay below
 2^63. Beyond are reads by the million in cells that have few counts of the genes that all batches measured."""
 
 
-class ExactSums:
-    """What a `StateTable` holds, added up block by block in whole numbers.
+class ExactCounts:
+    """What `StateCounts` holds, added up block by block in whole numbers.
 
     Parameters
     ----------
@@ -26,11 +31,13 @@ class ExactSums:
         Number of states and of batches.
     """
 
+    _sums_of_a_gene: tuple[int, ...] = ()
+
     def __init__(self, n_genes: int, shape: tuple[int, int]) -> None:
         self._n_genes, self._shape = n_genes, shape
         self.cells = np.zeros(shape[0] * shape[1], dtype=np.int64)
         self.exposure = np.zeros_like(self.cells)
-        self.moments: dict[int, IntArray] = {}
+        self.sums: dict[int, IntArray] = {}
 
     def add(self, counts: Counts, *, state: CodeArray, batch: CodeArray, size: FloatArray) -> None:
         """Add cells.
@@ -51,27 +58,71 @@ class ExactSums:
         self.cells[names] += sizes
         np.add.at(self.exposure, group, np.rint(size[used] * SIZE_UNITS).astype(np.int64))
         for name in names.tolist():
-            if name not in self.moments:
-                self.moments[name] = np.zeros((self._n_genes, 2), dtype=np.int64)
-        rows, per_size = rows_of(counts, 0, len(state)), _SQUARE_UNITS / size
+            if name not in self.sums:
+                self.sums[name] = np.zeros((self._n_genes, *self._sums_of_a_gene), dtype=np.int64)
+        rows, add = rows_of(counts, 0, len(state)), self._leaf(size)
 
         def one(number: int, _: int) -> None:
             mine = used[order[starts[number] : starts[number] + sizes[number]]]
-            add_exactly(*rows, mine, per_size, self.moments[int(names[number])])
+            add(*rows, mine, self.sums[int(names[number])])
 
         in_ranges(one, len(names), step=1)
 
-    def merge(self, other: "ExactSums") -> None:
+    def _leaf(self, size: FloatArray) -> Callable[..., None]:  # noqa: ARG002 - see below
+        """Give what adds rows to the sums of a group."""
+        return add_counts
+
+    def merge(self, other: Self) -> None:
         """Add what another one has added up, which stays as it is."""
         self.cells += other.cells
         self.exposure += other.exposure
-        for name, moments in other.moments.items():
-            if name in self.moments:
-                self.moments[name] += moments
-                squares = self.moments[name][:, 1]
-                squares[squares < 0] = MOST  # two that are not negative pass the end once
+        for name, sums in other.sums.items():
+            if name in self.sums:
+                self.sums[name] += sums
             else:
-                self.moments[name] = moments.copy()
+                self.sums[name] = sums.copy()
+
+    def finish(self) -> StateCounts:
+        """Give the sums, which are let go."""
+        counts = self._table()
+        release()
+        return StateCounts(counts=counts, exposure=self._exposure(), cells=self._cells())
+
+    def _table(self, units: float = 1.0) -> FloatArray | NarrowSums:
+        """Empty the sums into a table, (n_genes, n_states, n_batches)."""
+        shape = (self._n_genes, *self._shape)
+        narrow = math.prod(shape) > MOST_WIDE
+        table = np.zeros(shape, dtype=np.float32 if narrow else np.float64)
+        for name in list(self.sums):
+            table[:, name // self._shape[1], name % self._shape[1]] = self.sums.pop(name) / units
+        return NarrowSums(table) if narrow else table
+
+    def _exposure(self) -> FloatArray:
+        return np.asarray(self.exposure.reshape(self._shape) / SIZE_UNITS)
+
+    def _cells(self) -> FloatArray:
+        return self.cells.reshape(self._shape).astype(np.float64)
+
+
+class ExactSums(ExactCounts):
+    """What a `StateTable` holds, added up likewise: sums and squares lie beside each other."""
+
+    _sums_of_a_gene = (2,)
+
+    def _leaf(self, size: FloatArray) -> Callable[..., None]:
+        per_size = _SQUARE_UNITS / size
+
+        def add(data: FloatArray, indices: IntArray, indptr: IntArray, cells: IntArray, sums: IntArray) -> None:
+            add_exactly(data, indices, indptr, cells, per_size, sums)
+
+        return add
+
+    def merge(self, other: Self) -> None:
+        """Add what another one has added up, which stays as it is."""
+        super().merge(other)
+        for name in other.sums:
+            squares = self.sums[name][:, 1]
+            squares[squares < 0] = MOST  # two that are not negative pass the end once
 
     def finish(self) -> StateTable:
         """Give the sums, which are let go.
@@ -81,31 +132,18 @@ class ExactSums:
         InputError
             If squares of counts add up to more than whole numbers of 64 bits can hold.
         """
-        beyond = sum(int((moments[:, 1] == MOST).sum()) for moments in self.moments.values())
+        beyond = sum(int((sums[:, 1] == MOST).sum()) for sums in self.sums.values())
         if beyond:
             raise InputError(
-                f"counts are so large that {beyond} sums of their squares over size factors are beyond 2^39: keep all "
-                "cells for the fit (sketch_size of at least their number), or divide reads by how many there are of a "
-                "molecule, and round them"
+                f"counts are so large that {beyond} sums of their squares over size factors are beyond 2^39: divide "
+                "reads by how many there are of a molecule, and round them"
             )
         squares: dict[int, IntArray] = {}
-        counts = np.zeros((self._n_genes, *self._shape))
-        for name in list(self.moments):
-            moments = self.moments.pop(name)
-            counts[self._place(name)] = moments[:, 0]
-            squares[name] = moments[:, 1].copy()
+        for name, sums in self.sums.items():
+            self.sums[name], squares[name] = sums[:, 0].copy(), sums[:, 1].copy()
+        counts = self._table()
         release()  # the sums go before the second table comes
-        table = np.zeros_like(counts)
-        for name in list(squares):
-            table[self._place(name)] = squares.pop(name) / _SQUARE_UNITS
+        self.sums = squares
+        table = self._table(units=_SQUARE_UNITS)
         release()
-        return StateTable(
-            counts=counts,
-            squares=table,
-            exposure=self.exposure.reshape(self._shape) / SIZE_UNITS,
-            cells=self.cells.reshape(self._shape).astype(np.float64),
-        )
-
-    def _place(self, name: int) -> tuple[slice, int, int]:
-        """Tell where the genes of a group are in a table."""
-        return np.s_[:, name // self._shape[1], name % self._shape[1]]
+        return StateTable(counts=counts, squares=table, exposure=self._exposure(), cells=self._cells())

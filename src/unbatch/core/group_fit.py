@@ -12,7 +12,7 @@ from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, composit
 from unbatch.core.effects import Effects
 from unbatch.core.loglinear import fit_effects, fit_log_delta, with_effects
 from unbatch.core.sampled_table import AnyTable
-from unbatch.core.state_table import StateTable
+from unbatch.core.state_table import StateCounts
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +55,13 @@ class GroupFit:
             genes=self.genes[chosen],
         )
 
-    def fit(self, table: AnyTable, effects: Effects) -> list[Effects]:
-        """Fit each group, beginning from these effects of all batches."""
+    def fit(self, table: AnyTable, effects: Effects, dispersions: Sequence[FloatArray] | None = None) -> list[Effects]:
+        """Fit each group, beginning from these effects of all batches; its dispersion, (n_genes,), may be known."""
+        parts = self._parts(table, effects)
+        known = [None] * len(self._groups()) if dispersions is None else dispersions
         return [
-            fit_effects(part.table, kind=self.kind, composition=part.ratio, start=part.start)
-            for part in self._parts(table, effects)
+            fit_effects(part.table, kind=self.kind, composition=part.ratio, start=part.start, dispersion=dispersion)
+            for part, dispersion in zip(parts, known, strict=True)
         ]
 
     def fit_log_delta(self, table: AnyTable, effects: Effects, found: list[Effects]) -> list[FloatArray]:
@@ -82,7 +84,7 @@ class GroupFit:
             return None
         if self.choice.strength == 0:
             return np.asarray(self.measured[:, None, :], dtype=np.float64)
-        assert isinstance(table, StateTable)  # a factor model is of states in batches
+        assert isinstance(table, StateCounts)  # a factor model is of states in batches
         factor = np.zeros((len(self.measured), *table.exposure.shape))
         for mine in self._groups():
             ratio = composition_ratio(
@@ -139,6 +141,8 @@ class Refit:
         Effects of all batches to begin from.
     first
         Log effects of each group of batches by the states of the first cells, by which more cells are summed.
+    dispersions
+        Dispersion of each group's cells around these states, (n_genes,) each.
     others
         The same by other partitions of the first cells into states, (n_partitions, n_groups).
     mixture
@@ -148,6 +152,7 @@ class Refit:
     how: GroupFit
     start: Effects
     first: list[FloatArray]
+    dispersions: list[FloatArray]
     others: Sequence[list[FloatArray]]
     mixture: Effects | None = None
 
@@ -155,10 +160,11 @@ class Refit:
         """Fit effects to sums over more cells.
 
         How other partitions, or a mixture, differ from the first is taken from the first cells: the difference is that
-        of the same cells in other groups, and has little noise.
+        of the same cells in other groups, and has little noise. So is how far cells scatter around their states, which
+        is the same however many they are, and would take squares of all counts.
         """
         with one_thread():
-            found = self.how.fit(table, self.start)
+            found = self.how.fit(table, self.start, self.dispersions)
             if self.mixture is not None:
                 log_delta = found[0].log_delta + (self.mixture.log_delta - self.first[0])
                 known, wider = np.isfinite(self.start.se), np.ones_like(log_delta)
@@ -213,7 +219,7 @@ def _ratio(
     """Give the factor on exposure that the factor model and unmeasured genes call for; None if it is 1."""
     ratio: FloatArray | None = None
     if effects is not None and choice.strength > 0:
-        assert isinstance(table, StateTable)  # a factor model is of states in batches
+        assert isinstance(table, StateCounts)  # a factor model is of states in batches
         ratio = composition_ratio(table, effects, choice, genes=loud, seed=seed)
     if not measured.all():
         known = measured[:, None, :].astype(np.float64)

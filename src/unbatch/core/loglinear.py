@@ -15,7 +15,7 @@ from unbatch.core.posterior import SharedOut
 from unbatch.core.prior import find_widths, unknown_width
 from unbatch.core.sampled_table import AnyTable, SampledTable
 from unbatch.core.scatter import Scatter, known_batches
-from unbatch.core.state_table import StateTable
+from unbatch.core.state_table import StateCounts
 
 _ALIKE = 3e-2
 """By how much a log effect may move for variances to be alike (some percent)."""
@@ -38,6 +38,7 @@ def fit_effects(
     kind: IntArray | None = None,
     composition: FloatArray | None = None,
     start: Effects | None = None,
+    dispersion: FloatArray | None = None,
 ) -> Effects:
     r"""Fit batch effects shared by all states, and learn how large they are.
 
@@ -64,13 +65,15 @@ def fit_effects(
         measure a gene. All ones by default.
     start
         An earlier fit to begin from.
+    dispersion
+        Dispersion phi of the cells, (n_genes,). By default it is found, for which sums need squares: a `StateTable`.
 
     Returns
     -------
     Effects
     """
     model = _model(table, composition, kind)
-    found = _settle(model, start)
+    found = _settle(model, start, dispersion)
     variance, prior_sd, dispersion, scale = found.variance, found.prior_sd, found.dispersion, np.exp(found.shift)
     part, those = model.sample
     residuals = part.residuals(found.centred[:, those], dispersion, scale[those])
@@ -155,17 +158,17 @@ class _Settled:
     """Log scale of each batch, common to all genes."""
 
 
-def _settle(model: "_Model", start: Effects | None) -> _Settled:
-    """Fit effects, prior, dispersion and scales in turn until the prior stays."""
+def _settle(model: "_Model", start: Effects | None, known: FloatArray | None) -> _Settled:
+    """Fit effects, prior, scales, and the dispersion if it is not known, in turn until the prior stays."""
     n_genes, n_batches = model.by_batch.shape
-    part, those = model.sample
     log_delta = np.zeros((n_genes, n_batches)) if start is None else start.log_delta
     prior_sd = np.full(n_batches, _START_SD) if start is None else np.maximum(start.prior_sd, _START_SD / 10)
-    dispersion = np.ones(n_genes) if start is None else start.dispersion
+    dispersion = known if known is not None else np.ones(n_genes) if start is None else start.dispersion
     shift = np.zeros(n_batches)
     for _ in range(_PRIOR_ROUNDS):
         log_delta, variance = model.shared_out(dispersion, np.exp(shift)).modes(log_delta, prior_sd, same=_ALIKE)
-        dispersion = part.dispersion(log_delta[:, those], np.exp(shift)[those])
+        if known is None:
+            dispersion = model.sample[0].dispersion(log_delta, np.exp(shift))
         centre = _weighted_medians(log_delta, model.weights)
         log_delta, shift = _centred(log_delta, centre, model.counted), shift + centre
         previous, prior_sd = prior_sd, _prior_sd(log_delta, variance, prior_sd)
@@ -241,7 +244,7 @@ class _Model:
     @cached_property
     def sample(self) -> tuple[Scatter, IntArray | slice]:
         """Give the model of the batches whose counts are summed by state too, and which of all they are."""
-        if isinstance(self.table, StateTable):
+        if isinstance(self.table, StateCounts):
             return Scatter(self.table, self.composition, self.kind), slice(None)
         those = self.table.sampled
         return Scatter(self.table.sample, plain(self.composition[:, :, those]), self.kind), those

@@ -265,7 +265,14 @@ def _finished(rounds: Rounds, settled: Settled, basis: FloatArray) -> MatchedFit
         states = states.moved(where)
     return MatchedFit(
         effects=final,
-        refit=Refit(how, effects, [found.log_delta for found in first], others, mixture),
+        refit=Refit(
+            how,
+            effects,
+            first=[found.log_delta for found in first],
+            dispersions=[found.dispersion for found in first],
+            others=others,
+            mixture=mixture,
+        ),
         states=states,
         shifts=shifts,
         linked=settled.linked,

@@ -69,10 +69,7 @@ class Landscape:
         -------
         (n_cells,), -inf for cells without counts. Neither blocks nor threads change a bit.
         """
-        size = self.axes.sizes(counts, batch)
-        excess = log_excess(
-            counts, batch, axes=self.axes, size=size, scale=self.scale, of=(self.centres, self.expected)
-        )
+        excess, size = log_excess(counts, batch, axes=self.axes, scale=self.scale, of=(self.centres, self.expected))
         return np.where(np.diff(counts.indptr) > 0, excess - self._usual(size), -np.inf)
 
     def _usual(self, size: FloatArray) -> FloatArray:
@@ -85,16 +82,16 @@ def log_excess(
     batch: CodeArray,
     *,
     axes: LogAxes,
-    size: FloatArray,
     scale: float,
     of: tuple[FloatArray, Float32Array],
-) -> FloatArray:
+) -> tuple[FloatArray, FloatArray]:
     """Sum the sixth powers of what each cell's logs exceed those expected by, and take the log, (n_cells,).
 
-    `of` are the centres and expected logs of the states, see `Landscape`.
+    `of` are the centres and expected logs of the states, see `Landscape`. Size factors, (n_cells,), are given too.
     """
     centres, expected, n_dims = np.ascontiguousarray(of[0].T), of[1], axes.basis.shape[1]
-    out, scaling, longest = np.empty(counts.shape[0]), scale / size, int(np.diff(counts.indptr).max(initial=0))
+    longest = int(np.diff(counts.indptr).max(initial=0))
+    out, size = np.empty(counts.shape[0]), np.empty(counts.shape[0])
 
     def some(start: int, stop: int) -> None:
         novelty(
@@ -103,7 +100,7 @@ def log_excess(
             axes.factor,
             axes.place,
             axes.basis,
-            scaling[start:stop],
+            scale,
             centres,
             expected,
             np.empty(longest),
@@ -112,11 +109,12 @@ def log_excess(
             np.empty(longest, dtype=np.int32),
             np.empty(n_dims),
             np.empty(centres.shape[1]),
+            size[start:stop],
             out[start:stop],
         )
 
     in_ranges(some, len(out), step=_ROWS)
-    return np.asarray(np.log(out + _TINY))
+    return np.asarray(np.log(out + _TINY)), size
 
 
 def learn_landscape(counts: Counts, batch: CodeArray, *, genes: BoolArray, n_batches: int, seed: int) -> Landscape:
@@ -168,7 +166,7 @@ def _learn(counts: Counts, batch: CodeArray, *, genes: BoolArray, n_batches: int
     effects[:, used] = log_delta
     axes = LogAxes.of(basis, log_delta=effects, genes=genes)
     expected = np.where(genes, means - (means @ basis) @ basis.T, np.inf).astype(np.float32)
-    excess = log_excess(counts, batch, axes=axes, size=logs.size, scale=logs.scale, of=(centres, expected))
-    log = np.log(logs.size)
+    excess, size = log_excess(counts, batch, axes=axes, scale=logs.scale, of=(centres, expected))
+    log = np.log(size)
     trend, *_ = np.linalg.lstsq(np.column_stack([np.ones_like(log), log, log**2]), excess, rcond=None)
     return Landscape(axes, logs.scale, centres, expected, np.asarray(trend, dtype=np.float64))

@@ -7,14 +7,14 @@ from typing import Self, TypeAlias
 import numpy as np
 
 from unbatch._types import BoolArray, FloatArray, IntArray
-from unbatch.core.state_table import StateTable
+from unbatch.core.state_table import StateCounts
 
 
 @dataclass(frozen=True, eq=False)
 class SampledTable:
     """Counts summed by state and by batch, which effects follow from, and by both of a sample of the batches.
 
-    From the sample follow dispersions, and how far states scatter around the model, which are those of genes.
+    From the sample follows how far states scatter around the model, which is a matter of genes.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class SampledTable:
         (n_states, n_batches) number of cells.
     """
 
-    sample: StateTable
+    sample: StateCounts
     sampled: IntArray
     by_state: FloatArray
     by_batch: FloatArray
@@ -65,5 +65,5 @@ class SampledTable:
         )
 
 
-AnyTable: TypeAlias = StateTable | SampledTable
+AnyTable: TypeAlias = StateCounts | SampledTable
 """What effects may be fitted to."""

@@ -10,7 +10,7 @@ from unbatch.core.dispersion import squeeze
 from unbatch.core.kernels.residuals import chi_squares, kind_chi_squares, likelihoods, state_chi_squares
 from unbatch.core.parallel import in_ranges
 from unbatch.core.plain import of_genes, plain
-from unbatch.core.state_table import StateTable
+from unbatch.core.state_table import StateCounts, StateTable
 
 _GENES = 256
 """Genes treated in one go by a thread."""
@@ -62,7 +62,7 @@ class Scatter:
         Which states are alike, (n_states,).
     """
 
-    table: StateTable
+    table: StateCounts
     composition: FloatArray
     kind: IntArray | None = None
 
@@ -83,12 +83,13 @@ class Scatter:
 
     def dispersion(self, log_delta: FloatArray, scale: FloatArray) -> FloatArray:
         """Find by how much the scatter of cells around their states exceeds that of Poisson counts, at least 1."""
-        chi2, delta = np.zeros(self.n_genes), plain(np.exp(log_delta))
+        assert isinstance(self.table, StateTable)
+        squares, chi2, delta = self.table.squares, np.zeros(self.n_genes), plain(np.exp(log_delta))
 
         def some(first: int, stop: int) -> None:
             genes = slice(first, stop)
             chi_squares(
-                self.table.squares[genes],
+                squares[genes],
                 self.by_state[genes],
                 self.table.exposure,
                 scale,

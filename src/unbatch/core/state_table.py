@@ -1,6 +1,6 @@
 """The sums that the fit needs: counts and size factors by state and batch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self, TypeAlias, TypeVar
 
@@ -28,8 +28,8 @@ MOST_DENSE = 40_000_000
 """Sums beyond which only those above 0 are kept."""
 
 
-@dataclass(frozen=True, eq=False)
-class StateTable:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StateCounts:
     """Counts and size factors summed over the cells of each state and batch.
 
     Attributes
@@ -37,8 +37,6 @@ class StateTable:
     counts
         (n_genes, n_states, n_batches) summed counts Y. Beyond four million sums they are kept in single precision, in
         which whole numbers up to 2^24 are exact; beyond 40 million only those above 0 are kept.
-    squares
-        (n_genes, n_states, n_batches) sum over cells of ``Y_gj^2 / l_j``, from which the dispersion follows.
     exposure
         (n_states, n_batches) summed size factors l of the cells.
     cells
@@ -46,9 +44,39 @@ class StateTable:
     """
 
     counts: Sums
-    squares: Sums
     exposure: FloatArray
     cells: FloatArray
+
+    @cached_property
+    def margins(self) -> tuple[FloatArray, FloatArray]:
+        """Counts summed over batches, (n_genes, n_states), and over states, (n_genes, n_batches)."""
+        if isinstance(self.counts, np.ndarray):
+            return plain(self.counts.sum(axis=2)), plain(self.counts.sum(axis=1))
+        return self.counts.margins()
+
+    def of_batches(self, chosen: BoolArray) -> Self:
+        """Keep some of the batches, (n_batches,)."""
+        if chosen.all():
+            return self
+        return replace(
+            self,
+            counts=_of_batches(self.counts, chosen),
+            exposure=self.exposure[:, chosen],
+            cells=self.cells[:, chosen],
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StateTable(StateCounts):
+    """The same, with what tells how far the cells of a state scatter.
+
+    Attributes
+    ----------
+    squares
+        (n_genes, n_states, n_batches) sum over cells of ``Y_gj^2 / l_j``, from which the dispersion follows.
+    """
+
+    squares: Sums
 
     @classmethod
     def of(
@@ -82,22 +110,15 @@ class StateTable:
             cells=np.bincount(group, minlength=n_groups).reshape(shape).astype(np.float64),
         )
 
-    @cached_property
-    def margins(self) -> tuple[FloatArray, FloatArray]:
-        """Counts summed over batches, (n_genes, n_states), and over states, (n_genes, n_batches)."""
-        if isinstance(self.counts, np.ndarray):
-            return plain(self.counts.sum(axis=2)), plain(self.counts.sum(axis=1))
-        return self.counts.margins()
-
     def of_batches(self, chosen: BoolArray) -> Self:
         """Keep some of the batches, (n_batches,)."""
         if chosen.all():
             return self
-        counts, squares = (
-            np.compress(chosen, sums, axis=2) if isinstance(sums, np.ndarray) else sums.of_batches(chosen)
-            for sums in (self.counts, self.squares)
-        )
-        return type(self)(counts, squares, self.exposure[:, chosen], self.cells[:, chosen])
+        return replace(super().of_batches(chosen), squares=_of_batches(self.squares, chosen))
+
+
+def _of_batches(sums: Sums, chosen: BoolArray) -> Sums:
+    return np.compress(chosen, sums, axis=2) if isinstance(sums, np.ndarray) else sums.of_batches(chosen)
 
 
 def _sums(

@@ -69,7 +69,7 @@ class DoorCheck:
         """
         counts, n_cells = block.counts, block.stop - block.start
         per_cell = np.empty(n_cells, dtype=np.int64)
-        found: dict[int, tuple[int, int]] = {}
+        found: dict[int, tuple[int, int, float]] = {}
         lock = Lock()
 
         def some(start: int, stop: int) -> None:
@@ -79,11 +79,11 @@ class DoorCheck:
                 self.counts_per_gene += per_gene
 
         in_ranges(some, n_cells, step=_ROWS)
-        if any(bad for _, bad in found.values()):
+        if any(bad for _, bad, _ in found.values()):
             raise InputError(self._refusal(block))
-        self._add_total(float(counts.data.sum(dtype=np.float64)))
+        self._add_total(sum(found[start][2] for start in sorted(found)))
         self.rows[block.start] = per_cell
-        self.n_nonzero += sum(n_nonzero for n_nonzero, _ in found.values())
+        self.n_nonzero += sum(n_nonzero for n_nonzero, _, _ in found.values())
 
     def merge(self, other: "DoorCheck") -> None:
         """Add what another check of the same source has counted."""

@@ -9,7 +9,7 @@ from unbatch._progress import Progress
 from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArray, IntArray
 from unbatch.core.embedding import Embedding, find_embedding, mean_effect
 from unbatch.core.exact_margins import ExactMargins
-from unbatch.core.exact_sums import ExactSums
+from unbatch.core.exact_sums import ExactCounts, ExactSums
 from unbatch.core.landmarks import state_means
 from unbatch.core.log_counts import LogCounts
 from unbatch.core.matched import MatchedFit, fit_matched
@@ -189,7 +189,7 @@ def fit(
     )
 
 
-def _sums(fitted: MatchedFit, codes: CodeArray, *, used: IntArray, by_state: bool) -> ExactSums | ExactMargins:
+def _sums(fitted: MatchedFit, codes: CodeArray, *, used: IntArray, by_state: bool) -> ExactCounts | ExactMargins:
     """Give what adds up counts by state and batch, or where these are too many, by both of some batches only.
 
     These are the batches with most cells, of each group that can be compared in turn, two at least. A correction for
@@ -198,8 +198,10 @@ def _sums(fitted: MatchedFit, codes: CodeArray, *, used: IntArray, by_state: boo
     n_genes, (n_states, n_batches), how = len(fitted.effects.log_delta), fitted.support.shape, fitted.refit.how
     n_groups = int(how.group.max()) + 1
     n_sampled = max(_FEWEST_SAMPLED, 2 * n_groups, MOST_DENSE // max(n_genes * n_states, 1))
-    if by_state or how.choice.strength > 0 or n_sampled >= n_batches:
+    if by_state:
         return ExactSums(n_genes, (n_states, n_batches))
+    if how.choice.strength > 0 or n_sampled >= n_batches:
+        return ExactCounts(n_genes, (n_states, n_batches))
     group = np.where(how.group >= 0, how.group, n_groups)
     cells = np.bincount(codes[codes >= 0], minlength=int(used.max()) + 1)[used]
     order = np.lexsort((np.arange(n_batches), -cells, group))

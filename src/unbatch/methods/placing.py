@@ -8,7 +8,7 @@ from unbatch._types import BoolArray, CodeArray, Float32Array, FloatArray, IntAr
 from unbatch.core.diagnostics import Overlap
 from unbatch.core.embedding import Embedding
 from unbatch.core.exact_margins import ExactMargins
-from unbatch.core.exact_sums import ExactSums
+from unbatch.core.exact_sums import ExactCounts
 from unbatch.core.kernels.centres import nearest_centre
 from unbatch.core.matched import MatchedFit
 from unbatch.core.parallel import in_ranges
@@ -73,7 +73,7 @@ class Placing:
         used: IntArray,
         genes: BoolArray,
         level: CodeArray | None = None,
-        sums: ExactSums | ExactMargins | None = None,
+        sums: ExactCounts | ExactMargins | None = None,
     ) -> None:
         self._codes, self._level = PerCell(codes), None if level is None else PerCell(level)
         self._centres, self._shifts = Shared((fitted.states.centres, fitted.states.level)), Shared(fitted.shifts)

@@ -64,16 +64,18 @@ def test_logarithms_are_those_of_the_library_over_their_whole_range():
     np.testing.assert_allclose(values, expected, rtol=4e-16, atol=1e-17)
 
 
-def novelty_oracle(centres, expected, inside):
-    out = np.zeros(40)
+def novelty_oracle(counts, centres, expected, inside):
+    adjusted = counts * FACTOR[BATCH] * inside
+    size = np.where(adjusted.any(axis=1), adjusted.sum(axis=1), 1.0)
+    logs, out = np.log1p(adjusted * 20.0 / size[:, None]), np.zeros(40)
     for j in range(40):
-        where = (LOGS[j] * inside)[PLACE >= 0] @ BASIS[:10]
+        where = logs[j][PLACE >= 0] @ BASIS[:10]
         nearest = ((where - centres) ** 2).sum(axis=1).argmin()
         explained = np.zeros(30)
         explained[PLACE >= 0] = BASIS[:10] @ where
-        excess = LOGS[j] - explained - expected[nearest]
-        out[j] = (np.maximum(excess, 0) ** 6)[(DENSE[j] > 0) & inside].sum()
-    return out
+        excess = logs[j] - explained - expected[nearest]
+        out[j] = (np.maximum(excess, 0) ** 6)[(counts[j] > 0) & inside].sum()
+    return out, size
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -81,20 +83,26 @@ def novelty_oracle(centres, expected, inside):
 def test_novelty_is_the_sum_of_sixth_powers_of_what_is_too_much(form, leaf):
     rng = np.random.default_rng(3)
     centres, expected = rng.normal(size=(5, 4)), rng.normal(0, 0.2, (5, 30)).astype(np.float32)
-    out = np.full(40, np.nan)
+    out, size = np.full(40, np.nan), np.full(40, np.nan)
+    counts = np.where(
+        (np.arange(40) == 7)[:, None] & (INSIDE > 0), 0.0, DENSE
+    )  # a cell with counts of other genes only
+    assert counts[7].any()
     leaf(
-        *parts(DENSE, form),
+        *parts(counts, form),
         BATCH,
-        FACTOR,
+        FACTOR * INSIDE,
         np.where(INSIDE > 0, PLACE, np.int32(-1)),
         BASIS[:10],
-        SCALING,
+        20.0,
         np.ascontiguousarray(centres.T),
         np.where(INSIDE > 0, expected, np.float32(np.inf)),
         *scratch(),
         np.empty(30, dtype=np.int32),
         np.empty(4),
         np.empty(5),
+        size,
         out,
     )
-    np.testing.assert_allclose(out, novelty_oracle(centres, expected, INSIDE > 0), rtol=1e-10)
+    for mine, oracle in zip((out, size), novelty_oracle(counts, centres, expected, INSIDE > 0), strict=True):
+        np.testing.assert_allclose(mine, oracle, rtol=1e-10)

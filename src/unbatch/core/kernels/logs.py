@@ -106,6 +106,21 @@ write_logs = compiled(_write_logs)
 """Write the logs of some genes as a dense array."""
 
 
+@compiled
+def _add_axes(values: FloatArray, places: CodeArray, basis: FloatArray, here: FloatArray) -> None:
+    # Adds each value times its row of the basis, four at a time: what they are added to is read and written once.
+    whole = values.size - values.size % 4
+    for i in range(0, whole, 4):
+        a, b, c, d = values[i], values[i + 1], values[i + 2], values[i + 3]
+        p, q, r, s = basis[places[i]], basis[places[i + 1]], basis[places[i + 2]], basis[places[i + 3]]
+        for dim in range(here.size):
+            here[dim] += (a * p[dim] + b * q[dim]) + (c * r[dim] + d * s[dim])
+    for i in range(whole, values.size):
+        value, axes = values[i], basis[places[i]]
+        for dim in range(here.size):
+            here[dim] += value * axes[dim]
+
+
 def _project_logs(
     data: FloatArray,
     indices: IntArray,
@@ -123,7 +138,7 @@ def _project_logs(
     # place: (n_genes,), the gene's row of basis or -1. factor: (n_batches, n_rows), what counts of the genes on these
     # rows are multiplied by. scaling: (n_cells,), scale over size factor.
     # values, exponents, places: scratch for the values of one cell. out: (n_cells, n_dims).
-    first, n_dims = indptr[0], basis.shape[1]
+    first = indptr[0]
     for row in range(out.shape[0]):
         here, factors, times = out[row], factor[batch[row]], scaling[row]
         n = 0
@@ -135,10 +150,7 @@ def _project_logs(
             values[i] = 1.0 + values[i] * factors[places[i]] * times
         _take_logs(values[:n], exponents[:n])
         here[:] = 0.0
-        for i in range(n):
-            log, axes = values[i], basis[places[i]]
-            for d in range(n_dims):
-                here[d] += log * axes[d]
+        _add_axes(values[:n], places[:n], basis, here)
 
 
 project_logs = compiled(_project_logs)
@@ -158,6 +170,14 @@ def _nearest(where: FloatArray, centres: FloatArray, squared: FloatArray) -> int
         if squared[centre] < squared[nearest]:
             nearest = centre
     return nearest
+
+
+@compiled_to_sum
+def _total(values: FloatArray) -> float:
+    total = 0.0
+    for i in range(values.size):
+        total += values[i]
+    return total
 
 
 @compiled_to_sum
@@ -186,7 +206,7 @@ def _novelty(
     factor: FloatArray,
     place: CodeArray,
     basis: FloatArray,
-    scaling: FloatArray,
+    scale: float,
     centres: FloatArray,
     expected: Float32Array,
     values: FloatArray,
@@ -195,25 +215,31 @@ def _novelty(
     places: CodeArray,
     where: FloatArray,
     squared: FloatArray,
+    size: FloatArray,
     out: FloatArray,
 ) -> None:
     # As above. factor: (n_batches, n_genes). centres: (n_dims, n_centres). expected: (n_centres, n_genes), mean logs
     # less what the axes explain of them; inf for genes that are not looked at.
-    # Scratch: values to places for the values of one cell, where (n_dims,), squared (n_centres,). out: (n_cells,).
+    # Scratch: values to places for the values of one cell, where (n_dims,), squared (n_centres,).
+    # size: (n_cells,), sums of adjusted counts, or 1 where there are none. out: (n_cells,).
     for row in range(out.size):
-        factors, times, first = factor[batch[row]], scaling[row], indptr[row] - indptr[0]
+        factors, first = factor[batch[row]], indptr[row] - indptr[0]
         n, n_on_axes = indptr[row + 1] - indptr[row], 0
         for i in range(n):
             gene = indices[first + i]
-            values[i] = 1.0 + data[first + i] * factors[gene] * times
+            values[i] = data[first + i] * factors[gene]
             chosen[n_on_axes], places[n_on_axes] = i, place[gene]
             n_on_axes += place[gene] >= 0  # the next gene overwrites one that is not in the basis
+        total = _total(values[:n])
+        size[row] = total if total > 0 else 1.0
+        times = scale / size[row]
+        for i in range(n):
+            values[i] = 1.0 + values[i] * times
         _take_logs(values[:n], work[:n])
-        where[:] = 0.0
         for i in range(n_on_axes):
-            log, axes = values[chosen[i]], basis[places[i]]
-            for d in range(where.size):
-                where[d] += log * axes[d]
+            work[i] = values[chosen[i]]
+        where[:] = 0.0
+        _add_axes(work[:n_on_axes], places[:n_on_axes], basis, where)
         for i in range(n_on_axes):
             values[chosen[i]] -= _product(where, basis[places[i]])
         here = expected[_nearest(where, centres, squared)]
