@@ -10,7 +10,7 @@ import unbatch as ub
 from unbatch.core.composition import NO_COMPOSITION, CompositionChoice, composition_ratio
 from unbatch.core.matched import fit_matched
 from unbatch.core.projection import LogAxes
-from unbatch.core.state_table import StateTable
+from unbatch.core.state_table import StateCounts, StateTable
 from unbatch.io.source import open_counts
 from unbatch.methods.placing import nearest_state
 
@@ -83,6 +83,28 @@ def test_the_same_cells_give_the_same_effects(data):
     np.testing.assert_allclose(np.median(again.se / fitted.effects.se), 1, atol=0.05)
 
 
+def test_further_cells_need_no_squares(data):
+    """How cells scatter around their states the first ones tell, which here do by more than Poisson counts."""
+    counts, batch = data
+    over = np.random.default_rng(0).gamma(2, 0.5, counts.shape)  # negative binomial counts, of dispersion 0.5
+    counts = sparse.csr_array(np.random.default_rng(1).poisson(counts.toarray() * over).astype(np.float32))
+    fitted = fit_matched(counts[:800], batch[:800], measured=np.ones((200, 3), dtype=bool))
+    table = table_of(fitted, counts, batch)
+    bare = StateCounts(counts=table.counts, exposure=table.exposure, cells=table.cells)
+    found, expected = fitted.refit.effects(bare), fitted.refit.effects(table)
+    for name in ("log_delta", "se", "dispersion"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    how, loud = fitted.refit.how, counts.sum(axis=0) > 1000
+    (learned,), (given,) = (
+        how.fit(table, fitted.refit.start),
+        how.fit(bare, fitted.refit.start, fitted.refit.dispersions),
+    )
+    assert np.median(learned.dispersion[loud]) > 1.5
+    assert abs(np.median(np.log(given.dispersion / learned.dispersion)[loud])) < 0.1
+    assert np.std(np.log(given.dispersion / learned.dispersion)[loud]) < 0.15
+    assert abs(np.median(np.log(given.se / learned.se)[loud])) < 0.05
+
+
 def test_groups_are_fitted_by_themselves():
     """Two batches have one level, two the other."""
     shares = [[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]] * 2
@@ -92,7 +114,10 @@ def test_groups_are_fitted_by_themselves():
     level = (batch // 2).astype(np.int32)
     fitted = fit_matched(counts[:800], batch[:800], measured=np.ones((200, 4), dtype=bool), level=level[:800])
     assert len(set(fitted.tied.group)) == 2
+    first, second = fitted.refit.dispersions
+    assert (first != second).any()
     refitted, truth = fitted.refit.effects(table_of(fitted, counts, batch, level)), adata.varm["log_delta_true"]
+    np.testing.assert_array_equal(refitted.dispersion, first)  # see `Effects.joined`
     for pair in ([0, 1], [2, 3]):
         found = [np.diff((effects.log_delta - truth)[:, pair]).ravel() for effects in (refitted, fitted.effects)]
         assert np.std(found[0]) < 0.7 * np.std(found[1])
