@@ -1,5 +1,6 @@
 """Graded states are corrected where that lowers the error, and separate ones are left alone."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -95,11 +96,62 @@ def test_a_correction_is_chosen_if_its_gain_is_twice_its_standard_error(graded, 
     assert choice.gain == pytest.approx(400 * shift if clear else 0)
 
 
+@pytest.mark.parametrize(("of_noise", "clear"), [(-0.5, True), (0.05, True), (0.15, False)])
+def test_what_a_model_gains_of_noise_is_taken_off(graded, monkeypatch, of_noise, clear):
+    """A gain of 0.3 a gene, with a standard error of 0.1; a loss with noise does not make it larger."""
+    gains = 2 * np.random.default_rng(0).standard_normal(400)
+    gains += 0.3 - gains.mean()
+    gains_of_noise = [part for draw in (0.5, 1.5) for part in (np.zeros(400), np.full(400, draw * of_noise))]
+    losses = [np.zeros(400), np.zeros(400), -gains] * 2
+    found = iter([np.zeros(400), gains, gains, gains, *losses, *gains_of_noise])
+    monkeypatch.setattr(composition, "_held_out", lambda *_, **__: next(found))
+    choice = choose_composition(graded.table, graded.effects, genes=graded.genes, seed=0)
+    assert (choice != NO_COMPOSITION) == clear
+    assert next(found, None) is None
+
+
+def test_cells_that_scatter_much_are_not_taken_for_composition(monkeypatch):
+    """Three types, in other shares in two batches without effects: a factor model follows what scatters."""
+    data = fitted(
+        n_types=3, n_batches=2, composition=0.2, n_genes=300, n_cells=3000, median_depth=500, variation=0.3, seed=23,
+        dispersion=0.3, marker_log_fold_sd=0.7, log_delta_sd=0.0,
+    )  # fmt: skip
+    assert choose_composition(data.table, data.effects, genes=data.genes, seed=0) == NO_COMPOSITION
+    monkeypatch.setattr(composition, "_NOISE_DRAWS", 0)
+    assert choose_composition(data.table, data.effects, genes=data.genes, seed=0).strength > 0
+
+
+def test_counts_without_composition_scatter_as_cells_do(graded):
+    """Around the rates of states, by their dispersion, whatever the order of genes and batches."""
+    effects = replace(graded.effects, dispersion=np.where(np.arange(400) < 200, 1.0, 3.0))
+    draws = [
+        composition._Trial.of_noise(graded.table, effects, genes=graded.genes, seed=0, draw=draw) for draw in range(20)
+    ]
+    drawn = np.array([trial.seen + trial.held for trial in draws])
+    delta = np.exp(effects.log_delta)
+    rate = graded.table.counts.sum(axis=2) / (delta @ graded.table.exposure.T)
+    mean = rate[:, :, None] * graded.table.exposure * delta[:, None, :]
+    far = (drawn - mean) ** 2 / np.maximum(mean, 1e-300)
+    for some, dispersion in ((slice(0, 200), 1.0), (slice(200, None), 3.0)):
+        assert far[:, some][:, mean[some] > 1].mean() == pytest.approx(dispersion, rel=0.03)
+    assert np.mean([trial.seen.sum() / (trial.seen + trial.held).sum() for trial in draws]) == pytest.approx(
+        0.7, abs=0.01
+    )
+    gene, batch = np.random.default_rng(1).permutation(400), np.arange(graded.table.exposure.shape[1])[::-1]
+    table = replace(
+        graded.table, counts=graded.table.counts[gene][:, :, batch], exposure=graded.table.exposure[:, batch]
+    )
+    other = replace(effects, log_delta=effects.log_delta[gene][:, batch], dispersion=effects.dispersion[gene])
+    turned = composition._Trial.of_noise(table, other, genes=graded.genes, seed=0, draw=0)
+    np.testing.assert_array_equal(turned.seen, draws[0].seen[gene][:, :, batch])
+
+
 def test_models_of_more_factors_are_tried_until_one_gains(graded, monkeypatch):
     """A model of fewer factors than there are loses much; of those that gain, two may be worse than the best."""
     gains = 1 + np.random.default_rng(0).random(400)
     of_models = [-5 * gains, -3 * gains, gains, 0.9 * gains, 0.8 * gains]  # of 3, 4, 5, 6 and 8 factors
-    found = iter([np.zeros(400)] + [part for of_one in of_models for part in (gains, gains, of_one)])
+    of_noise = [np.zeros(400)] * 4
+    found = iter([np.zeros(400)] + [part for of_one in of_models for part in (gains, gains, of_one)] + of_noise)
     monkeypatch.setattr(composition, "_held_out", lambda *_, **__: next(found))
     choice = choose_composition(graded.table, graded.effects, genes=graded.genes, seed=0)
     assert (choice.n_factors, choice.strength) == (5, 1.0)
@@ -120,7 +172,7 @@ def test_models_that_lose_more_and_more_are_given_up_early(graded, monkeypatch, 
     monkeypatch.setattr(composition.FactorModel, "update", lambda _, n: updates.append(n))
     monkeypatch.setattr(composition.FactorModel, "converge", lambda _, n: updates.append(n))
     assert choose_composition(graded.table, graded.effects, genes=graded.genes, seed=0) == NO_COMPOSITION
-    assert updates == 6 * ([5, 5] if given_up else [5, 5, 90])
+    assert updates == 6 * ([5, 5] if given_up else [5, 5, 120])
 
 
 @pytest.mark.parametrize("seed", [2, 4])

@@ -11,7 +11,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -103,6 +103,7 @@ def _tellings(counts, labels, rng, *, method):
 @METHODS
 @profile(quick=2)
 @given(seed=SEEDS)
+@example(seed=30278)  # graded states are corrected, by a factor model that once multiplied what is rounded off
 def test_told_otherwise_the_answer_is_the_same(method, seed):
     """One test of all ways, since all are compared with the same fit."""
     counts, labels, rng = _draw(seed)

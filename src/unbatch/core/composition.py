@@ -18,7 +18,7 @@ from unbatch.core.state_table import StateCounts, StateTable
 
 _FACTORS = (3, 4, 5, 6, 8, 12)
 _TRAIN = 0.7
-_UPDATES, _TRIAL_UPDATES = 150, 90
+_UPDATES, _TRIAL_UPDATES = 180, 120
 _EARLY_UPDATES = (5, 10)
 """Between which a model is asked whether it loses, and more and more: it is given up then. Of graded states a model may
 begin with a loss, but makes it good from the first updates on."""
@@ -29,6 +29,7 @@ _MOST_RATIO = 20.0
 _TINY = 1e-12
 _CLEAR = 2.0
 """Standard errors that a correction must gain, and that a model loses that is given up."""
+_NOISE_DRAWS, _LEAST_EXCESS = 2, 1e-6
 _LEAST_ALIGNED = 0.42
 _PATIENCE = 2
 
@@ -103,7 +104,9 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
     `alignment`. The sums are split at random into a part that the factor model sees and a part that judges it (binomial
     thinning: under a Poisson model the two are independent). A correction is chosen only if its gain exceeds twice the
     standard error over genes: data with separate states choose none as a rule, and most models of them lose as much
-    after ten updates already, and more than after five, when they are given up.
+    after ten updates already, and more than after five, when they are given up. Where cells scatter by more than
+    Poisson counts do, both parts have that in common, and a model that follows it gains: what such a model gains of
+    counts that are drawn anew, without composition but with as much scatter, is taken off first.
 
     Parameters
     ----------
@@ -126,7 +129,7 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
         return NO_COMPOSITION
     start = FactorStart.of(effects, genes, seed=seed)
     n_pseudobulks, n_states = int((table.exposure > 0).sum()), len(table.exposure)
-    best, worse = NO_COMPOSITION, 0
+    best, best_gains, worse = NO_COMPOSITION, np.zeros(len(genes)), 0
     for n_factors in _FACTORS:
         if 2 * n_factors > n_pseudobulks or n_factors > n_states:
             break
@@ -136,11 +139,19 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
             model.converge(_TRIAL_UPDATES)
             gains = trial.gains(model)
             if _in_errors(gains) > _CLEAR and gains.sum() > best.gain:
-                best, improved = CompositionChoice(n_factors, 1.0, float(gains.sum())), True
+                best, best_gains, improved = CompositionChoice(n_factors, 1.0, float(gains.sum())), gains, True
         worse = 0 if improved or best.strength == 0 else worse + 1  # too few factors may lose much
         if worse >= _PATIENCE:
             break
-    return best
+    if best.strength == 0:
+        return best
+    of_noise = 0.0
+    for draw in range(_NOISE_DRAWS):
+        noise = _Trial.of_noise(table, effects, genes=genes, seed=seed, draw=draw)
+        model = FactorModel(noise.seen, table.exposure * _TRAIN, start, n_factors=best.n_factors)
+        model.converge(_TRIAL_UPDATES)
+        of_noise += float(noise.gains(model).sum()) / _NOISE_DRAWS
+    return best if _in_errors(best_gains, less=max(of_noise, 0.0)) > _CLEAR else NO_COMPOSITION
 
 
 def _losing(model: FactorModel, trial: "_Trial") -> bool:
@@ -152,9 +163,9 @@ def _losing(model: FactorModel, trial: "_Trial") -> bool:
     return _in_errors(gains) < -_CLEAR and float(gains.sum()) < float(before.sum())
 
 
-def _in_errors(gains: FloatArray) -> float:
-    """Divide what genes gain together by its standard error, (n_genes,)."""
-    return float(gains.sum() / max(float(np.std(gains)) * np.sqrt(len(gains)), _TINY))
+def _in_errors(gains: FloatArray, *, less: float = 0.0) -> float:
+    """Divide what genes gain together, (n_genes,), less something, by its standard error."""
+    return float((gains.sum() - less) / max(float(np.std(gains)) * np.sqrt(len(gains)), _TINY))
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +184,22 @@ class _Trial:
         seen = _thinned(counts, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7,))))
         return cls(seen, counts - seen, table.exposure, delta)
 
+    @classmethod
+    def of_noise(cls, table: StateTable, effects: Effects, *, genes: IntArray, seed: int, draw: int) -> Self:
+        r"""Draw counts of some genes without composition, that scatter as cells around their states do, and split them.
+
+        They are Poisson with gamma means, of the variance :math:`\phi_g \mu_{gs} E_{sk} \delta_{gk}`.
+        """
+        counts, delta = table.counts[genes], np.exp(effects.log_delta[genes])
+        rate = counts.sum(axis=2) / np.maximum(delta @ table.exposure.T, _TINY)
+        mean = rate[:, :, None] * table.exposure * delta[:, None, :]
+        excess = np.maximum(effects.dispersion[genes] - 1, _LEAST_EXCESS)[:, None, None]
+        at, rng = _in_order(counts), np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7, draw)))
+        drawn, seen = np.empty(counts.shape), np.empty(counts.shape)
+        whole = rng.poisson(rng.gamma(np.maximum(mean / excess, _TINY)[at], excess[at[0].ravel()]))
+        drawn[at], seen[at] = whole, rng.binomial(whole, _TRAIN)
+        return cls(seen, drawn - seen, table.exposure, delta)
+
     @cached_property
     def plain(self) -> FloatArray:
         """Log-likelihood without a correction, (n_genes,)."""
@@ -187,11 +214,17 @@ class _Trial:
 
 def _thinned(counts: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Keep each count with a fixed chance, whatever the order of genes and batches, (n_genes, n_states, n_batches)."""
-    whole, n_batches = np.rint(counts).astype(np.int64), counts.shape[2]
-    gene, batch = order_of(whole.reshape(len(whole), -1)), order_of(whole.transpose(2, 0, 1).reshape(n_batches, -1))
-    at, seen = np.ix_(gene, np.arange(whole.shape[1]), batch), np.empty(counts.shape)
-    seen[at] = rng.binomial(whole[at], _TRAIN)
+    at, seen = _in_order(counts), np.empty(counts.shape)
+    seen[at] = rng.binomial(np.rint(counts[at]).astype(np.int64), _TRAIN)
     return seen
+
+
+def _in_order(counts: FloatArray) -> tuple[IntArray, ...]:
+    """Index counts, (n_genes, n_states, n_batches), so that genes and batches come in an order that is theirs."""
+    whole = np.rint(counts).astype(np.int64)
+    n_genes, n_states, n_batches = whole.shape
+    gene, batch = order_of(whole.reshape(n_genes, -1)), order_of(whole.transpose(2, 0, 1).reshape(n_batches, -1))
+    return np.ix_(gene, np.arange(n_states), batch)
 
 
 def _held_out(
