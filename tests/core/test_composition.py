@@ -117,7 +117,7 @@ def test_cells_that_scatter_much_are_not_taken_for_composition(monkeypatch):
         dispersion=0.3, marker_log_fold_sd=0.7, log_delta_sd=0.0,
     )  # fmt: skip
     assert choose_composition(data.table, data.effects, genes=data.genes, seed=0) == NO_COMPOSITION
-    monkeypatch.setattr(composition, "_NOISE_DRAWS", 0)
+    monkeypatch.setattr(composition, "_mean_gain", lambda *_, **__: 0.0)
     assert choose_composition(data.table, data.effects, genes=data.genes, seed=0).strength > 0
 
 

@@ -30,6 +30,7 @@ _TINY = 1e-12
 _CLEAR = 2.0
 """Standard errors that a correction must gain, and that a model loses that is given up."""
 _NOISE_DRAWS, _LEAST_EXCESS = 2, 1e-6
+"""Sets of counts without composition that are drawn, and the least that a dispersion exceeds 1 by in them."""
 _LEAST_ALIGNED = 0.42
 _PATIENCE = 2
 
@@ -145,13 +146,19 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
             break
     if best.strength == 0:
         return best
-    of_noise = 0.0
-    for draw in range(_NOISE_DRAWS):
-        noise = _Trial.of_noise(table, effects, genes=genes, seed=seed, draw=draw)
-        model = FactorModel(noise.seen, table.exposure * _TRAIN, start, n_factors=best.n_factors)
+    noise = [_Trial.of_noise(table, effects, genes=genes, seed=seed, draw=draw) for draw in range(_NOISE_DRAWS)]
+    by_chance = max(_mean_gain(noise, start, n_factors=best.n_factors), 0.0)
+    return best if _in_errors(best_gains, less=by_chance) > _CLEAR else NO_COMPOSITION
+
+
+def _mean_gain(trials: "list[_Trial]", start: FactorStart, *, n_factors: int) -> float:
+    """Find what models of so many factors gain together over all genes, on average over trials."""
+    gains = []
+    for trial in trials:
+        model = FactorModel(trial.seen, trial.exposure * _TRAIN, start, n_factors=n_factors)
         model.converge(_TRIAL_UPDATES)
-        of_noise += float(noise.gains(model).sum()) / _NOISE_DRAWS
-    return best if _in_errors(best_gains, less=max(of_noise, 0.0)) > _CLEAR else NO_COMPOSITION
+        gains.append(float(trial.gains(model).sum()))
+    return float(np.mean(gains))
 
 
 def _losing(model: FactorModel, trial: "_Trial") -> bool:

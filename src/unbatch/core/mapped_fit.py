@@ -8,7 +8,7 @@ from unbatch.core.correlation import Correlation
 from unbatch.core.effects import Effects
 from unbatch.core.mapped_effects import MappedEffects, fit_against
 from unbatch.core.reference import Reference
-from unbatch.core.state_table import StateTable
+from unbatch.core.state_table import StateCounts, StateTable
 
 _COMPOSITION_GENES = 2000
 _STARTS = 4
@@ -48,9 +48,8 @@ def fit_new(
         rates, theirs = reference.rates, reference.landmarks.sizes.sum(axis=1)
         here = measured & rates.known
         counts = np.where(here[:, None, None], np.dstack([rates.rate * theirs, table.counts[:][:, :, 0]]), 0.0)
-        both = StateTable(
+        both = StateCounts(
             counts=counts,
-            squares=counts,
             exposure=np.column_stack([theirs, table.exposure[:, 0]]),
             cells=np.column_stack([reference.landmarks.cells.sum(axis=1), table.cells[:, 0]]),
         )
