@@ -8,6 +8,7 @@ import pandas as pd
 
 from unbatch._types import FloatArray
 from unbatch.core.diagnostics import verdicts
+from unbatch.core.diagnostics.along_cells import share_along_cells
 from unbatch.core.diagnostics.blocks import find_blocks
 from unbatch.core.diagnostics.remainder import Remainder
 from unbatch.core.diagnostics.verdicts import Verdict
@@ -159,7 +160,16 @@ def _effects(fit: BatchFit, tables: Mapping[str, pd.DataFrame]) -> Verdict:
             f"{row['family']} genes x {np.exp(row['median_log_delta']):.2f} in {row['batch']!r}"
             for _, row in moved.iterrows()
         ],
+        batches=fit.batches,
+        along=_along_cells(fit),
     )
+
+
+def _along_cells(fit: BatchFit) -> list[float]:
+    """Share of the effects of each batch along the axes of cells; 0 if the method has no axes of theirs."""
+    if fit.landmarks is None:
+        return [0.0] * len(fit.batches)
+    return [float(share) for share in share_along_cells(fit.basis, fit.log_delta, fit.se)]
 
 
 def n_significant(log_delta: FloatArray, se: FloatArray) -> int:

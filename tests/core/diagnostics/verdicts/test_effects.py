@@ -11,6 +11,12 @@ EFFECTS = {"known": 1.0, "strong": 10, "median": 0.2, "families": []}
         ({}, "fine", "10 effects differ from none .* x or / 1.22"),
         ({"families": ["stress genes x 2.00 in 'a'"]}, "fine", "; stress genes x 2.00 in 'a'$"),
         ({"known": 0.2}, "look here", "80% of the effects are unknown"),
+        ({"batches": ["a", "b"], "along": [0.6, 0.64]}, "fine", "10 effects differ"),
+        (
+            {"batches": ["a", "b", "c"], "along": [0.66, 0.77, 0.1]},
+            "look here",
+            "^77% of the effects of 'b' lie along the axes .* with 2 of 3 batches.; 10 effects differ",
+        ),
     ],
 )
 def test_verdicts_and_their_sentence(comes_to, changes, verdict, words):
