@@ -103,6 +103,7 @@ def _tellings(counts, labels, rng, *, method):
 @METHODS
 @profile(quick=2)
 @given(seed=SEEDS)
+@example(seed=988)  # an effect that is next to none: how many genes there are mattered, with counts or without
 @example(seed=30278)  # graded states are corrected, by a factor model that once multiplied what is rounded off
 def test_told_otherwise_the_answer_is_the_same(method, seed):
     """One test of all ways, since all are compared with the same fit."""
@@ -112,7 +113,8 @@ def test_told_otherwise_the_answer_is_the_same(method, seed):
         found = telling.fit(method)
         for name in ("log_delta", "se"):
             there, before = getattr(found, name)[telling.genes][:, telling.batches], getattr(expected, name)
-            np.testing.assert_allclose(there, before, rtol=0, atol=telling.atol, err_msg=f"{way}: {name}")
+            rtol = 1e-7 if telling.atol else 0
+            np.testing.assert_allclose(there, before, rtol=rtol, atol=telling.atol, err_msg=f"{way}: {name}")
         new = np.delete(np.arange(len(found.log_delta)), np.arange(len(found.log_delta))[telling.genes])
         assert not found.log_delta[new].any(), way
         assert np.isinf(found.se[new]).all(), way

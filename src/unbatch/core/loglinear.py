@@ -171,7 +171,7 @@ def _settle(model: "_Model", start: Effects | None, known: FloatArray | None) ->
             dispersion = model.sample[0].dispersion(log_delta, np.exp(shift))
         centre = _weighted_medians(log_delta, model.weights)
         log_delta, shift = _centred(log_delta, centre, model.counted), shift + centre
-        previous, prior_sd = prior_sd, _prior_sd(log_delta, variance, prior_sd)
+        previous, prior_sd = prior_sd, _prior_sd(log_delta, variance, prior_sd, model.counted)
         if np.abs(np.log(prior_sd / previous)).max() < _PRIOR_TOL:
             break
     modes, variance = model.shared_out(dispersion, np.exp(shift)).modes(log_delta, prior_sd, same=_ALIKE)
@@ -217,11 +217,11 @@ def _centred(log_delta: FloatArray, centre: FloatArray, counted: BoolArray) -> F
     return centred
 
 
-def _prior_sd(log_delta: FloatArray, variance: FloatArray, prior_sd: FloatArray) -> FloatArray:
+def _prior_sd(log_delta: FloatArray, variance: FloatArray, prior_sd: FloatArray, counted: BoolArray) -> FloatArray:
     """One step of MacKay's fixed point: squares over the number of effects that the data determine."""
     determined = np.maximum(1 - variance / prior_sd**2, 0).sum(axis=0)
     squares = (log_delta**2).sum(axis=0)
-    step = np.sqrt(squares / np.maximum(determined, _LEAST_SHARE * len(log_delta)))
+    step = np.sqrt(squares / np.maximum(determined, _LEAST_SHARE * np.maximum(counted.sum(axis=0), 1)))
     return np.asarray(np.clip(step, _LEAST_SD, _MOST_SD))
 
 
