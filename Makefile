@@ -37,7 +37,7 @@ coverage: $(VENV)/.installed  ## which lines and branches of src the tests run; 
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
-nightly: $(VENV)/.installed  ## the promise of the same answer on EXAMPLES random examples each (10,000, which take ten hours on 2 cores)
+nightly: $(VENV)/.installed  ## the promise of the same answer on EXAMPLES random examples each (10,000, which take hours on 2 cores)
 	HYPOTHESIS=nightly $(BIN)/pytest -n 2 tests/hostile/test_same_answer.py tests/hostile/test_numbers.py
 
 fuzz: $(VENV)/.installed  ## read files spoilt at random for FUZZ_SECONDS (300)
