@@ -109,7 +109,7 @@ def _median_depth(size: np.ndarray, batch: np.ndarray) -> float:
     return float(np.median(size))
 
 
-def _flat(log_delta: np.ndarray, variance: np.ndarray, prior_sd: np.ndarray) -> np.ndarray:
+def _flat(log_delta: np.ndarray, *_: np.ndarray) -> np.ndarray:
     """Learn no prior."""
     return np.full(log_delta.shape[1], _FLAT_SD)
 
