@@ -1,11 +1,14 @@
 """Effects of states: found where they are, nothing where they are not, and what answers to something else is kept."""
 
+from dataclasses import replace
+
 import numba
 import numpy as np
 import pytest
 from scipy import stats
 
 from unbatch.core.kernels.state_effects import fit_margins
+from unbatch.core.narrow_sums import NarrowSums
 from unbatch.core.state_effects import StateEffects, _Scatter, fit_state_effects
 from unbatch.core.state_table import StateTable
 
@@ -36,6 +39,15 @@ def fit(table, log_delta, *, dispersion=1.0, support=None, composition=None):
 
 def gamma(variance, *, seed=1):
     return np.log(np.random.default_rng(seed).gamma(1 / variance, variance, (N_GENES, N_STATES, N_BATCHES)))
+
+
+def test_sums_in_single_precision_give_the_same():
+    table, log_delta = planted(gamma(0.09), depth=300.0)
+    counts, squares = (NarrowSums(sums.astype(np.float32)) for sums in (table.counts, table.squares))
+    wide, narrow = fit(table, log_delta), fit(replace(table, counts=counts, squares=squares), log_delta)
+    assert narrow.sd == pytest.approx(wide.sd, rel=1e-6)
+    assert wide.sd > 0.2
+    assert (narrow.steps != wide.steps).mean() < 1e-3
 
 
 @pytest.mark.parametrize("dispersion", [1.0, 2.5])

@@ -68,7 +68,7 @@ class ExactCounts:
 
         in_ranges(one, len(names), step=1)
 
-    def _leaf(self, size: FloatArray) -> Callable[..., None]:  # noqa: ARG002 - see below
+    def _leaf(self, size: FloatArray) -> Callable[..., None]:  # noqa: ARG002 - squares are over sizes
         """Give what adds rows to the sums of a group."""
         return add_counts
 

@@ -40,8 +40,9 @@ def share_along_cells(basis: FloatArray, log_delta: FloatArray, se: FloatArray) 
             continue
         effects = log_delta[known, k] - np.median(log_delta[known, k])
         whole = float(effects @ effects)
+        if whole < len(known) * _LEAST_EFFECT**2 or basis.shape[1] >= len(known):
+            continue
         axes = np.linalg.qr(basis[known])[0]
-        if whole >= len(known) * _LEAST_EFFECT**2 and axes.shape[1] < len(known):
-            beside = 1 - float(np.square(axes.T @ effects).sum()) / whole
-            shares[k] = max(1 - beside * len(known) / (len(known) - axes.shape[1]), 0.0)
+        beside = 1 - float(np.square(axes.T @ effects).sum()) / whole
+        shares[k] = max(1 - beside * len(known) / (len(known) - axes.shape[1]), 0.0)
     return shares
