@@ -71,8 +71,8 @@ def test_what_is_rounded_off_is_not_multiplied():
     exact, rounded = model(), model(replace(START, log_delta=1e-13 * rng.standard_normal((N_GENES, N_BATCHES))))
     for fitted in (exact, rounded):
         fitted.converge(150)
-    np.testing.assert_allclose(rounded.delta, exact.delta, rtol=1e-11)
-    np.testing.assert_allclose(rounded.theta, exact.theta, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(rounded.delta, exact.delta, rtol=1e-12)
+    np.testing.assert_allclose(rounded.theta, exact.theta, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize("n_factors", [4, 6])
