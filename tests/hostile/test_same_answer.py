@@ -135,10 +135,10 @@ def test_an_empty_gene_changes_nothing_where_graded_states_are_corrected():
     np.testing.assert_allclose(found.log_delta[1:], expected.log_delta, atol=ROUNDING)
 
 
-def _draw_more(seed):
+def _draw_more(seed, *, n_genes=100):
     """As `_draw`, of as many cells, genes and counts as it takes for states to be the same ones."""
     adata = ub.simulate(
-        n_cells=400, n_genes=100, n_types=2, median_depth=1000, log_delta_sd=0.4, seed=seed, n_batches=2
+        n_cells=400, n_genes=n_genes, n_types=2, median_depth=1000, log_delta_sd=0.4, seed=seed, n_batches=2
     )
     return adata.X.toarray(), adata.obs["batch"].astype(str).to_numpy()
 
@@ -158,9 +158,25 @@ def test_the_depth_of_a_batch_is_no_effect():
     assert max(contrasts) < whole / 10
 
 
-def _moved_by_twins(seed, method):
-    """Root mean square of what effects move by if every cell is there twice, in standard errors, over what is known."""
+@METHODS
+@profile(quick=2)
+@given(seed=SEEDS)
+def test_every_cell_twice_changes_nothing(method, seed):
     counts, labels = _draw_more(seed)
+    order = np.random.default_rng(seed).permutation(np.tile(np.arange(400), 2))
+    found, expected = _fit(counts[order], labels[order], method), _fit(counts, labels, method)
+    for name in ("log_delta", "se"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-7, atol=ROUNDING)
+    np.testing.assert_allclose(found.embedding, expected.embedding[order], rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(found.sample, expected.sample[order])
+
+
+def _moved_by_twins(seed, method):
+    """Root mean square of what effects move by if every cell is there twice, in standard errors, over what is known.
+
+    Cells have too few genes to be taken for copies.
+    """
+    counts, labels = _draw_more(seed, n_genes=45)
     found = _fit(np.vstack([counts, counts]), np.concatenate([labels, labels]), method)
     expected = _fit(counts, labels, method)
     known = np.isfinite(found.se) & np.isfinite(expected.se)
@@ -169,12 +185,12 @@ def _moved_by_twins(seed, method):
 
 @profile(quick=2)
 @given(seed=SEEDS)
-def test_every_cell_twice_hardly_moves_effects_of_the_published_method(seed):
-    assert _moved_by_twins(seed, "concept") < 1
+def test_every_cell_of_few_genes_twice_hardly_moves_effects_of_the_published_method(seed):
+    assert _moved_by_twins(seed, "concept") < 0.5
 
 
-def test_every_cell_twice_moves_effects_by_less_than_their_errors_as_a_rule():
+def test_every_cell_of_few_genes_twice_moves_effects_by_less_than_their_errors_as_a_rule():
     """Not always: the nearest of all cells is a twin, by which states may be other ones (see `docs/reliability.md`)."""
     moved = [_moved_by_twins(seed, "matched") for seed in range(10)]
     assert np.median(moved) < 0.6
-    assert max(moved) < 3
+    assert max(moved) < 2

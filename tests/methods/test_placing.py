@@ -6,6 +6,7 @@ import pytest
 import unbatch as ub
 from unbatch.core.denoising import Denoising
 from unbatch.core.embedding import Embedding
+from unbatch.core.exact_sums import ExactCounts
 from unbatch.core.matched import fit_matched
 from unbatch.core.shifts import Shifts
 from unbatch.io.source import open_counts
@@ -60,7 +61,7 @@ def embedding():
 def placing(fitted, embedding, codes):
     """Makes an accumulator."""
     genes = np.ones(N_GENES, dtype=bool)
-    return lambda: Placing(fitted, embedding, codes=codes, used=USED, genes=genes, level=LEVEL)
+    return lambda: Placing(fitted, embedding, codes=codes, counted=codes, used=USED, genes=genes, level=LEVEL)
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,26 @@ def test_blocks_and_their_order_and_merging_change_no_bit(adata, placing, placed
     np.testing.assert_array_equal(found.sample, placed.sample)
     np.testing.assert_array_equal(found.overlap.cell, placed.overlap.cell)
     np.testing.assert_array_equal(found.overlap.support, placed.overlap.support)
+
+
+def test_sums_are_over_counted_cells_which_have_a_place_as_others_do(adata, fitted, embedding, codes, placed):
+    counted = codes.copy()
+    counted[::3] = -1
+    sums = ExactCounts(N_GENES, fitted.support.shape)
+    genes = np.ones(N_GENES, dtype=bool)
+    walk = Placing(fitted, embedding, codes=codes, counted=counted, used=USED, genes=genes, level=LEVEL, sums=sums)
+    for block in open_counts(adata).blocks(100):
+        walk.add(block)
+    found = walk.finish()
+    np.testing.assert_array_equal(found.sample, placed.sample)
+    np.testing.assert_array_equal(found.embedding, placed.embedding)
+    expected = np.zeros((N_GENES, *fitted.support.shape))
+    for cell in np.flatnonzero((placed.sample >= 0) & (counted >= 0)):
+        where = placed.sample[cell], int(np.searchsorted(USED, codes[cell]))
+        if fitted.cells[where] > 0:
+            expected[:, *where] += adata.X[[cell]].toarray().ravel()
+    assert expected.any()
+    np.testing.assert_array_equal(found.table.counts, expected)
 
 
 def test_a_level_without_states_gives_no_state():

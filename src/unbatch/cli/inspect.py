@@ -142,7 +142,9 @@ def _look(
     progress: Progress,
 ) -> _Findings:
     """Find out as much as possible: an error in one step does not keep the next from being taken."""
+    from unbatch.core.fingerprints import find_copies
     from unbatch.io.batches import label_cells, read_batches
+    from unbatch.io.copies import warn_of_copies
     from unbatch.io.peek import peek
     from unbatch.methods.design import check_within
     from unbatch.methods.survey import shared_genes
@@ -171,6 +173,9 @@ def _look(
                 found.peek = peek(found.source, seconds=seconds)
         except InputError as error:
             found.errors.append(str(error))
+        if found.batches and found.peek:
+            copies = find_copies(found.peek.marks, found.batches.codes[found.peek.cells])
+            warn_of_copies(copies.among(found.peek.cells), found.source, found.batches)
     if found.batches and found.peek and found.peek.report:
         found.errors += _too_few_counted(found.batches, found.peek.report)
     found.warnings = [str(warning.message) for warning in caught if issubclass(warning.category, InputWarning)]

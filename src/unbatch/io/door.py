@@ -92,6 +92,20 @@ class DoorCheck:
         self.n_nonzero += other.n_nonzero
         self._add_total(other.total)
 
+    def counts_per_cell(self) -> IntArray:
+        """Give the sum of each row, (n_cells,).
+
+        Raises
+        ------
+        ValueError
+            If blocks are missing or were added twice.
+        """
+        rows = [self.rows[start] for start in sorted(self.rows)]
+        ends = np.cumsum([0, *(len(some) for some in rows)])
+        if sorted(self.rows) != ends[:-1].tolist() or ends[-1] != self._source.n_cells:
+            raise ValueError(f"blocks cover {ends[-1]} of {self._source.n_cells} cells, or overlap")
+        return np.concatenate(rows)
+
     def finish(self) -> DoorReport:
         """Give the report, and warn of empty cells and genes.
 
@@ -102,11 +116,7 @@ class DoorCheck:
         InputError
             If every count is zero.
         """
-        rows = [self.rows[start] for start in sorted(self.rows)]
-        ends = np.cumsum([0, *(len(some) for some in rows)])
-        if sorted(self.rows) != ends[:-1].tolist() or ends[-1] != self._source.n_cells:
-            raise ValueError(f"blocks cover {ends[-1]} of {self._source.n_cells} cells, or overlap")
-        counts_per_cell = np.concatenate(rows)
+        counts_per_cell = self.counts_per_cell()
         if not counts_per_cell.any():
             raise InputError(f"there is no count at all in {self._source.description}: choose another layer or file")
         cells, genes = self._source.obs.index, self._source.var.index

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from unbatch._types import IntArray
+from unbatch._types import IntArray, KeyArray
+from unbatch.io.copies import Fingerprints
 from unbatch.io.door import DoorCheck, DoorReport
 from unbatch.io.source import Block, CountSource
 
@@ -23,6 +24,8 @@ class Peek:
         Positions of the cells that were looked at, ascending.
     counts_per_cell : (n_seen,) int64
         Their counts.
+    marks : (n_seen,) uint64
+        Their fingerprints.
     n_nonzero
         Their non-zero counts.
     seconds
@@ -33,6 +36,7 @@ class Peek:
 
     cells: IntArray
     counts_per_cell: IntArray
+    marks: KeyArray
     n_nonzero: int
     seconds: float
     report: DoorReport | None
@@ -64,27 +68,30 @@ def peek(source: CountSource, *, seconds: float) -> Peek:
     InputWarning
         All of it being read, for cells and genes without counts.
     """
-    check = DoorCheck(source)
+    check, fingerprints = DoorCheck(source), Fingerprints()
     _compile(source)
     bounds = source.bounds()
     start = time.perf_counter()
     for place in _spread(len(bounds)):
         for block in source.blocks(cells=bounds[place]):
             check.add(block)
+            fingerprints.add(block)
         if time.perf_counter() - start > seconds:
             break
     taken = time.perf_counter() - start
     starts = sorted(check.rows)
     rows = [check.rows[first] for first in starts]
+    per_cell = np.concatenate(rows)
     cells = np.concatenate([np.arange(first, first + len(own)) for first, own in zip(starts, rows, strict=True)])
     report = check.finish() if cells.size == source.n_cells else None
-    return Peek(cells, np.concatenate(rows), check.n_nonzero, taken, report)
+    return Peek(cells, per_cell, fingerprints.values(per_cell), check.n_nonzero, taken, report)
 
 
 def _compile(source: CountSource) -> None:
     """Have the kernel of the check ready before time is taken."""
-    nothing = sparse.csr_array((1, source.n_genes), dtype=np.float32)
-    DoorCheck(source).add(Block(0, nothing))
+    nothing = Block(0, sparse.csr_array((1, source.n_genes), dtype=np.float32))
+    DoorCheck(source).add(nothing)
+    Fingerprints().add(nothing)
 
 
 def _spread(n_blocks: int) -> list[int]:

@@ -9,11 +9,13 @@ from unbatch._check import check_number, check_whole
 from unbatch._progress import Progress
 from unbatch._types import BoolArray, CodeArray, FloatArray
 from unbatch.core.concept import fit_concept
+from unbatch.core.fingerprints import find_copies
 from unbatch.core.matching import match_cells
 from unbatch.core.projection import batch_design, random_basis, regress_out
 from unbatch.core.pseudobulk import MAX_DIMS, Samples, sign_codes
 from unbatch.core.statistics import PseudobulkSums, merge, transfer_weights
 from unbatch.io.batches import Batches
+from unbatch.io.copies import warn_of_copies
 from unbatch.io.known import PerCell
 from unbatch.io.reduce import Driver, reduce_blocks
 from unbatch.io.source import Block, CountSource
@@ -77,7 +79,8 @@ def fit(
     source
         Counts, (n_cells, n_genes). Read twice.
     batches
-        Batch of each cell. Cells of batches that are too small take no part, nor do cells without counts.
+        Batch of each cell. Cells of batches that are too small take no part, nor do cells without counts. Of cells of
+        a batch that have the very same counts one is counted.
     options
         See `ConceptOptions`.
     seed
@@ -95,11 +98,20 @@ def fit(
     ------
     InputError
         If values are not counts, or no gene is measured in all batches.
+
+    Warns
+    -----
+    InputWarning
+        Of cells that are there more than once.
     """
     basis = random_basis(source.n_genes, options.n_dims, rng=np.random.default_rng(seed))
     basis *= shared_genes(source, batches)[:, None]
-    raw = survey(source, basis, progress=progress, driver=driver)
+    seen = survey(source, basis, progress=progress, driver=driver)
+    raw = seen.projected
     codes = active_codes(batches, raw)
+    copies = find_copies(seen.marks, codes)
+    warn_of_copies(copies, source, batches)
+    codes[copies.cells] = -1
     with progress.stage("matching cells"):
         features = _without_batch(raw, codes, len(batches.levels))
         samples = _samples(features, codes >= 0)
@@ -116,6 +128,9 @@ def fit(
     stats = sums.sums.finish()
     with progress.stage("fitting effects"):
         fitted = fit_concept(stats, max_iter=options.max_iter, tol=options.tol)
+    features[copies.cells] = features[copies.like]
+    sample = np.where(codes >= 0, samples.codes, -1).astype(np.int64)
+    sample[copies.cells] = sample[copies.like]
     rows = checked_rows(active_codes(batches), seed=seed)
     rows = rows[codes[rows] >= 0]
     return MethodResult(
@@ -124,7 +139,7 @@ def fit(
         informative=fitted.informative,
         expression=stats.s_gk.sum(axis=1),
         mu=fitted.mu,
-        sample=np.where(codes >= 0, samples.codes, -1).astype(np.int64),
+        sample=sample,
         basis=basis,
         embedding=features.astype(np.float32),
         trace=asdict(fitted.trace),

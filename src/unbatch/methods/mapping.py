@@ -10,12 +10,14 @@ from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArray, IntArray
 from unbatch.core.embedding import Embedding
 from unbatch.core.exact_sums import ExactSums
+from unbatch.core.fingerprints import find_copies, fingerprints, with_totals
 from unbatch.core.mapped_fit import average, fit_new
 from unbatch.core.mapping import MappedBatch, MapSettings, map_batch
 from unbatch.core.placement import Axes, place
 from unbatch.core.projection import LogAxes
 from unbatch.core.shift_rounds import ShiftRounds, with_shifts
 from unbatch.io.batches import Batches
+from unbatch.io.copies import Fingerprints, warn_of_copies
 from unbatch.io.door import DoorCheck, are_counts
 from unbatch.io.known import PerCell, Shared
 from unbatch.io.reduce import Driver, Together, reduce_blocks
@@ -87,13 +89,19 @@ def map_cells(
     Returns
     -------
     MappedCells
+
+    Warns
+    -----
+    InputWarning
+        Of cells that are there more than once. One of those with the same counts, batch and level is counted, if the
+        batch is no larger than the sketch.
     """
     found: dict[int, MappedBatch] = {}
     new = np.flatnonzero(plan.fitted)
     if new.size:
         with progress.stage("fitting new batches", total=len(new)) as advance:
             for b in new.tolist():
-                rows, counts = _sketch(source, batches, plan, b, sketch_size=sketch_size, seed=seed)
+                rows, counts, n_copies = _sketch(source, batches, plan, b, sketch_size=sketch_size, seed=seed)
                 plan, reference = plan.as_seen_by(b, counts)
                 found[b] = map_batch(
                     counts,
@@ -101,7 +109,7 @@ def map_cells(
                     view=plan.views[plan.view_of[b]],
                     measured=plan.measured[:, b],
                     level=plan.level[rows],
-                    n_cells=int(batches.sizes[b]),
+                    n_cells=int(batches.sizes[b]) - n_copies,
                     settings=settings,
                     seed=seed,
                 )
@@ -109,10 +117,14 @@ def map_cells(
     effects = {b: batch.effects.log_delta for b, batch in found.items() if batch.identifiable}
     large = [b for b in effects if batches.sizes[b] > sketch_size and not found[b].open_states]
     placing = MapPlacing(plan, batches.codes, found=found, large=large)
-    door = DoorCheck(source)
+    door, marks = DoorCheck(source), Fingerprints()
     with progress.stage("placing cells", total=source.n_cells) as advance:
-        together = Together(door, MeasuredOnly(placing, source, batches))
+        together = Together(door, marks, MeasuredOnly(placing, source, batches))
         reduce_blocks(source, together, progress=advance, driver=driver)
+    copies = find_copies(marks.values(door.counts_per_cell()), batches.codes, plan.level)
+    of_large = np.isin(batches.codes, large)
+    warn_of_copies(copies.only(~of_large), source, batches, within=plan.level)
+    warn_of_copies(copies.only(of_large), source, batches, within=plan.level, once=False)
     with one_thread():
         for number, b in enumerate(large):
             table, reference, measured = placing.sums[number].finish(), plan.reference, plan.measured[:, b]
@@ -125,8 +137,11 @@ def map_cells(
 
 def _sketch(
     source: CountSource, batches: Batches, plan: MapPlan, b: int, *, sketch_size: int, seed: int
-) -> tuple[IntArray, Counts]:
-    """Draw cells of a new batch that have counts, which depends on no other batch: their rows, and their counts."""
+) -> tuple[IntArray, Counts, int]:
+    """Draw cells of a new batch that have counts, which depends on no other batch: their rows, counts, and copies.
+
+    Of cells with the same counts one is drawn, and the number of the others is given, unless only a part is drawn.
+    """
     codes = np.where(batches.codes == b, np.int32(0), np.int32(-1))
     rows = np.flatnonzero(choose_rows(codes, sketch_size, seed=seed))
     counts = source.rows(rows)
@@ -134,8 +149,12 @@ def _sketch(
         wrong = next(row for row in range(len(rows)) if not are_counts(counts[[row]]))
         DoorCheck(source).add(Block(int(rows[wrong]), counts[[wrong]]))  # which names it
     counts = _without(counts, ~plan.measured[:, b])
-    seen = np.flatnonzero(np.diff(counts.indptr) > 0)
-    return rows[seen], counts[seen]
+    marks = with_totals(fingerprints(counts), np.asarray(counts.sum(axis=1)))
+    copies = find_copies(marks, plan.level[rows]).cells
+    seen = np.diff(counts.indptr) > 0
+    seen[copies] = False
+    n_copies = len(copies) if batches.sizes[b] <= sketch_size else 0
+    return rows[seen], counts[np.flatnonzero(seen)], n_copies
 
 
 def _without(counts: Counts, genes: BoolArray) -> Counts:

@@ -22,6 +22,7 @@ from unbatch.io.source import CountSource
 from unbatch.methods.absent import absent_genes, warn_of_absent
 from unbatch.methods.matched_options import MatchedOptions
 from unbatch.methods.matched_result import matched_result, warn_of_unidentifiable
+from unbatch.methods.multiples import common_divisors, warn_of_multiples
 from unbatch.methods.placing import Placed, Placing, overlap_of_fitted, spread_out
 from unbatch.methods.result import MethodResult
 from unbatch.methods.sketching import read_sketch
@@ -93,21 +94,28 @@ def fit(
     Warns
     -----
     InputWarning
-        For batches that share no state with the others: their effects are not identifiable and stay 1. For batches
-        that fall into groups without a common state: effects are relative to the mean of each group.
+        For cells that are there more than once: one of those with the same counts, batch and level is counted. For
+        batches whose counts are all multiples of a number. For batches that share no state with the others: their
+        effects are not identifiable and stay 1. For batches that fall into groups without a common state: effects are
+        relative to the mean of each group.
     """
     shared = shared_genes(source, batches)
     sketch, counts = read_sketch(
-        source, batches, sketch_size=options.sketch_size, genes=shared, seed=seed, progress=progress, driver=driver
+        source,
+        batches,
+        sketch_size=options.sketch_size,
+        genes=shared,
+        seed=seed,
+        progress=progress,
+        within=within,
+        driver=driver,
     )
-    codes, used, compact = sketch.codes, sketch.used, sketch.batch
+    counted, used, compact = sketch.counted, sketch.used, sketch.batch
     level = np.zeros(len(sketch.cells), dtype=np.int32) if within is None else within[sketch.cells]
     measured = measured_by_batch(source, batches)[:, used]
-    warn_of_absent(
-        absent_genes(counts, compact, measured=measured),
-        genes=source.var.index,
-        batches=[batches.levels[code] for code in used],
-    )
+    names = [batches.levels[code] for code in used]
+    warn_of_absent(absent_genes(counts, compact, measured=measured), genes=source.var.index, batches=names)
+    warn_of_multiples(common_divisors(counts, compact, n_batches=len(used)), batches=names)
     with progress.stage("fitting effects"):
         fitted = fit_matched(
             counts,
@@ -135,7 +143,7 @@ def fit(
                 counts,
                 compact,
                 level=level,
-                sizes=np.bincount(codes[codes >= 0], minlength=len(batches.levels))[used],
+                sizes=np.bincount(counted[counted >= 0], minlength=len(batches.levels))[used],
                 measured=measured,
                 genes=shared,
                 control_genes=control_genes,
@@ -144,17 +152,19 @@ def fit(
             )
     del counts  # the largest thing here
     release()
-    warn_of_unidentifiable(fitted, [batches.levels[code] for code in used])
+    warn_of_unidentifiable(fitted, names)
     placed: Placed | None = None
     if embedding is not None:
+        wanted = sketch.is_part or state_specific
         placing = Placing(
             fitted,
             embedding,
-            codes=codes,
+            codes=sketch.codes,
+            counted=counted,
             used=used,
             genes=shared,
             level=within,
-            sums=_sums(fitted, codes, used=used, by_state=state_specific) if sketch.is_part or state_specific else None,
+            sums=_sums(fitted, counted, used=used, by_state=state_specific) if wanted else None,
         )
         with progress.stage("placing cells", total=source.n_cells) as advance:
             reduce_blocks(source, MeasuredOnly(placing, source, batches), progress=advance, driver=driver)

@@ -54,6 +54,8 @@ class Placing:
         Where cells are put, by the batches of the fit.
     codes
         Batch of each cell, (n_cells,), -1 for cells that take no part.
+    counted
+        The same for the sums: -1 also for cells that are not to be counted.
     used
         Batches that were fitted, in the order of the fit, (n_used,).
     genes
@@ -70,12 +72,14 @@ class Placing:
         embedding: Embedding,
         *,
         codes: CodeArray,
+        counted: CodeArray,
         used: IntArray,
         genes: BoolArray,
         level: CodeArray | None = None,
         sums: ExactCounts | ExactMargins | None = None,
     ) -> None:
         self._codes, self._level = PerCell(codes), None if level is None else PerCell(level)
+        self._in_sums = PerCell(counted >= 0)
         self._centres, self._shifts = Shared((fitted.states.centres, fitted.states.level)), Shared(fitted.shifts)
         self._support, self._scale = fitted.support, fitted.scale
         self._compact = np.full(int(max(codes.max(initial=0), used.max())) + 2, len(used), dtype=np.int32)
@@ -86,7 +90,7 @@ class Placing:
         self._axes = Shared(LogAxes.of(fitted.basis, log_delta=log_delta, genes=genes))
         relative = log_delta - embedding.centre[:, None]
         self._embedding = Shared((embedding, LogAxes.of(embedding.basis, log_delta=relative, genes=genes)))
-        self._counted = fitted.cells > 0
+        self._compared = fitted.cells > 0
         self.sums = sums
         self.parts: dict[int, tuple[Float32Array, CodeArray]] = {}
 
@@ -105,8 +109,8 @@ class Placing:
         self.parts[block.start] = embedding.apply(along, batch, level, size=size_along).astype(np.float32), state
         if self.sums is not None:
             known = np.minimum(batch, self._support.shape[1] - 1)
-            counted = np.where((state >= 0) & self._counted[state, known], state, np.int32(-1))
-            self.sums.add(block.counts, state=counted, batch=known, size=size)
+            counted = (state >= 0) & self._compared[state, known] & self._in_sums.of(*cells)
+            self.sums.add(block.counts, state=np.where(counted, state, np.int32(-1)), batch=known, size=size)
 
     def merge(self, other: "Placing") -> None:
         """Take in the cells that another one placed."""

@@ -8,8 +8,10 @@ from unbatch._check import InputError
 from unbatch._memory import release
 from unbatch._progress import Progress
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
+from unbatch.core.fingerprints import find_copies, without_a_batch
 from unbatch.core.novelty import learn_landscape
 from unbatch.io.batches import Batches
+from unbatch.io.copies import Fingerprints, warn_of_copies
 from unbatch.io.door import DoorCheck, are_counts
 from unbatch.io.reduce import Driver, Together, reduce_blocks
 from unbatch.io.sketch import KeptRows, Novelty, SketchPlan, least_novelty, pilot_rows, plan_sketch
@@ -27,15 +29,17 @@ class Sketch:
     """The cells that were kept, and what the pass told of all of them."""
 
     cells: IntArray
-    """Positions of the kept cells, (n_kept,); all of them have counts."""
+    """Positions of the kept cells, (n_kept,): those that have counts, each once, and are not contested by batches."""
     batch: CodeArray
     """Their batches, as positions in `used`, (n_kept,)."""
     used: IntArray
     """Batches that have cells with counts, (n_used,)."""
     codes: CodeArray
     """Batch of each cell, (n_cells,); -1 for cells that take no part or have no counts."""
+    counted: CodeArray
+    """The same, and -1 for copies of other cells and contested ones: sums over all cells are over the others."""
     totals: IntArray
-    """Counts of each gene, (n_genes,)."""
+    """Counts of each gene, (n_genes,): of the counted cells if all were kept, else of all cells."""
     checked: CheckedCells
     """Those by which the fit is judged."""
     is_part: bool
@@ -50,6 +54,7 @@ def read_sketch(
     genes: BoolArray,
     seed: int,
     progress: Progress,
+    within: CodeArray | None = None,
     driver: Driver | None = None,
 ) -> tuple[Sketch, Counts]:
     """Read all counts once, check them, and keep cells.
@@ -68,6 +73,8 @@ def read_sketch(
         Start of the random choice.
     progress
         Told of the stage.
+    within
+        Level of each cell, (n_cells,); None if there is but one. Cells of two levels are never taken for the same one.
     driver
         Who reads the counts; None is this process.
 
@@ -80,25 +87,45 @@ def read_sketch(
     InputError
         If values are not counts, some batch would have no cell in the sketch, or fewer than two batches have cells
         with counts.
+
+    Warns
+    -----
+    InputWarning
+        Of cells that are there more than once: one of those with the same label is kept and counted, and none of those
+        whose labels differ, unless that is most of a batch.
     """
     codes = active_codes(batches)
     plan = plan_sketch(codes, sketch_size, seed=seed)
     _check_sketch(codes, plan.even, sketch_size)
     rows = checked_rows(codes, seed=seed)
-    door = DoorCheck(source)
+    door, fingerprints = DoorCheck(source), Fingerprints()
     with progress.stage("reading counts", total=source.n_cells) as advance:
         novelty, floor = _novelty(source, batches, plan, codes=codes, genes=genes, seed=seed)
         kept = KeptRows(plan, codes, novelty=novelty, floor=floor)
         measured = MeasuredOnly(kept, source, batches)
-        reduce_blocks(source, Together(door, measured), progress=advance, driver=driver)
+        reduce_blocks(source, Together(door, fingerprints, measured), progress=advance, driver=driver)
     report = door.finish()
     release()
     codes = np.where(report.counts_per_cell > 0, codes, np.int32(-1)).astype(np.int32)
     codes[measured.without_counts()] = -1
+    marks, labels = fingerprints.values(report.counts_per_cell), (codes,) if within is None else (codes, within)
+    copies = find_copies(marks, *labels)
+    contested = without_a_batch(copies, marks, codes)
+    warn_of_copies(copies, source, batches, within=within, n_left_out=len(contested))
+    counted = codes.copy()
+    counted[copies.cells] = counted[contested] = -1
     cells, counts = kept.finish()
     release()
-    if (codes[cells] < 0).any():
-        counts, cells = counts[np.flatnonzero(codes[cells] >= 0)], cells[codes[cells] >= 0]
+    own, totals, is_part = codes[cells] >= 0, report.counts_per_gene, bool(plan.novel.any())
+    if copies.cells.size or contested.size:
+        again = np.isin(cells, contested)
+        again[find_copies(marks[cells], *(label[cells] for label in labels)).cells] = True  # of cells that are here
+        own &= ~again
+        if not is_part:
+            left_out = counts[np.flatnonzero(again)].sum(axis=0, dtype=np.float64)
+            totals = totals - np.asarray(left_out).astype(np.int64)
+    if not own.all():
+        counts, cells = counts[np.flatnonzero(own)], cells[own]
     used, batch = np.unique(codes[cells].astype(np.int64), return_inverse=True)
     lost = np.setdiff1d(codes[codes >= 0], used)
     if lost.size:
@@ -115,9 +142,10 @@ def read_sketch(
         batch=np.asarray(batch, dtype=np.int32),
         used=used,
         codes=codes,
-        totals=report.counts_per_gene,
+        counted=counted,
+        totals=totals,
         checked=CheckedCells(cells[place], counts[place]),
-        is_part=bool(plan.novel.any()),
+        is_part=is_part,
     )
     return sketch, counts
 

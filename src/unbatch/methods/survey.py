@@ -1,12 +1,15 @@
 """What every method starts with: which cells and genes can take part, and one checked pass over the counts."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from unbatch._check import InputError
 from unbatch._progress import Progress
-from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray
+from unbatch._types import BoolArray, CodeArray, FloatArray, IntArray, KeyArray
 from unbatch.core.projection import project
 from unbatch.io.batches import Batches, batch_parts, measured_by_batch
+from unbatch.io.copies import Fingerprints
 from unbatch.io.door import DoorCheck
 from unbatch.io.known import PerCell, Shared
 from unbatch.io.reduce import Accumulator, Driver, Together, reduce_blocks
@@ -133,7 +136,23 @@ class _Projection:
         return np.concatenate([self.parts[start] for start in sorted(self.parts)])
 
 
-def survey(source: CountSource, basis: FloatArray, *, progress: Progress, driver: Driver | None = None) -> FloatArray:
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """Result of `survey`.
+
+    Attributes
+    ----------
+    projected
+        (n_cells, n_dims)
+    marks
+        (n_cells,) fingerprints of the cells.
+    """
+
+    projected: FloatArray
+    marks: KeyArray
+
+
+def survey(source: CountSource, basis: FloatArray, *, progress: Progress, driver: Driver | None = None) -> Survey:
     """Read all counts once: check that they are counts, and project them, ``Q = Y R``.
 
     Parameters
@@ -149,15 +168,15 @@ def survey(source: CountSource, basis: FloatArray, *, progress: Progress, driver
 
     Returns
     -------
-    (n_cells, n_dims)
+    Survey
 
     Raises
     ------
     InputError
         If a value is negative, fractional, infinite or missing.
     """
-    door, projection = DoorCheck(source), _Projection(basis)
+    door, fingerprints, projection = DoorCheck(source), Fingerprints(), _Projection(basis)
     with progress.stage("reading counts", total=source.n_cells) as advance:
-        reduce_blocks(source, Together(door, projection), progress=advance, driver=driver)
-    door.finish()
-    return projection.values()
+        reduce_blocks(source, Together(door, fingerprints, projection), progress=advance, driver=driver)
+    marks = fingerprints.values(door.finish().counts_per_cell)
+    return Survey(projection.values(), marks)

@@ -1,0 +1,71 @@
+"""What cells that are in the data more than once do to effects: the table of decision 41.
+
+python benchmarks/copies.py
+"""
+
+import argparse
+import warnings
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+import unbatch as ub
+from unbatch._types import FloatArray, IntArray
+from unbatch.demo.measures import in_convention
+
+N_CELLS, N_BATCHES = 1500, 3
+KNOWN_95 = 1.96
+
+
+def ways(batch: IntArray, *, seed: int) -> dict[str, tuple[IntArray, IntArray]]:
+    """Rows and batches of each way to hold some cells more than once."""
+    cells, rng = np.arange(N_CELLS), np.random.default_rng(seed)
+    found = {f"each {times} times": (np.tile(cells, times), np.tile(batch, times)) for times in (1, 2, 4)}
+    for share in (0.05, 0.2):
+        some = rng.choice(N_CELLS, int(share * N_CELLS), replace=False)
+        moved = np.append(batch, (batch[some] + 1) % N_BATCHES)
+        found[f"{share:.0%} once more in another batch"] = np.append(cells, some), moved
+    return found
+
+
+def judged(counts: sparse.csr_matrix, batch: IntArray, truth: FloatArray) -> tuple[float, float]:
+    """Root mean square error of a fit, and the share of the truth that its 95% intervals hold."""
+    fit = ub.BatchModel().fit(counts, [f"batch {code}" for code in batch]).result
+    error, known = fit.log_delta - truth, np.isfinite(fit.se)
+    return np.sqrt(np.mean(error[known] ** 2)), np.mean(np.abs(error)[known] < KNOWN_95 * fit.se[known])
+
+
+def table(seeds: int) -> pd.DataFrame:
+    """Mean error and coverage by way, over simulated sets."""
+    rows = []
+    for seed in range(seeds):
+        adata = ub.simulate(
+            n_cells=N_CELLS,
+            n_genes=300,
+            n_batches=N_BATCHES,
+            n_types=4,
+            median_depth=1000,
+            log_delta_sd=0.4,
+            composition=1.0,
+            seed=seed,
+        )
+        counts, batch = sparse.csr_matrix(adata.X), adata.obs["batch"].cat.codes.to_numpy().astype(np.int64)
+        truth = in_convention(adata.varm["log_delta_true"], np.asarray(counts.sum(axis=0)).ravel())
+        for way, (cells, batches) in ways(batch, seed=seed).items():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ub.InputWarning)
+                rmse, held = judged(counts[cells], batches, truth)
+            rows.append({"cells": way, "error": rmse, "95% intervals hold": held})
+    return pd.DataFrame(rows).groupby("cells", sort=False).mean()
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=8)
+    print(table(parser.parse_args().seeds).round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Which cells have the very same counts: no two cells do by chance, if they have some tens of genes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from unbatch._types import BoolArray, CodeArray, Counts, IntArray, KeyArray
+from unbatch.core.kernels.fingerprints import fingerprints_into
+from unbatch.core.parallel import in_ranges
+from unbatch.core.rows import rows_of
+
+_FEWEST_GENES = 50
+"""Cells with counts of fewer genes may be alike by chance."""
+_GENES_AT_EACH_END = 32
+_CELLS = 4096
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+
+
+def fingerprints(counts: Counts) -> KeyArray:
+    r"""Give each cell a number by which cells with the same counts are found, :math:`\sum_g w_g Y_{gj} \bmod 2^{64}`.
+
+    The sum is over the first 32 and the last 32 genes that have counts, with w at random, and the number of genes with
+    counts goes into it, too: to look at all counts would take time in every fit, and tell apart what chance does not
+    bring about. That another cell has the same y counts of a gene has a chance of at most 0.37 if they are Poisson, of
+    whatever mean (:math:`y^y e^{-y} / y!`, largest at 1), and 0.37^50 is 3e-22.
+
+    Parameters
+    ----------
+    counts
+        Whole counts, (n_cells, n_genes), without stored zeros.
+
+    Returns
+    -------
+    (n_cells,) 0 for cells with counts of fewer than 50 genes, which can be alike by chance. Cells that differ in what
+    is looked at have the same number with a chance of about 2^-63.
+    """
+    marks = np.empty(counts.shape[0], dtype=np.uint64)
+    weight = np.random.default_rng(0).integers(2**64, size=counts.shape[1], dtype=np.uint64) | np.uint64(1)
+
+    def some(start: int, stop: int) -> None:
+        rows = rows_of(counts, start, stop)
+        fingerprints_into(*rows, weight, _FEWEST_GENES, _GENES_AT_EACH_END, marks[start:stop])
+
+    in_ranges(some, len(marks), step=_CELLS)
+    return marks
+
+
+def with_totals(marks: KeyArray, totals: IntArray) -> KeyArray:
+    """Let the total count of each cell have a part in its fingerprint, unless that is 0, (n_cells,)."""
+    return np.asarray(np.where(marks == 0, marks, marks + totals.astype(np.uint64) * _STEP))
+
+
+@dataclass(frozen=True, eq=False)
+class Copies:
+    """Cells that have the very counts of another one.
+
+    Attributes
+    ----------
+    cells, like
+        (n_copies,) positions of cells with the counts and the label of a cell before them, and of the first such cell.
+    contested, unlike
+        (n_contested,) positions of cells with the counts of a cell of another label, and of one of those.
+    """
+
+    cells: IntArray
+    like: IntArray
+    contested: IntArray
+    unlike: IntArray
+
+    def among(self, cells: IntArray) -> "Copies":
+        """Give positions among more cells, of which those looked at are at `cells`, (n_seen,)."""
+        return Copies(cells[self.cells], cells[self.like], cells[self.contested], cells[self.unlike])
+
+    def only(self, among: BoolArray) -> "Copies":
+        """Leave out cells that are not among these, (n_cells,)."""
+        again, contested = among[self.cells], among[self.contested]
+        return Copies(self.cells[again], self.like[again], self.contested[contested], self.unlike[contested])
+
+
+def find_copies(marks: KeyArray, *labels: CodeArray) -> Copies:
+    """Find the cells that have the very counts of another one.
+
+    Parameters
+    ----------
+    marks
+        (n_cells,) from `with_totals`; 0 for cells that are not looked at.
+    labels
+        (n_cells,) each, what makes the label of a cell together; cells with -1 in any take no part.
+
+    Returns
+    -------
+    Copies
+        Positions in ascending order.
+    """
+    candidate = marks != 0
+    for label in labels:
+        candidate &= label >= 0
+    found = np.sort(marks[candidate])
+    repeated = np.unique(found[1:][found[1:] == found[:-1]])
+    if not repeated.size:
+        nothing = np.zeros(0, dtype=np.int64)
+        return Copies(nothing, nothing, nothing, nothing)
+    place = np.minimum(np.searchsorted(repeated, marks), repeated.size - 1)
+    cells = np.flatnonzero(candidate & (repeated[place] == marks))
+    keys: list[IntArray | CodeArray | KeyArray] = [cells, *(label[cells] for label in labels), marks[cells]]
+    cells = cells[np.lexsort(keys)]  # by mark, in it by label, in that by place
+    new_mark = np.append(True, np.diff(marks[cells]) != 0)
+    new_label = new_mark.copy()
+    for label in labels:
+        new_label[1:] |= np.diff(label[cells]) != 0
+    first_of_label, first_of_mark, last_of_mark = _first(new_label), _first(new_mark), _last(new_mark)
+    unlike = np.where(first_of_label == first_of_mark, first_of_label[last_of_mark], first_of_mark)
+    contested = first_of_label[last_of_mark] != first_of_mark
+    return Copies(
+        *_ascending(cells[~new_label], cells[first_of_label[~new_label]]),
+        *_ascending(cells[contested], cells[unlike[contested]]),
+    )
+
+
+def _first(new: BoolArray) -> IntArray:
+    """Place where the run of each begins, (n,); runs begin where `new` is True."""
+    return np.asarray(np.maximum.accumulate(np.where(new, np.arange(len(new)), 0)))
+
+
+def _last(new: BoolArray) -> IntArray:
+    """Place where the run of each ends, (n,)."""
+    ends = np.append(new[1:], True)
+    return np.asarray(np.minimum.accumulate(np.where(ends, np.arange(len(new)), len(new))[::-1])[::-1])
+
+
+def _ascending(cells: IntArray, others: IntArray) -> tuple[IntArray, IntArray]:
+    order = np.argsort(cells)
+    return cells[order], others[order]
+
+
+def without_a_batch(copies: Copies, marks: KeyArray, codes: CodeArray) -> IntArray:
+    """Tell which contested cells can be left out, for want of knowing of which batch they are.
+
+    All can but those with the counts of a cell of a batch that is contested by more than a half: it was given twice
+    rather than mixed up with others, and has too little else to be told by.
+
+    Parameters
+    ----------
+    copies
+        What was found.
+    marks, codes
+        Fingerprint and batch of each cell, (n_cells,).
+
+    Returns
+    -------
+    Positions in ascending order.
+    """
+    n_batches = int(codes.max(initial=-1)) + 1
+    disputed = np.bincount(codes[copies.contested], minlength=n_batches)
+    mostly = 2 * disputed > np.bincount(codes[codes >= 0], minlength=n_batches)
+    given_twice = np.unique(marks[copies.contested[mostly[codes[copies.contested]]]])
+    return copies.contested[~np.isin(marks[copies.contested], given_twice)]

@@ -1,0 +1,91 @@
+"""Cells that are in the data more than once: found while it is read, and named."""
+
+import warnings
+
+import numpy as np
+
+from unbatch._check import InputWarning
+from unbatch._types import CodeArray, IntArray, KeyArray
+from unbatch.core.fingerprints import Copies, fingerprints, with_totals
+from unbatch.io.batches import Batches
+from unbatch.io.source import Block, CountSource
+
+
+class Fingerprints:
+    """Accumulator that takes the fingerprint of each cell, in any order of the blocks; their values must be counts."""
+
+    def __init__(self) -> None:
+        self.parts: dict[int, KeyArray] = {}
+
+    def add(self, block: Block) -> None:
+        """Take those of a block."""
+        self.parts[block.start] = fingerprints(block.counts)
+
+    def merge(self, other: "Fingerprints") -> None:
+        """Take over those that another one took."""
+        self.parts.update(other.parts)
+
+    def values(self, totals: IntArray) -> KeyArray:
+        """Give the fingerprints, in the order of the cells, whose total counts are `totals`."""
+        return with_totals(np.concatenate([self.parts[start] for start in sorted(self.parts)]), totals)
+
+
+def warn_of_copies(
+    copies: Copies,
+    source: CountSource,
+    batches: Batches,
+    *,
+    within: CodeArray | None = None,
+    once: bool = True,
+    n_left_out: int = 0,
+) -> None:
+    """Warn of cells that are in the data more than once.
+
+    Parameters
+    ----------
+    copies
+        What was found.
+    source
+        Where the cells are.
+    batches
+        Batch of each cell.
+    within
+        Level of each cell, (n_cells,), if that made part of its label.
+    once
+        Whether copies with the same label are counted once.
+    n_left_out
+        How many of those with another label are not counted.
+
+    Warns
+    -----
+    InputWarning
+        Of copies in the same batch, and of those in another one.
+    """
+
+    def named(cell: int) -> str:
+        return f"{source.obs.index[cell]!r} of batch {batches.levels[batches.codes[cell]]!r}"
+
+    if copies.cells.size:
+        consequence = "are taken for the same cell and counted once" if once else "all count, and errors are too small"
+        warnings.warn(
+            f"{copies.cells.size} of {source.n_cells} cells have the very counts of another cell of their batch (the "
+            f"first is {named(copies.cells[0])}, like {source.obs.index[copies.like[0]]!r}): they {consequence}; drop "
+            "what is in the data more than once",
+            InputWarning,
+            stacklevel=4,
+        )
+    n_contested = copies.contested.size
+    if n_contested:
+        other = "batch" if within is None else "batch or condition"
+        if n_left_out == n_contested:
+            consequence = "they tell nothing of the effects and are not counted"
+        else:
+            but = f", but for {n_left_out} that are not counted" if n_left_out else ""
+            consequence = f"a cell that is in two batches shows no effect between them, and effects are too small{but}"
+        warnings.warn(
+            f"{n_contested} of {source.n_cells} cells have the very counts of a cell of another {other} (the first is "
+            f"{named(copies.contested[0])}, like {named(copies.unlike[0])}): {consequence}; keep each where it belongs "
+            "(of CELLxGENE data, where is_primary_data is True)",
+            InputWarning,
+            stacklevel=4,
+        )
