@@ -193,9 +193,9 @@ class BatchModel:
         -----
         InputWarning
             If batches and the condition are confounded so that some batches cannot be compared, some control genes are
-            unknown, a batch has no count of many genes, all its counts are multiples of a number, or cells have the
-            very counts of others: those of one batch are counted once, those of several batches not at all, unless they
-            are most of a batch.
+            unknown, a batch has no count of many genes, its counts seem to be multiplied or normalised, or cells have
+            the very counts of others: those of one batch are counted once, those of several batches not at all, unless
+            they are most of a batch.
         """
         method = find_method(self.options)
         self._check_reference(batches)
@@ -361,9 +361,10 @@ class BatchModel:
         Warns
         -----
         InputWarning
-            For genes that the fit does not know or the new cells lack, for new batches that are too small or share no
-            cell state with the fit, whose effect is 1 and its standard error inf, and for cells with the very counts of
-            others, which are counted once in a new batch no larger than the sketch.
+            For genes that the fit does not know or the new cells lack; for new batches that are too small or share no
+            cell state with the fit, whose effect is 1 and its standard error inf, or whose counts seem to be multiplied
+            or normalised; and for cells with the very counts of others, which are counted once in a new batch no larger
+            than the sketch.
 
         Examples
         --------

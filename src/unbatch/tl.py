@@ -125,8 +125,8 @@ def batch_effects(
     -----
     InputWarning
         If batches are too small, batches and condition are confounded, some control genes are unknown, nothing is known
-        of the reference, a batch has no count of many genes, all its counts are multiples of a number, or cells have
-        the very counts of others: those of one batch are counted once, those of several batches not at all, unless
+        of the reference, a batch has no count of many genes, its counts seem to be multiplied or normalised, or cells
+        have the very counts of others: those of one batch are counted once, those of several batches not at all, unless
         they are most of a batch.
 
     See Also
@@ -266,8 +266,8 @@ def map_cells(
     Warns
     -----
     InputWarning
-        For genes that one side lacks, for new batches that are too small or share no cell state with the fit, and for
-        cells with the very counts of others.
+        For genes that one side lacks, for new batches that are too small, share no cell state with the fit, or whose
+        counts seem to be multiplied or normalised, and for cells with the very counts of others.
 
     Examples
     --------

@@ -146,6 +146,7 @@ def _look(
     from unbatch.io.batches import label_cells, read_batches
     from unbatch.io.copies import warn_of_copies
     from unbatch.io.peek import peek
+    from unbatch.io.scaled import warn_of_scaled
     from unbatch.methods.design import check_within
     from unbatch.methods.survey import shared_genes
 
@@ -174,8 +175,9 @@ def _look(
         except InputError as error:
             found.errors.append(str(error))
         if found.batches and found.peek:
-            copies = find_copies(found.peek.marks, found.batches.codes[found.peek.cells])
-            warn_of_copies(copies.among(found.peek.cells), found.source, found.batches)
+            cells, codes = found.peek.cells, found.batches.codes[found.peek.cells]
+            warn_of_scaled(found.peek.smallest, codes, batches=found.batches.levels)
+            warn_of_copies(find_copies(found.peek.marks, codes).among(cells), found.source, found.batches)
     if found.batches and found.peek and found.peek.report:
         found.errors += _too_few_counted(found.batches, found.peek.report)
     found.warnings = [str(warning.message) for warning in caught if issubclass(warning.category, InputWarning)]

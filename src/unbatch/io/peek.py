@@ -9,6 +9,7 @@ from scipy import sparse
 from unbatch._types import IntArray, KeyArray
 from unbatch.io.copies import Fingerprints
 from unbatch.io.door import DoorCheck, DoorReport
+from unbatch.io.scaled import smallest_counts
 from unbatch.io.source import Block, CountSource
 
 _GOLDEN = 0.6180339887498949
@@ -26,6 +27,8 @@ class Peek:
         Their counts.
     marks : (n_seen,) uint64
         Their fingerprints.
+    smallest : (n_seen,) int64
+        The smallest count of each that tells.
     n_nonzero
         Their non-zero counts.
     seconds
@@ -37,6 +40,7 @@ class Peek:
     cells: IntArray
     counts_per_cell: IntArray
     marks: KeyArray
+    smallest: IntArray
     n_nonzero: int
     seconds: float
     report: DoorReport | None
@@ -68,7 +72,7 @@ def peek(source: CountSource, *, seconds: float) -> Peek:
     InputWarning
         All of it being read, for cells and genes without counts.
     """
-    check, fingerprints = DoorCheck(source), Fingerprints()
+    check, fingerprints, smallest = DoorCheck(source), Fingerprints(), dict[int, IntArray]()
     _compile(source)
     bounds = source.bounds()
     start = time.perf_counter()
@@ -76,6 +80,7 @@ def peek(source: CountSource, *, seconds: float) -> Peek:
         for block in source.blocks(cells=bounds[place]):
             check.add(block)
             fingerprints.add(block)
+            smallest[block.start] = smallest_counts(block.counts)
         if time.perf_counter() - start > seconds:
             break
     taken = time.perf_counter() - start
@@ -84,7 +89,15 @@ def peek(source: CountSource, *, seconds: float) -> Peek:
     per_cell = np.concatenate(rows)
     cells = np.concatenate([np.arange(first, first + len(own)) for first, own in zip(starts, rows, strict=True)])
     report = check.finish() if cells.size == source.n_cells else None
-    return Peek(cells, per_cell, fingerprints.values(per_cell), check.n_nonzero, taken, report)
+    return Peek(
+        cells=cells,
+        counts_per_cell=per_cell,
+        marks=fingerprints.values(per_cell),
+        smallest=np.concatenate([smallest[first] for first in starts]),
+        n_nonzero=check.n_nonzero,
+        seconds=taken,
+        report=report,
+    )
 
 
 def _compile(source: CountSource) -> None:

@@ -21,6 +21,7 @@ from unbatch.io.copies import Fingerprints, warn_of_copies
 from unbatch.io.door import DoorCheck, are_counts
 from unbatch.io.known import PerCell, Shared
 from unbatch.io.reduce import Driver, Together, reduce_blocks
+from unbatch.io.scaled import smallest_counts, warn_of_scaled
 from unbatch.io.sketch import choose_rows
 from unbatch.io.source import Block, CountSource
 from unbatch.methods.map_plan import MapPlan
@@ -93,8 +94,8 @@ def map_cells(
     Warns
     -----
     InputWarning
-        Of cells that are there more than once. One of those with the same counts, batch and level is counted, if the
-        batch is no larger than the sketch.
+        Of new batches whose counts seem to be multiplied or normalised, and of cells that are there more than once. One
+        of those with the same counts, batch and level is counted, if the batch is no larger than the sketch.
     """
     found: dict[int, MappedBatch] = {}
     new = np.flatnonzero(plan.fitted)
@@ -102,6 +103,9 @@ def map_cells(
         with progress.stage("fitting new batches", total=len(new)) as advance:
             for b in new.tolist():
                 rows, counts, n_copies = _sketch(source, batches, plan, b, sketch_size=sketch_size, seed=seed)
+                warn_of_scaled(
+                    smallest_counts(counts), np.zeros_like(rows, dtype=np.int32), batches=[batches.levels[b]]
+                )
                 plan, reference = plan.as_seen_by(b, counts)
                 found[b] = map_batch(
                     counts,

@@ -18,11 +18,11 @@ from unbatch.core.state_effects import StateEffects, fit_state_effects
 from unbatch.core.state_table import MOST_DENSE, StateTable
 from unbatch.io.batches import Batches, measured_by_batch
 from unbatch.io.reduce import Driver, reduce_blocks
+from unbatch.io.scaled import smallest_counts, warn_of_scaled
 from unbatch.io.source import CountSource
 from unbatch.methods.absent import absent_genes, warn_of_absent
 from unbatch.methods.matched_options import MatchedOptions
 from unbatch.methods.matched_result import matched_result, warn_of_unidentifiable
-from unbatch.methods.multiples import common_divisors, warn_of_multiples
 from unbatch.methods.placing import Placed, Placing, overlap_of_fitted, spread_out
 from unbatch.methods.result import MethodResult
 from unbatch.methods.sketching import read_sketch
@@ -95,7 +95,7 @@ def fit(
     -----
     InputWarning
         For cells that are there more than once: one of those with the same counts, batch and level is counted. For
-        batches whose counts are all multiples of a number. For batches that share no state with the others: their
+        batches whose counts seem to be multiplied or normalised. For batches that share no state with the others: their
         effects are not identifiable and stay 1. For batches that fall into groups without a common state: effects are
         relative to the mean of each group.
     """
@@ -115,7 +115,7 @@ def fit(
     measured = measured_by_batch(source, batches)[:, used]
     names = [batches.levels[code] for code in used]
     warn_of_absent(absent_genes(counts, compact, measured=measured), genes=source.var.index, batches=names)
-    warn_of_multiples(common_divisors(counts, compact, n_batches=len(used)), batches=names)
+    warn_of_scaled(smallest_counts(counts), compact, batches=names)
     with progress.stage("fitting effects"):
         fitted = fit_matched(
             counts,
