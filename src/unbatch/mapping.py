@@ -1,16 +1,14 @@
 """From a finished fit and new counts to a fit of the new cells: effects, coordinates and evidence in the same slots."""
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from unbatch._check import InputError, InputWarning
+from unbatch._check import InputError
 from unbatch._memory import peak_bytes
 from unbatch._progress import Progress, Stopwatch
-from unbatch._types import Float32Array, FloatArray, IntArray
+from unbatch._types import FloatArray, IntArray
 from unbatch.assembly import library_versions
 from unbatch.core.common_level import errors_with_level
 from unbatch.core.contrasts import centred_errors, quasi_variances
@@ -21,14 +19,19 @@ from unbatch.io.batches import Batches, label_cells, measured_by_batch
 from unbatch.io.reduce import Driver
 from unbatch.io.source import CountSource
 from unbatch.labels import find_batches, known_names
+from unbatch.mapping_checks import (
+    DAMAGED,
+    check_answer,
+    check_genes,
+    check_states,
+    sound,
+    warn_of_small,
+    warn_of_strangers,
+)
 from unbatch.methods import MatchedOptions, options_for
 from unbatch.methods.map_plan import MapPlan, of_genes, plan_mapping
 from unbatch.methods.mapping import MappedCells, map_cells
 
-_SHOWN = 5
-_DAMAGED = "it is damaged or was changed, fit again or copy the file anew"
-_LEAST_SHARE = 0.5
-"""Counts of new cells over those that the scale of the model is for, below which they are hardly placed rightly."""
 _LEAST_SPLIT = 0.01
 _MOST_ROUNDS = 1000
 """Mapping a batch settles in some ten; a model from elsewhere may ask for any number."""
@@ -56,17 +59,17 @@ def map_source(
         Of genes that the fit does not know or the source lacks, batches without shared states, too small or too shallow
         ones, and conditions that the fit did not see.
     """
-    _check_states(fit)
+    check_states(fit)
     batches = replace(_label(source, fit, batch_key), min_cells=int(fit.parameters["min_cells"]))
     rows = fit.var.index.get_indexer(source.var.index)
     missing = len(fit.var) - int((rows >= 0).sum())
-    _check_genes(source, fit, rows, missing)
+    check_genes(source, fit, rows, missing)
     options = _options(fit)
     watch = Stopwatch(progress)
-    with _sound():
+    with sound():
         plan = plan_mapping(source, fit, batches)
-    _warn_of_small(batches, plan)
-    with _sound():
+    warn_of_small(batches, plan)
+    with sound():
         mapped = map_cells(
             source,
             batches,
@@ -82,11 +85,11 @@ def map_source(
             progress=watch,
             driver=driver,
         )
-    _warn_of_strangers(batches, mapped)
+    warn_of_strangers(batches, mapped)
     log_delta, se = _effects(fit, plan, mapped, rows)
     group = _groups(plan, mapped)
     cell, by_batch, by_reference = _overlap(plan, mapped, batches)
-    _check_answer(log_delta, np.where(np.isposinf(se), 0.0, se), mapped.embedding, cell, by_batch)
+    check_answer(log_delta, np.where(np.isposinf(se), 0.0, se), mapped.embedding, cell, by_batch)
     return BatchFit(
         log_delta=log_delta,
         se=se,
@@ -133,57 +136,12 @@ def map_source(
     )
 
 
-def _check_states(fit: BatchFit) -> None:
-    if fit.landmarks is not None and fit.embedder is not None:
-        if fit.lost_genes:  # its states are places by all of them
-            n_genes = len(fit.var) + fit.lost_genes
-            raise InputError(
-                f"{fit.lost_genes} of the {n_genes} genes of this model have been taken away since it was fitted, and "
-                "new cells would not be compared with its states by the same genes: give the fit with all its genes"
-            )
-        return
-    if fit.landmarks is not None and fit.embedding is None:
-        raise InputError(
-            "this model is a fit of effects only, without places for cells: fit again without effects_only"
-        )
-    if fit.mapped_onto is not None:
-        raise InputError(
-            "this model holds cells that were themselves mapped, and no states: map onto the model that they were "
-            "mapped onto"
-        )
-    if fit.method != "matched":
-        raise InputError(
-            f"method {fit.method!r} keeps no states to map new cells onto: fit again with method 'matched'"
-        )
-    raise InputError(
-        f"this model was written by unbatch {fit.versions.get('unbatch', '?')}, which kept no states to map new cells "
-        "onto: fit again with this version"
-    )
-
-
 def _options(fit: BatchFit) -> MatchedOptions:
     own = {name: value for name, value in fit.parameters.items() if name not in ("min_cells", "seed")}
     options = options_for(fit.method, own)
     if not isinstance(options, MatchedOptions):
-        raise InputError(f"this model holds states, but says it is of method {fit.method!r}: {_DAMAGED}")
+        raise InputError(f"this model holds states, but says it is of method {fit.method!r}: {DAMAGED}")
     return options
-
-
-@contextmanager
-def _sound() -> Iterator[None]:
-    """Refuse a model whose numbers are in their ranges one by one, but contradict each other."""
-    try:
-        yield
-    except np.linalg.LinAlgError as error:
-        raise InputError(f"the numbers of this model contradict each other ({error}): {_DAMAGED}") from error
-
-
-def _check_answer(*arrays: FloatArray | Float32Array) -> None:
-    wrong = sum(int((~np.isfinite(array)).sum()) for array in arrays)
-    if wrong:
-        raise InputError(
-            f"the numbers of this model contradict each other ({wrong} results are not finite): {_DAMAGED}"
-        )
 
 
 def _label(source: CountSource, fit: BatchFit, batch_key: str | Sequence[str] | None) -> Batches:
@@ -194,32 +152,6 @@ def _label(source: CountSource, fit: BatchFit, batch_key: str | Sequence[str] | 
     there, compact = np.unique(codes, return_inverse=True)
     key = fit.batch_key if set(fit.batch_key) <= set(source.obs) else ()  # else files were taken for batches
     return Batches(compact.astype(np.int32), tuple(names[code] for code in there), 1, key)
-
-
-def _check_genes(source: CountSource, fit: BatchFit, rows: IntArray, missing: int) -> None:
-    unknown = int((rows < 0).sum())
-    if unknown == len(rows):
-        raise InputError(
-            f"no gene of {source.description} is known to the model: it has {source.var.index[0]!r}, ..., the model "
-            f"{fit.var.index[0]!r}, ...: name genes as in the fit (symbols or identifiers)"
-        )
-    if unknown:
-        first = source.var.index[int(np.flatnonzero(rows < 0)[0])]
-        warnings.warn(
-            f"{unknown} of {len(rows)} genes of {source.description} are unknown to the model and left out (the first "
-            f"is {first!r}): they get no effect",
-            InputWarning,
-            stacklevel=4,
-        )
-    if missing:
-        share = 1 - missing / len(fit.var)
-        advice = ": check that genes are named as in the fit" if share < _LEAST_SHARE else ""
-        warnings.warn(
-            f"{missing} of the {len(fit.var)} genes of the model are not in {source.description} and count as not "
-            f"measured{advice}",
-            InputWarning,
-            stacklevel=4,
-        )
 
 
 def _effects(fit: BatchFit, plan: MapPlan, mapped: MappedCells, rows: IntArray) -> tuple[FloatArray, FloatArray]:
@@ -325,31 +257,3 @@ def _stop_reason(mapped: MappedCells) -> str:
         if reason in reasons:
             return reason
     return "no new batch"
-
-
-def _warn_of_small(batches: Batches, plan: MapPlan) -> None:
-    small = [
-        level for level, k, fitted in zip(batches.levels, plan.known, plan.fitted, strict=True) if k < 0 and not fitted
-    ]
-    if small:
-        warnings.warn(
-            f"{len(small)} new batches have fewer than {batches.min_cells} cells and get no effect: {_listed(small)}",
-            InputWarning,
-            stacklevel=4,
-        )
-
-
-def _warn_of_strangers(batches: Batches, mapped: MappedCells) -> None:
-    strangers = [batches.levels[b] for b, found in mapped.found.items() if not found.identifiable]
-    if strangers:
-        warnings.warn(
-            f"{len(strangers)} of {len(mapped.found)} new batches share no cell state with the model, or too little of "
-            f"one, so that their effects are not identifiable and stay 1 (none): {_listed(strangers)}. Their "
-            "coordinates still hold the batch effect: fit them together with the cells of the model, or leave them out",
-            InputWarning,
-            stacklevel=4,
-        )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(repr(name) for name in names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -7,7 +7,8 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from unbatch.core.contrasts import quasi_variances
-from unbatch.core.mapped_effects import Rates, fit_against
+from unbatch.core.mapped_effects import fit_against
+from unbatch.core.rates import Rates
 from unbatch.core.state_table import StateTable
 
 N_GENES, N_STATES = 600, 6

@@ -3,7 +3,6 @@
 import math
 import shlex
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,10 +26,10 @@ from unbatch.cli._console import (
     say,
     thousands,
 )
+from unbatch.cli._shown_fit import describe_fit, read_fit
 
 if TYPE_CHECKING:
     from unbatch.core.confounding import Crossing
-    from unbatch.fitted import BatchFit
     from unbatch.io.batches import Batches
     from unbatch.io.door import DoorReport
     from unbatch.io.peek import Peek
@@ -106,9 +105,9 @@ def inspect(
     """
     from unbatch.methods import DEFAULT_METHOD, options_for
 
-    fitted = _read_fit(inputs) if not batch_key else None
+    fitted = read_fit(inputs) if not batch_key else None
     if fitted is not None:
-        _describe_fit(fitted, inputs[0])
+        describe_fit(fitted, inputs[0])
         return
     options = options_for(method or DEFAULT_METHOD)
     progress = progress_for(quiet=quiet, verbose=verbose)
@@ -282,53 +281,3 @@ def _duration(seconds: float) -> str:
     if seconds < _MINUTE:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / _MINUTE:.0f} min" if seconds < _HOUR else f"{seconds / _HOUR:.1f} h"
-
-
-def _read_fit(inputs: AnyInputs) -> "BatchFit | None":
-    """Give the fit, if the input is a file that holds one and no counts."""
-    import h5py
-
-    from unbatch.io.failures import reading
-    from unbatch.model import BatchModel
-    from unbatch.slots import RECORD
-
-    if len(inputs) != 1 or not Path(inputs[0]).is_file() or not h5py.is_hdf5(inputs[0]):
-        return None
-    with reading(str(inputs[0])), h5py.File(inputs[0], "r") as file:
-        if "X" in file or RECORD not in file.get("uns", ()):
-            return None
-    return BatchModel.load(inputs[0]).result
-
-
-def _describe_fit(fit: "BatchFit", path: Path) -> None:
-    """Print what a fit took and found."""
-    n_cells = len(fit.obs)
-    say(f"{path}: batch effects by method {fit.method}, unbatch {fit.versions.get('unbatch', '?')}")
-    say(f"  {thousands(n_cells)} cells x {thousands(len(fit.var))} genes in {len(fit.batches)} batches")
-    say(f"  stopped after {len(next(iter(fit.trace.values()), ()))} rounds: {fit.stop_reason}")
-    unknown = int((~fit.estimated).sum())
-    say(f"  {thousands(fit.se.size - unknown)} effects estimated, {thousands(unknown)} not known")
-    say(f"  relative to the {fit.expressed_in}")
-    say(f"  batches by {_all(fit.batch_key) or 'file or label'}, counts of {'X' if fit.layer is None else fit.layer}")
-    if fit.match_within:
-        say(f"  cells compared within levels of {_all(fit.match_within)} only")
-    if fit.control_genes:
-        say(f"  {thousands(len(fit.control_genes))} control genes")
-    if fit.state_effects is not None:
-        say("  with effects of states")
-    if fit.overlap is not None:
-        say(f"  cells have counterparts in {fit.overlap.mean():.0%} of the other batches on average")
-    say("Time:")
-    taken = {**fit.timings, "in all": sum(fit.timings.values())}
-    width = max(map(len, taken))
-    for name, seconds in taken.items():
-        say(f"  {name:<{width}} {seconds:>9.1f} s  {thousands(n_cells / max(seconds, 1e-9)):>14} cells/s")
-    if math.isfinite(fit.peak_bytes):
-        say(f"Memory: {fit.peak_bytes / _GIGA:.2f} GB at most")
-    options = ", ".join(f"{name} {value}" for name, value in fit.parameters.items())
-    say(f"Options: {options}")
-    say("Versions: " + ", ".join(f"{name} {number}" for name, number in fit.versions.items()))
-
-
-def _all(columns: Sequence[str]) -> str:
-    return " and ".join(map(repr, columns))

@@ -1,8 +1,7 @@
 """A new batch against the states of a finished fit: first links, then rounds of placing its cells and fitting it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Self, TypeAlias
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from unbatch.core.identifiability import judge_batches
 from unbatch.core.keyed import evenly, keys_of
 from unbatch.core.linking import link_pseudobulks
 from unbatch.core.log_counts import LogCounts
+from unbatch.core.mapped_batch import MappedBatch, StopReason
 from unbatch.core.mapped_effects import MappedEffects
 from unbatch.core.mapped_fit import average, fit_new
 from unbatch.core.novel_groups import Groups
@@ -22,58 +22,12 @@ from unbatch.core.state_table import StateTable, group_sums
 from unbatch.core.states import batch_pseudobulks, state_basis
 from unbatch.core.uncertain_states import UncertainStates
 
-StopReason: TypeAlias = Literal["converged", "max_rounds", "nothing shared"]
-
 _WELL_MEASURED = 200
 _GROUPING_ROUNDS = 5
 _OWN_AXES, _LEAST_OWN = 10, 0.1
 _TRIED = 2048
 """Cells by which it is found out whether states are known, and where effects begin if not."""
 _TINY = 1e-300
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class MappedBatch:
-    """A new batch, mapped.
-
-    Attributes
-    ----------
-    effects
-        Its effects, relative to the reference.
-    counted
-        (n_states,) states whose cells were compared with those of the reference.
-    identifiable
-        Whether the batch shares states with the reference; if not, its effects are not known.
-    information
-        Effective number of cells by which it is compared.
-    group
-        Group of batches of the reference that it is compared with.
-    groups
-        Cells of the batch within each state, and which of them lie apart.
-    open_states
-        Whether its genes leave open which states its cells are of, so that each cell is shared out to several.
-    shifts
-        What takes its cells to those of the reference in the embedding, (n_states, n_dims) by round of the embedding.
-    rounds
-        Change of log delta by round, root mean square over well-measured genes.
-    stop_reason
-        Why the rounds ended.
-    """
-
-    effects: MappedEffects
-    counted: BoolArray
-    identifiable: bool
-    information: float
-    group: int
-    groups: Groups
-    open_states: bool
-    shifts: tuple[FloatArray, ...]
-    rounds: FloatArray
-    stop_reason: StopReason
-
-    def with_effects(self, effects: MappedEffects) -> Self:
-        """Put other effects in the place of these."""
-        return replace(self, effects=effects)
 
 
 @dataclass(frozen=True, kw_only=True)

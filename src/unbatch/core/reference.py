@@ -9,7 +9,7 @@ from unbatch._types import BoolArray, FloatArray
 from unbatch.core.composition import NO_COMPOSITION, CompositionChoice
 from unbatch.core.embedding import Embedding
 from unbatch.core.landmarks import Landmarks
-from unbatch.core.mapped_effects import Rates
+from unbatch.core.rates import Rates
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

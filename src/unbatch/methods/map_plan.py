@@ -15,8 +15,8 @@ from unbatch.core.composition import CompositionChoice
 from unbatch.core.depth import at_depth
 from unbatch.core.embedding import Embedding
 from unbatch.core.landmarks import Landmarks
-from unbatch.core.mapped_effects import Rates
 from unbatch.core.placement import View
+from unbatch.core.rates import Rates
 from unbatch.core.reference import Reference
 from unbatch.fitted import BatchFit
 from unbatch.io.batches import Batches, label_cells, measured_by_batch

@@ -11,8 +11,9 @@ from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArra
 from unbatch.core.embedding import Embedding
 from unbatch.core.exact_sums import ExactSums
 from unbatch.core.fingerprints import find_copies, fingerprints, with_totals
+from unbatch.core.mapped_batch import MappedBatch
 from unbatch.core.mapped_fit import average, fit_new
-from unbatch.core.mapping import MappedBatch, MapSettings, map_batch
+from unbatch.core.mapping import MapSettings, map_batch
 from unbatch.core.placement import Axes, place
 from unbatch.core.projection import LogAxes
 from unbatch.core.shift_rounds import ShiftRounds, with_shifts
