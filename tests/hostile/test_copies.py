@@ -218,6 +218,11 @@ def test_inspect_names_copies(adata, tmp_path):
         done.stdout
     )
     assert "Nothing stands in the way" in done.stdout
+    in_another_batch(adata, np.arange(0, 900, 6)).write_h5ad(tmp_path / "in.h5ad")
+    done = CliRunner().invoke(app, ["inspect", str(tmp_path / "in.h5ad"), "-b", "batch"])
+    assert done.exit_code == 0
+    assert f"Warning: 300 of 1050 cells {SAID}" in done.stdout
+    assert "they tell nothing of the effects and are not counted" in done.stdout
 
 
 def test_cells_with_few_genes_are_not_compared():
