@@ -24,7 +24,7 @@ told = threading.Event()
 """Set by whoever has told the user of the interruption."""
 _asked = threading.Event()
 _ending = threading.Lock()
-_ends = socket.socketpair()  # what the system writes signals to, and where they are read; open to the very end
+_open = list[socket.socket]()  # to the very end
 
 
 @contextmanager
@@ -36,13 +36,15 @@ def stoppable() -> Iterator[None]:
     """
     told.clear()
     _asked.clear()
-    _ends[0].settimeout(0)
-    signal.set_wakeup_fd(_ends[0].fileno(), warn_on_full_buffer=False)
+    signalled, heard = socket.socketpair()  # what the system writes signals to, and where they are read
+    _open.extend((signalled, heard))
+    signalled.settimeout(0)
+    signal.set_wakeup_fd(signalled.fileno(), warn_on_full_buffer=False)
     heeded = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     for number in heeded:
         signal.signal(number, _interrupt)
     sys.unraisablehook = _without_interruptions
-    threading.Thread(target=_watch, name="unbatch-watch", daemon=True).start()
+    threading.Thread(target=_watch, args=(heard,), name="unbatch-watch", daemon=True).start()
     try:
         yield
     finally:
@@ -59,13 +61,13 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _watch() -> None:
+def _watch(heard: socket.socket) -> None:
     """Wait for a signal, then until the process has ended or the time is up, or a second signal comes."""
-    while _ends[1].recv(1)[0] not in _SIGNALS:
+    while heard.recv(1)[0] not in _SIGNALS:
         pass  # of no concern to us
-    _ends[1].settimeout(_GRACE)
+    heard.settimeout(_GRACE)
     with suppress(TimeoutError):
-        _ends[1].recv(1)
+        heard.recv(1)
     _end()
 
 
