@@ -108,7 +108,8 @@ def read_sketch(
     release()
     codes = np.where(report.counts_per_cell > 0, codes, np.int32(-1)).astype(np.int32)
     codes[measured.without_counts()] = -1
-    marks, labels = fingerprints.values(report.counts_per_cell), (codes,) if within is None else (codes, within)
+    marks = fingerprints.values(report.counts_per_cell)
+    labels = (codes,) if within is None else (codes, within)
     copies = find_copies(marks, *labels)
     contested = without_a_batch(copies, marks, codes)
     warn_of_copies(copies, source, batches, within=within, n_left_out=len(contested))
@@ -116,16 +117,15 @@ def read_sketch(
     counted[copies.cells] = counted[contested] = -1
     cells, counts = kept.finish()
     release()
-    own, totals, is_part = codes[cells] >= 0, report.counts_per_gene, bool(plan.novel.any())
-    if copies.cells.size or contested.size:
+    again, totals, is_part = np.zeros(len(cells), dtype=bool), report.counts_per_gene, bool(plan.novel.any())
+    if (counted != codes).any():
         again = np.isin(cells, contested)
         again[find_copies(marks[cells], *(label[cells] for label in labels)).cells] = True  # of cells that are here
-        own &= ~again
         if not is_part:
-            left_out = counts[np.flatnonzero(again)].sum(axis=0, dtype=np.float64)
-            totals = totals - np.asarray(left_out).astype(np.int64)
-    if not own.all():
-        counts, cells = counts[np.flatnonzero(own)], cells[own]
+            totals = totals - np.asarray(counts[np.flatnonzero(again)].sum(axis=0, dtype=np.float64)).astype(np.int64)
+    left = (codes[cells] >= 0) & ~again
+    if not left.all():
+        counts, cells = counts[np.flatnonzero(left)], cells[left]
     used, batch = np.unique(codes[cells].astype(np.int64), return_inverse=True)
     lost = np.setdiff1d(codes[codes >= 0], used)
     if lost.size:
