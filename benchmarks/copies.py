@@ -26,6 +26,12 @@ def ways(batch: IntArray, *, seed: int) -> dict[str, tuple[IntArray, IntArray]]:
         some = rng.choice(N_CELLS, int(share * N_CELLS), replace=False)
         moved = np.append(batch, (batch[some] + 1) % N_BATCHES)
         found[f"{share:.0%} once more in another batch"] = np.append(cells, some), moved
+    sizes = np.bincount(batch)
+    small = np.flatnonzero(batch == sizes.argmin())
+    found["the smallest batch once more in the largest"] = (
+        np.append(cells, small),
+        np.append(batch, np.full(small.size, sizes.argmax())),
+    )
     return found
 
 

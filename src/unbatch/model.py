@@ -194,8 +194,8 @@ class BatchModel:
         InputWarning
             If batches and the condition are confounded so that some batches cannot be compared, some control genes are
             unknown, a batch has no count of many genes, its counts seem to be multiplied or normalised, or cells have
-            the very counts of others: those of one batch are counted once, those of several batches not at all, unless
-            they are most of a batch.
+            the very counts of others: those of one batch are counted once, those of several batches in none that they
+            are less than half of.
         """
         method = find_method(self.options)
         self._check_reference(batches)

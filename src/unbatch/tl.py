@@ -126,8 +126,8 @@ def batch_effects(
     InputWarning
         If batches are too small, batches and condition are confounded, some control genes are unknown, nothing is known
         of the reference, a batch has no count of many genes, its counts seem to be multiplied or normalised, or cells
-        have the very counts of others: those of one batch are counted once, those of several batches not at all, unless
-        they are most of a batch.
+        have the very counts of others: those of one batch are counted once, those of several batches in none that they
+        are less than half of.
 
     See Also
     --------

@@ -12,7 +12,7 @@ def test_ways_hold_the_cells_they_say():
         assert len(cells) == len(batches)
         assert len(np.unique(cells)) == copies.N_CELLS
         moved = (batches != batch[cells]).sum()
-        assert moved == (len(cells) - copies.N_CELLS if "another" in way else 0)
+        assert moved == (len(cells) - copies.N_CELLS if "once more" in way else 0)
 
 
 def test_a_table_of_one_set():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from unbatch.core.fingerprints import find_copies, fingerprints, with_totals, without_a_batch
+from unbatch.core.fingerprints import find_copies, fingerprints, with_totals
 from unbatch.core.kernels.fingerprints import fingerprints_into
 
 RNG = np.random.default_rng(0)
@@ -90,6 +90,9 @@ def test_copies_are_those_that_a_slow_search_finds():
     differ = [label[copies.contested] != label[copies.unlike] for label in labels]
     assert np.logical_or(*differ).all()
     assert set(copies.unlike.tolist()) <= contested
+    for number in copies.alike:
+        assert len(np.unique(marks[copies.contested[copies.alike == number]])) == 1
+    assert len(np.unique(copies.alike)) == len(np.unique(marks[copies.contested]))
 
 
 def test_where_nothing_is_repeated_there_is_no_copy():
@@ -107,18 +110,37 @@ def test_some_copies_and_copies_among_more_cells():
     wider = copies.among(np.array([10, 20, 30, 40, 50]))
     assert (wider.cells.tolist(), wider.like.tolist()) == ([20, 50], [10, 40])
     assert (wider.contested.tolist(), wider.unlike.tolist()) == ([30, 40, 50], [40, 30, 30])
+    np.testing.assert_array_equal(wider.alike, copies.alike)
 
 
-def test_contested_cells_are_left_out_unless_most_of_a_batch_is():
-    """Two thirds of batch 2 are in batch 1, which has others; a cell of batch 0 is in batch 1."""
-    marks = np.array([1, 2, 3, 1, 4, 5, 6, 7, 8, 6, 7, 9], dtype=np.uint64)
-    codes = np.array([0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2], dtype=np.int32)
-    copies = find_copies(marks, codes)
-    assert copies.contested.tolist() == [0, 3, 6, 7, 9, 10]
-    assert without_a_batch(copies, marks, codes).tolist() == [0, 3]
+def contested(marks, codes):
+    return find_copies(np.array(marks, dtype=np.uint64), np.array(codes, dtype=np.int32))
+
+
+def test_contested_cells_are_left_out_of_batches_that_have_others():
+    """Two of the three cells of batch 2 are in batch 1, which has others; a cell of batch 0 is in batch 1."""
+    codes = np.array([0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2], dtype=np.int32)
+    copies = contested([1, 2, 3, 1, 4, 5, 6, 7, 8, 10, 6, 7, 9], codes)
+    assert copies.contested.tolist() == [0, 3, 6, 7, 10, 11]
+    left_out = copies.without_a_batch(codes)
+    assert left_out.tolist() == [0, 3, 6, 7]
+    assert not copies.in_two(left_out)
+    assert copies.in_two(left_out[:2])
+
+
+def test_of_a_batch_that_was_given_twice_all_cells_stay_in_both():
+    """One of them is there three times, in the same batch twice."""
+    codes = np.array([0, 0, 0, 1, 1, 1, 1, 2], dtype=np.int32)
+    copies = contested([1, 2, 3, 1, 2, 3, 3, 4], codes)
+    assert copies.cells.tolist() == [6]
+    assert not copies.without_a_batch(codes).size
+    assert copies.in_two(np.zeros(0, dtype=np.int64))
+    assert not copies.in_two(np.array([3, 4, 5]))
 
 
 def test_cells_of_a_batch_that_takes_no_part_are_not_contested():
-    copies = find_copies(np.array([1, 1, 2], dtype=np.uint64), np.array([0, -1, -1], dtype=np.int32))
+    codes = np.array([0, -1, -1], dtype=np.int32)
+    copies = contested([1, 1, 2], codes)
     assert not copies.contested.size
-    assert not without_a_batch(copies, np.array([1, 1, 2], dtype=np.uint64), np.array([0, -1, -1])).size
+    assert not copies.without_a_batch(codes).size
+    assert not copies.in_two(np.zeros(0, dtype=np.int64))

@@ -102,15 +102,30 @@ def test_a_batch_given_twice_counts_which_is_said(adata):
     batch = more.obs["batch"].astype(str).to_numpy()
     batch[900:] = "again"
     more.obs["batch"] = batch
-    with pytest.warns(ub.InputWarning, match=f"{2 * len(mine)} of .* {SAID} .* effects are too small; keep"):
+    with pytest.warns(ub.InputWarning, match=f"{2 * len(mine)} of .* {SAID} .* effects come out too small; keep"):
         found = fit(more)
     effects = found.log_delta[:, [found.batches.index("batch_1"), found.batches.index("again")]]
     np.testing.assert_allclose(effects[:, 0], effects[:, 1], atol=1e-6)
     assert np.isfinite(found.se).all()
 
 
+def test_a_batch_within_a_larger_one_keeps_its_cells_and_the_larger_one_does_without(adata):
+    mine = np.flatnonzero(adata.obs["batch"] == "batch_1")
+    more = some_again(adata, mine)
+    batch = more.obs["batch"].astype(str).to_numpy()
+    batch[900:] = "batch_2"
+    batch[np.flatnonzero(adata.obs["batch"] == "batch_3")] = "batch_2"
+    more.obs["batch"] = batch
+    with pytest.warns(ub.InputWarning, match=f"{2 * len(mine)} of .* {SAID} .* for the most part only; keep"):
+        found = fit(more)
+    expected = fit(more[:900].copy())
+    np.testing.assert_array_equal(found.log_delta, expected.log_delta)
+    np.testing.assert_array_equal(found.se, expected.se)
+    np.testing.assert_array_equal(found.embedding[:900], expected.embedding)
+
+
 def test_with_the_published_method_cells_in_two_batches_count_which_is_said(adata, once):
-    with pytest.warns(ub.InputWarning, match=rf"4 of 902 cells {SAID} .* effects are too small; keep"):
+    with pytest.warns(ub.InputWarning, match=rf"4 of 902 cells {SAID} .* effects come out too small; keep"):
         found = fit(in_another_batch(adata, [10, 20]), method="concept")
     assert (found.log_delta != once["concept"].log_delta).any()
 

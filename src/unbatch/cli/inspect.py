@@ -141,7 +141,7 @@ def _look(
     progress: Progress,
 ) -> _Findings:
     """Find out as much as possible: an error in one step does not keep the next from being taken."""
-    from unbatch.core.fingerprints import find_copies, without_a_batch
+    from unbatch.core.fingerprints import find_copies
     from unbatch.io.batches import label_cells, read_batches
     from unbatch.io.copies import warn_of_copies
     from unbatch.io.peek import peek
@@ -177,8 +177,8 @@ def _look(
             cells, codes = found.peek.cells, found.batches.codes[found.peek.cells]
             warn_of_scaled(found.peek.smallest, codes, batches=found.batches.levels)
             copies = find_copies(found.peek.marks, codes)
-            n_left_out = len(without_a_batch(copies, found.peek.marks, codes))
-            warn_of_copies(copies.among(cells), found.source, found.batches, n_left_out=n_left_out)
+            left_out = cells[copies.without_a_batch(codes)]
+            warn_of_copies(copies.among(cells), found.source, found.batches, left_out=left_out)
     if found.batches and found.peek and found.peek.report:
         found.errors += _too_few_counted(found.batches, found.peek.report)
     found.warnings = [str(warning.message) for warning in caught if issubclass(warning.category, InputWarning)]

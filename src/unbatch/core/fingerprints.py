@@ -58,23 +58,49 @@ class Copies:
     ----------
     cells, like
         (n_copies,) positions of cells with the counts and the label of a cell before them, and of the first such cell.
-    contested, unlike
-        (n_contested,) positions of cells with the counts of a cell of another label, and of one of those.
+    contested, unlike, alike
+        (n_contested,) positions of cells with the counts of a cell of another label, and of one of those; and a number
+        that those with the same counts share.
     """
 
     cells: IntArray
     like: IntArray
     contested: IntArray
     unlike: IntArray
+    alike: IntArray
 
     def among(self, cells: IntArray) -> "Copies":
         """Give positions among more cells, of which those looked at are at `cells`, (n_seen,)."""
-        return Copies(cells[self.cells], cells[self.like], cells[self.contested], cells[self.unlike])
+        return Copies(cells[self.cells], cells[self.like], cells[self.contested], cells[self.unlike], self.alike)
 
     def only(self, among: BoolArray) -> "Copies":
         """Leave out cells that are not among these, (n_cells,)."""
-        again, contested = among[self.cells], among[self.contested]
-        return Copies(self.cells[again], self.like[again], self.contested[contested], self.unlike[contested])
+        again, kept = among[self.cells], among[self.contested]
+        return Copies(self.cells[again], self.like[again], self.contested[kept], self.unlike[kept], self.alike[kept])
+
+    def without_a_batch(self, codes: CodeArray) -> IntArray:
+        """Tell which contested cells say nothing of a batch, since they may be of another one.
+
+        In a batch that is contested by more than a half they stay: if it was put into a larger one, that has copies of
+        them, and if it was given twice, little else is left to tell its effects by.
+
+        Parameters
+        ----------
+        codes
+            Batch of each cell, (n_cells,).
+
+        Returns
+        -------
+        Their positions, in ascending order.
+        """
+        own, sizes = codes[self.contested], np.bincount(codes[codes >= 0])
+        mostly = 2 * np.bincount(own, minlength=sizes.size) > sizes
+        return self.contested[~mostly[own]]
+
+    def in_two(self, left_out: IntArray) -> bool:
+        """Tell whether any counts are still there with two labels, once these cells are left out."""
+        there = self.alike[~np.isin(self.contested, np.append(left_out, self.cells))]
+        return len(np.unique(there)) < len(there)
 
 
 def find_copies(marks: KeyArray, *labels: CodeArray) -> Copies:
@@ -98,8 +124,7 @@ def find_copies(marks: KeyArray, *labels: CodeArray) -> Copies:
     found = np.sort(marks[candidate])
     repeated = np.unique(found[1:][found[1:] == found[:-1]])
     if not repeated.size:
-        nothing = np.zeros(0, dtype=np.int64)
-        return Copies(nothing, nothing, nothing, nothing)
+        return Copies(*np.zeros((5, 0), dtype=np.int64))
     place = np.minimum(np.searchsorted(repeated, marks), repeated.size - 1)
     cells = np.flatnonzero(candidate & (repeated[place] == marks))
     keys: list[IntArray | CodeArray | KeyArray] = [cells, *(label[cells] for label in labels), marks[cells]]
@@ -113,7 +138,7 @@ def find_copies(marks: KeyArray, *labels: CodeArray) -> Copies:
     contested = first_of_label[last_of_mark] != first_of_mark
     return Copies(
         *_ascending(cells[~new_label], cells[first_of_label[~new_label]]),
-        *_ascending(cells[contested], cells[unlike[contested]]),
+        *_ascending(cells[contested], cells[unlike[contested]], first_of_mark[contested]),
     )
 
 
@@ -128,30 +153,6 @@ def _last(new: BoolArray) -> IntArray:
     return np.asarray(np.minimum.accumulate(np.where(ends, np.arange(len(new)), len(new))[::-1])[::-1])
 
 
-def _ascending(cells: IntArray, others: IntArray) -> tuple[IntArray, IntArray]:
+def _ascending(cells: IntArray, *others: IntArray) -> tuple[IntArray, ...]:
     order = np.argsort(cells)
-    return cells[order], others[order]
-
-
-def without_a_batch(copies: Copies, marks: KeyArray, codes: CodeArray) -> IntArray:
-    """Tell which contested cells can be left out, for want of knowing of which batch they are.
-
-    All can but those with the counts of a cell of a batch that is contested by more than a half: it was given twice
-    rather than mixed up with others, and has too little else to be told by.
-
-    Parameters
-    ----------
-    copies
-        What was found.
-    marks, codes
-        Fingerprint and batch of each cell, (n_cells,).
-
-    Returns
-    -------
-    Positions in ascending order.
-    """
-    n_batches = int(codes.max(initial=-1)) + 1
-    disputed = np.bincount(codes[copies.contested], minlength=n_batches)
-    mostly = 2 * disputed > np.bincount(codes[codes >= 0], minlength=n_batches)
-    given_twice = np.unique(marks[copies.contested[mostly[codes[copies.contested]]]])
-    return copies.contested[~np.isin(marks[copies.contested], given_twice)]
+    return cells[order], *(values[order] for values in others)

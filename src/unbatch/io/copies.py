@@ -37,7 +37,7 @@ def warn_of_copies(
     *,
     within: CodeArray | None = None,
     once: bool = True,
-    n_left_out: int = 0,
+    left_out: IntArray | None = None,
 ) -> None:
     """Warn of cells that are in the data more than once.
 
@@ -53,8 +53,8 @@ def warn_of_copies(
         Level of each cell, (n_cells,), if that made part of its label.
     once
         Whether copies with the same label are counted once.
-    n_left_out
-        How many of those with another label are not counted.
+    left_out
+        Those with another label that are not counted; None if all are.
 
     Warns
     -----
@@ -74,18 +74,18 @@ def warn_of_copies(
             InputWarning,
             stacklevel=4,
         )
-    n_contested = copies.contested.size
-    if n_contested:
+    if copies.contested.size:
         other = "batch" if within is None else "batch or condition"
-        if n_left_out == n_contested:
-            consequence = "they tell nothing of the effects and are not counted"
+        if copies.in_two(np.zeros(0, dtype=np.int64) if left_out is None else left_out):
+            consequence = "between batches that count the same cells effects come out too small"
+        elif left_out is not None and left_out.size < copies.contested.size:
+            consequence = "they count in the batch that consists of them for the most part only"
         else:
-            but = f", but for {n_left_out} that are not counted" if n_left_out else ""
-            consequence = f"a cell that is in two batches shows no effect between them, and effects are too small{but}"
+            consequence = "they tell nothing of the effects and are not counted"
         warnings.warn(
-            f"{n_contested} of {source.n_cells} cells have the very counts of a cell of another {other} (the first is "
-            f"{named(copies.contested[0])}, like {named(copies.unlike[0])}): {consequence}; keep each where it belongs "
-            "(of CELLxGENE data, where is_primary_data is True)",
+            f"{copies.contested.size} of {source.n_cells} cells have the very counts of a cell of another {other} (the "
+            f"first is {named(copies.contested[0])}, like {named(copies.unlike[0])}): {consequence}; keep each where it "
+            "belongs (of CELLxGENE data, where is_primary_data is True)",
             InputWarning,
             stacklevel=4,
         )

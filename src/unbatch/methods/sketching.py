@@ -8,7 +8,7 @@ from unbatch._check import InputError
 from unbatch._memory import release
 from unbatch._progress import Progress
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
-from unbatch.core.fingerprints import find_copies, without_a_batch
+from unbatch.core.fingerprints import find_copies
 from unbatch.core.novelty import learn_landscape
 from unbatch.io.batches import Batches
 from unbatch.io.copies import Fingerprints, warn_of_copies
@@ -91,8 +91,8 @@ def read_sketch(
     Warns
     -----
     InputWarning
-        Of cells that are there more than once: one of those with the same label is kept and counted, and none of those
-        whose labels differ, unless that is most of a batch.
+        Of cells that are there more than once: one of those with the same label is kept and counted, and of those whose
+        labels differ, those of batches that consist of such cells for the most part.
     """
     codes = active_codes(batches)
     plan = plan_sketch(codes, sketch_size, seed=seed)
@@ -111,8 +111,8 @@ def read_sketch(
     marks = fingerprints.values(report.counts_per_cell)
     labels = (codes,) if within is None else (codes, within)
     copies = find_copies(marks, *labels)
-    contested = without_a_batch(copies, marks, codes)
-    warn_of_copies(copies, source, batches, within=within, n_left_out=len(contested))
+    contested = copies.without_a_batch(codes)
+    warn_of_copies(copies, source, batches, within=within, left_out=contested)
     counted = codes.copy()
     counted[copies.cells] = counted[contested] = -1
     cells, counts = kept.finish()
