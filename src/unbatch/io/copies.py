@@ -84,8 +84,8 @@ def warn_of_copies(
             consequence = "they tell nothing of the effects and are not counted"
         warnings.warn(
             f"{copies.contested.size} of {source.n_cells} cells have the very counts of a cell of another {other} (the "
-            f"first is {named(copies.contested[0])}, like {named(copies.unlike[0])}): {consequence}; keep each where it "
-            "belongs (of CELLxGENE data, where is_primary_data is True)",
+            f"first is {named(copies.contested[0])}, like {named(copies.unlike[0])}): {consequence}; keep each where "
+            "it belongs (of CELLxGENE data, where is_primary_data is True)",
             InputWarning,
             stacklevel=4,
         )
