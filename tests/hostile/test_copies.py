@@ -116,7 +116,10 @@ def test_a_batch_within_a_larger_one_keeps_its_cells_and_the_larger_one_does_wit
     batch[900:] = "batch_2"
     batch[np.flatnonzero(adata.obs["batch"] == "batch_3")] = "batch_2"
     more.obs["batch"] = batch
-    with pytest.warns(ub.InputWarning, match=f"{2 * len(mine)} of .* {SAID} .* for the most part only; keep"):
+    with pytest.warns(
+        ub.InputWarning,
+        match=f"{2 * len(mine)} of .* {SAID} .* count only in a batch that mostly consists of them; keep",
+    ):
         found = fit(more)
     expected = fit(more[:900].copy())
     np.testing.assert_array_equal(found.log_delta, expected.log_delta)
@@ -198,6 +201,19 @@ def test_copies_among_mapped_cells_count_once(adata):
     np.testing.assert_array_equal(found.log_delta, expected.log_delta)
     np.testing.assert_array_equal(found.se, expected.se)
     np.testing.assert_array_equal(found.embedding, np.vstack([expected.embedding] * 2))
+
+
+def test_mapped_cells_in_two_batches_count_which_is_said(adata):
+    model = ub.BatchModel().fit(adata.X, adata.obs["batch"])
+    new = adata[:300].copy()
+    new.obs["batch"] = pd.Categorical(["new"] * 300)
+    new.var_names = model.result.var.index
+    twice = some_again(new, np.arange(50))
+    twice.obs["batch"] = ["new"] * 300 + ["more"] * 50
+    with pytest.warns(
+        ub.InputWarning, match="100 of 350 cells .* effects come out too small; keep"
+    ):
+        model.map(twice, batch_key="batch")
 
 
 def test_of_a_mapped_batch_larger_than_the_sketch_all_count_which_is_said(adata):

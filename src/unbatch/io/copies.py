@@ -76,10 +76,10 @@ def warn_of_copies(
         )
     if copies.contested.size:
         other = "batch" if within is None else "batch or condition"
-        if copies.in_two(np.zeros(0, dtype=np.int64) if left_out is None else left_out):
+        if left_out is None or copies.in_two(left_out):
             consequence = "between batches that count the same cells effects come out too small"
-        elif left_out is not None and left_out.size < copies.contested.size:
-            consequence = "they count in the batch that consists of them for the most part only"
+        elif left_out.size < copies.contested.size:
+            consequence = "they count only in a batch that mostly consists of them"
         else:
             consequence = "they tell nothing of the effects and are not counted"
         warnings.warn(
