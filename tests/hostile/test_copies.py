@@ -210,9 +210,7 @@ def test_mapped_cells_in_two_batches_count_which_is_said(adata):
     new.var_names = model.result.var.index
     twice = some_again(new, np.arange(50))
     twice.obs["batch"] = ["new"] * 300 + ["more"] * 50
-    with pytest.warns(
-        ub.InputWarning, match="100 of 350 cells .* effects come out too small; keep"
-    ):
+    with pytest.warns(ub.InputWarning, match="100 of 350 cells .* effects come out too small; keep"):
         model.map(twice, batch_key="batch")
 
 
