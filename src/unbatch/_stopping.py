@@ -22,7 +22,8 @@ _GRACE = 0.5
 _SHOW_CURSOR = "\x1b[?25h"
 told = threading.Event()
 """Set by whoever has told the user of the interruption."""
-_asked = threading.Event()
+asked = threading.Event()
+"""Set once the process is to end: what is said from then on is of no use to anybody."""
 _ending = threading.Lock()
 _open = list[socket.socket]()  # to the very end
 
@@ -35,7 +36,7 @@ def stoppable() -> Iterator[None]:
     ignores, as ``nohup`` does, stays ignored.
     """
     told.clear()
-    _asked.clear()
+    asked.clear()
     signalled, heard = socket.socketpair()  # what the system writes signals to, and where they are read
     _open.extend((signalled, heard))
     signalled.settimeout(0)
@@ -48,16 +49,16 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     finally:
-        if _asked.is_set():
+        if asked.is_set():
             _end()  # to wait for threads and to take the interpreter down could take seconds
         for number in heeded:
             signal.signal(number, signal.SIG_IGN)  # all is done, and the interpreter ends
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    if _asked.is_set():
+    if asked.is_set():
         return  # cleaning up is not disturbed; the watching thread ends it
-    _asked.set()
+    asked.set()
     raise KeyboardInterrupt
 
 

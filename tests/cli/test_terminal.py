@@ -215,6 +215,18 @@ def test_warnings_are_one_line_each_every_time(capsys):
     assert capsys.readouterr().err == "Warning: two lines\n" * 2
 
 
+def test_nothing_is_said_once_the_process_is_to_end(capsys, monkeypatch):
+    """What other threads then meet, such as files that are being removed, is of no use to anybody."""
+    import warnings
+
+    asked = threading.Event()
+    asked.set()
+    monkeypatch.setattr("unbatch.cli._console.asked", asked)
+    with one_line_warnings():
+        warnings.warn("a file has gone", UserWarning, stacklevel=1)
+    assert not capsys.readouterr().err
+
+
 def test_the_module_is_the_command_line():
     done = subprocess.run([sys.executable, "-m", "unbatch", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("unbatch ")

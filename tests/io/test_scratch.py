@@ -191,6 +191,35 @@ def test_all_can_be_abandoned_at_once(tmp_path):
     assert _names(tmp_path) == []
 
 
+def test_what_is_written_to_while_it_is_removed_is_removed_again(tmp_path, monkeypatch):
+    mine, remove, writes = claim(tmp_path), scratch._remove, iter(range(3))
+    mine.path("tmp").mkdir()
+
+    def removed_and_written(path):
+        remove(path)
+        if path.suffix == ".tmp" and next(writes, None) is not None:
+            path.mkdir()
+
+    monkeypatch.setattr(scratch, "_remove", removed_and_written)
+    mine.release()
+    assert next(writes, None) is None
+    assert _names(tmp_path) == []
+
+
+def test_what_cannot_be_removed_stays_claimed_until_it_can(tmp_path, monkeypatch):
+    mine, remove = claim(tmp_path), scratch._remove
+    mine.path("tmp").touch()
+    monkeypatch.setattr(scratch, "_remove", lambda path: None if path.suffix == ".tmp" else remove(path))
+    monkeypatch.setattr(scratch, "_PAUSE", 0.0)
+    mine.release()
+    assert _names(tmp_path) == [".lock", ".tmp"]
+    sweep(tmp_path)
+    assert _names(tmp_path) == [".lock", ".tmp"]
+    monkeypatch.setattr(scratch, "_remove", remove)
+    abandon_all()
+    assert _names(tmp_path) == []
+
+
 def test_claims_of_many_at_once_do_not_take_each_other_for_leftovers(tmp_path):
     problems = []
 

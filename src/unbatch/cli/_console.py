@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from unbatch._check import InputError, InputWarning
-from unbatch._stopping import INTERRUPTED, told
+from unbatch._stopping import INTERRUPTED, asked, told
 
 if TYPE_CHECKING:
     from unbatch.io.source import CountSource
@@ -125,7 +125,8 @@ def _show_warning(  # noqa: PLR0917 - as the standard library calls it
     line: str | None = None,  # noqa: ARG001
 ) -> None:
     kind = "Warning" if issubclass(category, InputWarning) else f"Warning ({category.__name__})"
-    complain(f"{kind}: {' '.join(str(message).split())}")
+    if not asked.is_set():  # what it meets that others are removing
+        complain(f"{kind}: {' '.join(str(message).split())}")
 
 
 def help_text(command: Callable[..., None]) -> str:

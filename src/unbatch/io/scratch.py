@@ -11,6 +11,7 @@ import secrets
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ UNFINISHED, OLD = "tmp", "old"
 _START, _LOCK = ".unbatch-", ".lock"
 _OWNER_ONLY = 0o600
 _LONGEST_RECORD = 2**16
+_ATTEMPTS, _PAUSE = 30, 0.01
 _live: dict[str, "Claim"] = {}  # by token; what `abandon_all` removes when the process is stopped from outside
 
 
@@ -54,12 +56,19 @@ class Claim:
         return self.folder / f"{_START}{self.token}.{kind}"
 
     def release(self) -> None:
-        """Remove all that belongs to the claim, and give it up; a copy of the process cannot do so for it."""
+        """Remove all that belongs to the claim, and give it up; a copy of the process cannot do so for it.
+
+        A thread may still write to it, if the one that gives it up was interrupted: so it is tried again for a while.
+        What cannot be removed stays claimed, and `abandon_all` or the next run of another process removes it.
+        """
         if self.token not in _live or os.getpid() != self._process:
             return
-        _clear(self.folder, self.token, self.target)
-        if _live.pop(self.token, None) is not None:
-            os.close(self._descriptor)
+        for _ in range(_ATTEMPTS):
+            if _clear(self.folder, self.token, self.target):
+                if _live.pop(self.token, None) is not None:
+                    os.close(self._descriptor)
+                return
+            time.sleep(_PAUSE)
 
 
 def claim(folder: Path, *, target: str = "") -> Claim:
@@ -218,8 +227,8 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _clear(folder: Path, token: str, target: str) -> None:
-    """Remove all of a claim, its lock last: as long as something is there, the lock says whose it is."""
+def _clear(folder: Path, token: str, target: str) -> bool:
+    """Remove all of a claim and tell if it has gone. Its lock is last: while there is something, it says whose."""
     old = folder / f"{_START}{token}.{OLD}"
     place = folder / Path(target).name
     if target and os.path.lexists(old) and not os.path.lexists(place):
@@ -228,8 +237,10 @@ def _clear(folder: Path, token: str, target: str) -> None:
     own = [name for name in _names(folder, f"{_START}{token}.") if name != lock]
     for name in own:
         _remove(folder / name)
-    if not any(os.path.lexists(folder / name) for name in own):
-        _remove(folder / lock)
+    if any(os.path.lexists(folder / name) for name in own):
+        return False
+    _remove(folder / lock)
+    return not os.path.lexists(folder / lock)
 
 
 def _names(folder: Path, start: str) -> list[str]:
