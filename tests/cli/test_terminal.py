@@ -223,7 +223,7 @@ def test_nothing_is_said_once_the_process_is_to_end(capsys, monkeypatch):
     asked.set()
     monkeypatch.setattr("unbatch.cli._console.asked", asked)
     with one_line_warnings():
-        warnings.warn("a file has gone", UserWarning, stacklevel=1)
+        warnings.warn("a file has gone", InputWarning, stacklevel=1)
     assert not capsys.readouterr().err
 
 
