@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from inspect import getdoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -92,19 +92,32 @@ class Guarded(TyperGroup):
         with one_line_warnings():
             try:
                 return super().invoke(ctx)
-            except InputError as error:
-                complain(f"Error: {error}")
             except BrokenPipeError:
                 raise  # the reader of a pipe has gone: typer ends quietly
-            except OSError as error:
-                complain(f"Error: {error}")
-            except MemoryError:
-                complain("Error: not enough memory: `unbatch inspect` estimates how much a fit needs")
             except KeyboardInterrupt:
-                told.set()
-                complain("Interrupted.")
-                raise typer.Exit(INTERRUPTED) from None
-            raise typer.Exit(USER_ERROR)
+                _say_interrupted()
+            except Exception as error:
+                if asked.is_set():  # then it comes of that
+                    _say_interrupted()
+                line = _line_of(error)
+                if line is None:
+                    raise
+                complain(line)
+                raise typer.Exit(USER_ERROR) from None
+
+
+def _say_interrupted() -> NoReturn:
+    if not told.is_set():
+        told.set()
+        complain("Interrupted.")
+    raise typer.Exit(INTERRUPTED) from None
+
+
+def _line_of(error: Exception) -> str | None:
+    """Give what to say of an error that the user can help; None for a defect, or the end of the command."""
+    if isinstance(error, MemoryError):
+        return "Error: not enough memory: `unbatch inspect` estimates how much a fit needs"
+    return f"Error: {error}" if isinstance(error, InputError | OSError) else None
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from unbatch._check import InputError
+from unbatch._stopping import asked
 from unbatch.io.failures import cannot_write
 from unbatch.io.places import ZARR_MARKERS
 from unbatch.io.scratch import OLD, UNFINISHED, Claim, claimed
@@ -52,6 +53,8 @@ def replacing(path: Path | str, *, inputs: Sequence[Path | str] = (), folder: bo
             yield temporary
             _sync(temporary)
             temporary.chmod(mode)
+            if asked.is_set():  # and a library has swallowed the interruption
+                raise KeyboardInterrupt
             _move(temporary, target, claim)
             _sync_one(target.parent)
     except (OSError, RuntimeError) as error:

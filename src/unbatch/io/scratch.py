@@ -91,14 +91,16 @@ def claim(folder: Path, *, target: str = "") -> Claim:
     while True:
         token = secrets.token_hex(8)
         lock = folder / f"{_START}{token}{_LOCK}"
-        descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_RDWR, _OWNER_ONLY)
+        descriptor = -1
         try:
+            descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_RDWR, _OWNER_ONLY)
             # another process that sweeps in this moment takes it for a leftover: then it is one, and we try again
             mine = _try_lock(descriptor) is not False and _is_at(descriptor, lock)
             if mine:
                 os.write(descriptor, json.dumps({**_whoami(), "target": target}).encode())
         except BaseException:
-            os.close(descriptor)
+            if descriptor >= 0:  # else it could not be made, or the process was interrupted while it was
+                os.close(descriptor)
             _remove(lock)
             raise
         if mine:
