@@ -16,7 +16,7 @@ LAYERS = [
     ["model"],
     ["programmes", "offsets"],
     ["diagnosing"],
-    ["assembly", "adjusting", "mapping", "ranking", "raw_counts"],
+    ["assembly", "adjusting", "mapping", "mapping_checks", "ranking", "raw_counts"],
     ["unknown_batches"],
     ["methods"],
     ["slots", "slot_checks", "stored_fit", "stored_parts", "fitted", "fitted_cells", "labels", "sampled_cells"],
@@ -24,7 +24,7 @@ LAYERS = [
     ["io"],
     ["core"],
     ["_progress"],
-    ["_types", "_check", "_levels", "_memory", "_results", "_threads"],
+    ["_types", "_check", "_interruption", "_levels", "_memory", "_results", "_threads"],
 ]
 """Top to bottom. A new module of the package finds its place here."""
 

@@ -15,15 +15,13 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
+from unbatch._interruption import asked, told
+
 INTERRUPTED = 130
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _GRACE = 0.5
 """Seconds to end in good order."""
 _SHOW_CURSOR = "\x1b[?25h"
-told = threading.Event()
-"""Set by whoever has told the user of the interruption."""
-asked = threading.Event()
-"""Set once the process is to end: what is said from then on is of no use to anybody."""
 _ending = threading.Lock()
 _open = list[socket.socket]()  # to the very end
 

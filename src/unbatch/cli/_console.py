@@ -14,7 +14,8 @@ import typer
 from typer.core import TyperGroup
 
 from unbatch._check import InputError, InputWarning
-from unbatch._stopping import INTERRUPTED, asked, told
+from unbatch._interruption import asked, told
+from unbatch._stopping import INTERRUPTED
 
 if TYPE_CHECKING:
     from unbatch.io.source import CountSource

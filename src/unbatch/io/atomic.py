@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from unbatch._check import InputError
-from unbatch._stopping import asked
+from unbatch._interruption import asked
 from unbatch.io.failures import cannot_write
 from unbatch.io.places import ZARR_MARKERS
 from unbatch.io.scratch import OLD, UNFINISHED, Claim, claimed
