@@ -23,7 +23,6 @@ _GRACE = 0.5
 """Seconds to end in good order."""
 _SHOW_CURSOR = "\x1b[?25h"
 _ending = threading.Lock()
-_open = list[socket.socket]()  # to the very end
 
 
 @contextmanager
@@ -36,9 +35,8 @@ def stoppable() -> Iterator[None]:
     told.clear()
     asked.clear()
     signalled, heard = socket.socketpair()  # what the system writes signals to, and where they are read
-    _open.extend((signalled, heard))
     signalled.settimeout(0)
-    signal.set_wakeup_fd(signalled.fileno(), warn_on_full_buffer=False)
+    signal.set_wakeup_fd(signalled.detach(), warn_on_full_buffer=False)  # open to the very end
     heeded = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     for number in heeded:
         signal.signal(number, _interrupt)
