@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 import unbatch as ub
-from unbatch._check import InputWarning
+from unbatch._check import InputError, InputWarning
 from unbatch._progress import Silent
 from unbatch.cli import app
 from unbatch.cli._console import one_line_warnings
@@ -198,6 +198,19 @@ def test_what_stops_a_command_is_one_line(run, demo, error, code, message):
     assert done.exit_code == code
     assert done.stderr.startswith(message)
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("error", [InputError("gone"), FileNotFoundError("gone"), RuntimeError("gone")])
+def test_an_error_once_the_process_is_to_end_is_the_interruption(run, demo, monkeypatch, error):
+    asked, told = threading.Event(), threading.Event()
+    asked.set()
+    monkeypatch.setattr("unbatch.cli._console.asked", asked)
+    monkeypatch.setattr("unbatch.cli._console.told", told)
+    demo.run_demo = Mock(side_effect=error)
+    done = run("demo")
+    assert (done.exit_code, done.stderr) == (130, "Interrupted.\n")
+    assert told.is_set()
+    assert (run("demo").exit_code, run("demo").stderr) == (130, "")  # the watching thread may have said it
 
 
 def test_a_defect_of_ours_is_not_hidden(demo):

@@ -1,5 +1,6 @@
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,16 @@ def test_whatever_is_raised_leaves_the_old_output(tmp_path, error, folder):
         fail()
     assert ((path / ".zgroup") if folder else path).read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_nothing_takes_its_place_once_the_process_is_to_end(tmp_path, monkeypatch, folder):
+    """A library may have swallowed the interruption."""
+    asked = threading.Event()
+    monkeypatch.setattr("unbatch.io.atomic.asked", asked)
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "out", folder=folder):
+        asked.set()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_one_sentence(tmp_path):

@@ -206,6 +206,19 @@ def test_what_is_written_to_while_it_is_removed_is_removed_again(tmp_path, monke
     assert _names(tmp_path) == []
 
 
+def test_an_interruption_while_the_lock_is_made_leaves_none(tmp_path, monkeypatch):
+    make = os.open
+
+    def made_and_interrupted(*arguments):
+        os.close(make(*arguments))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scratch.os, "open", made_and_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        claim(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_cannot_be_removed_stays_claimed_until_it_can(tmp_path, monkeypatch):
     mine, remove = claim(tmp_path), scratch._remove
     mine.path("tmp").touch()

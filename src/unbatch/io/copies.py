@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from unbatch._check import InputWarning
-from unbatch._types import CodeArray, IntArray, KeyArray
+from unbatch._types import IntArray, KeyArray
 from unbatch.core.fingerprints import Copies, fingerprints, with_totals
 from unbatch.io.batches import Batches
 from unbatch.io.source import Block, CountSource
@@ -35,7 +35,6 @@ def warn_of_copies(
     source: CountSource,
     batches: Batches,
     *,
-    within: CodeArray | None = None,
     once: bool = True,
     left_out: IntArray | None = None,
 ) -> None:
@@ -49,8 +48,6 @@ def warn_of_copies(
         Where the cells are.
     batches
         Batch of each cell.
-    within
-        Level of each cell, (n_cells,), if that made part of its label.
     once
         Whether copies with the same label are counted once.
     left_out
@@ -75,7 +72,8 @@ def warn_of_copies(
             stacklevel=4,
         )
     if copies.contested.size:
-        other = "batch" if within is None else "batch or condition"
+        same = batches.codes[copies.contested] == batches.codes[copies.unlike]
+        other = "batch or condition" if same.any() else "batch"
         if left_out is None or copies.in_two(left_out):
             consequence = "between batches that count the same cells effects come out too small"
         elif left_out.size < copies.contested.size:

@@ -128,8 +128,8 @@ def map_cells(
         reduce_blocks(source, together, progress=advance, driver=driver)
     copies = find_copies(marks.values(door.counts_per_cell()), batches.codes, plan.level)
     of_large = np.isin(batches.codes, large)
-    warn_of_copies(copies.only(~of_large), source, batches, within=plan.level)
-    warn_of_copies(copies.only(of_large), source, batches, within=plan.level, once=False)
+    warn_of_copies(copies.only(~of_large), source, batches)
+    warn_of_copies(copies.only(of_large), source, batches, once=False)
     with one_thread():
         for number, b in enumerate(large):
             table, reference, measured = placing.sums[number].finish(), plan.reference, plan.measured[:, b]

@@ -112,7 +112,7 @@ def read_sketch(
     labels = (codes,) if within is None else (codes, within)
     copies = find_copies(marks, *labels)
     contested = copies.without_a_batch(codes)
-    warn_of_copies(copies, source, batches, within=within, left_out=contested)
+    warn_of_copies(copies, source, batches, left_out=contested)
     counted = codes.copy()
     counted[copies.cells] = counted[contested] = -1
     cells, counts = kept.finish()
