@@ -16,6 +16,7 @@ from unbatch.core.convention import weighted_median
 from unbatch.core.mapping import MapSettings
 from unbatch.fitted import BatchFit, MappedOnto
 from unbatch.io.batches import Batches, label_cells, measured_by_batch
+from unbatch.io.common_factors import without_common_factors
 from unbatch.io.reduce import Driver
 from unbatch.io.source import CountSource
 from unbatch.labels import find_batches, known_names
@@ -69,6 +70,7 @@ def map_source(
     with sound():
         plan = plan_mapping(source, fit, batches)
     warn_of_small(batches, plan)
+    source = without_common_factors(source, batches, progress=watch, driver=driver)
     with sound():
         mapped = map_cells(
             source,

@@ -19,6 +19,7 @@ from unbatch.core.adjust import AdjustOptions
 from unbatch.diagnosing import diagnose_fit
 from unbatch.fitted import BatchFit
 from unbatch.io.batches import Batches, label_cells, read_batches
+from unbatch.io.common_factors import without_common_factors
 from unbatch.io.failures import reading
 from unbatch.io.limits import check_sizes
 from unbatch.io.memory_source import LABELS, WITHIN, memory_source
@@ -193,9 +194,9 @@ class BatchModel:
         -----
         InputWarning
             If batches and the condition are confounded so that some batches cannot be compared, some control genes are
-            unknown, a batch has no count of many genes, its counts seem to be multiplied or normalised, or cells have
-            the very counts of others: those of one batch are counted once, those of several batches in none that they
-            are less than half of.
+            unknown, a batch has no count of many genes, its counts were multiplied (they are divided again) or
+            seem to be normalised, or cells have the very counts of others: those of one batch are counted once, those
+            of several batches in none that they are less than half of.
         """
         method = find_method(self.options)
         self._check_reference(batches)
@@ -223,6 +224,7 @@ class BatchModel:
             design["state_specific"] = True
         controls = source.var.index[design["control_genes"]] if control_genes is not None else ()
         watch = Stopwatch(progress or Silent())
+        source = without_common_factors(source, batches, progress=watch, driver=driver)
         found = method.fit(source, batches, self.options, seed=self.seed, progress=watch, driver=driver, **design)
         with watch.stage("measuring overlap"):
             support = measure_overlap(found, batches)
@@ -362,9 +364,9 @@ class BatchModel:
         -----
         InputWarning
             For genes that the fit does not know or the new cells lack; for new batches that are too small or share no
-            cell state with the fit, whose effect is 1 and its standard error inf, or whose counts seem to be multiplied
-            or normalised; and for cells with the very counts of others, which are counted once in a new batch no larger
-            than the sketch.
+            cell state with the fit, whose effect is 1 and its standard error inf, or whose counts were multiplied (they
+            are divided again) or seem to be normalised; and for cells with the very counts of others, which are counted
+            once in a new batch no larger than the sketch.
 
         Examples
         --------

@@ -125,9 +125,9 @@ def batch_effects(
     -----
     InputWarning
         If batches are too small, batches and condition are confounded, some control genes are unknown, nothing is known
-        of the reference, a batch has no count of many genes, its counts seem to be multiplied or normalised, or cells
-        have the very counts of others: those of one batch are counted once, those of several batches in none that they
-        are less than half of.
+        of the reference, a batch has no count of many genes, its counts were multiplied (they are divided again) or
+        seem to be normalised, or cells have the very counts of others: those of one batch are counted once, those of
+        several batches in none that they are less than half of.
 
     See Also
     --------
@@ -267,7 +267,8 @@ def map_cells(
     -----
     InputWarning
         For genes that one side lacks, for new batches that are too small, share no cell state with the fit, or whose
-        counts seem to be multiplied or normalised, and for cells with the very counts of others.
+        counts were multiplied (they are divided again) or seem to be normalised, and for cells with the very counts of
+        others.
 
     Examples
     --------

@@ -141,6 +141,17 @@ def test_a_fit_of_more_batches_than_are_summed_by_state_has_the_bits_of_this_pro
 
 
 @pytest.mark.usefixtures("many_blocks")
+def test_a_fit_of_multiplied_counts_has_the_bits_of_what_was_counted(toy, here, client, tmp_path):
+    multiplied = toy.copy()
+    multiplied.X = sparse.csr_matrix(toy.X.toarray() * np.where(toy.obs["batch"] == "batch_2", 7, 1)[:, None])
+    multiplied.write_h5ad(tmp_path / "in.h5ad")
+    watched = Watched()
+    with pytest.warns(InputWarning, match=r"'batch_2' are multiples of 7: they were multiplied"):
+        assert_same(fitted(tmp_path / "in.h5ad", driver=DaskDriver(client), progress=watched), here)
+    assert sum(watched.steps["looking for a common factor"]) == 400
+
+
+@pytest.mark.usefixtures("many_blocks")
 def test_a_worker_killed_in_the_middle_of_the_first_pass_changes_nothing(path, here, client, monkeypatch):
     monkeypatch.setattr(cluster_module, "_ARITY", 2)
     pids = client.run(os.getpid)

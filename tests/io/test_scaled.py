@@ -56,8 +56,8 @@ def test_other_batches_are_counted():
 
 def scaled_in_one_batch(adata, how):
     counts, mine = adata.X.toarray(), np.array(adata.obs["batch"] == "batch_2")
-    if how == "multiplied":
-        counts[mine] *= 2
+    if how == "multiplied each":
+        counts[mine] *= np.resize([2, 3], mine.sum())[:, None]
     else:
         counts[mine] = np.rint(1e4 * counts[mine] / counts[mine].sum(axis=1, keepdims=True))
     scaled = adata.copy()
@@ -65,7 +65,7 @@ def scaled_in_one_batch(adata, how):
     return scaled
 
 
-@pytest.mark.parametrize("how", ["multiplied", "normalised and rounded"])
+@pytest.mark.parametrize("how", ["multiplied each", "normalised and rounded"])
 def test_a_fit_names_it_and_mapping_and_inspect_do(adata, how, tmp_path):
     from typer.testing import CliRunner
 

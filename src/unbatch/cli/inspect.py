@@ -143,6 +143,7 @@ def _look(
     """Find out as much as possible: an error in one step does not keep the next from being taken."""
     from unbatch.core.fingerprints import find_copies
     from unbatch.io.batches import label_cells, read_batches
+    from unbatch.io.common_factors import CommonFactors, warn_of_common_factors
     from unbatch.io.copies import warn_of_copies
     from unbatch.io.peek import peek
     from unbatch.io.scaled import warn_of_scaled
@@ -175,7 +176,11 @@ def _look(
             found.errors.append(str(error))
         if found.batches and found.peek:
             cells, codes = found.peek.cells, found.batches.codes[found.peek.cells]
-            warn_of_scaled(found.peek.smallest, codes, batches=found.batches.levels)
+            common = CommonFactors(codes, len(found.batches.levels))
+            common.add_cells(codes, found.peek.factors, found.peek.n_counts)
+            factor = common.values()
+            warn_of_common_factors(factor, found.batches, of="all counts that were looked at")
+            warn_of_scaled(found.peek.smallest // factor[codes], codes, batches=found.batches.levels)
             copies = find_copies(found.peek.marks, codes)
             left_out = cells[copies.without_a_batch(codes)]
             warn_of_copies(copies.among(cells), found.source, found.batches, left_out=left_out)

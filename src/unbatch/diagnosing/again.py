@@ -13,7 +13,8 @@ from unbatch.diagnosing.fit import diagnose_fit
 from unbatch.diagnosing.probes import Refits, probe_table, probe_verdict
 from unbatch.diagnosing.verdicts import as_table
 from unbatch.fitted import BatchFit
-from unbatch.io.batches import label_cells
+from unbatch.io.batches import Batches, label_cells
+from unbatch.io.common_factors import without_common_factors
 from unbatch.io.door import are_counts
 from unbatch.io.source import CountSource
 from unbatch.labels import cell_batches, known_names
@@ -49,6 +50,7 @@ def diagnose_source(
     """
     told = progress or Silent()
     known = _identify(source, fit)
+    source = without_common_factors(source, Batches(known.batch, fit.batches), progress=told)
     with told.stage("reading cells"):
         checked = _read(source, fit, known)
     with told.stage("judging the fit"):

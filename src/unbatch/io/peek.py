@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from unbatch._types import IntArray, KeyArray
+from unbatch.io.common_factors import factors_of_cells
 from unbatch.io.copies import Fingerprints
 from unbatch.io.door import DoorCheck, DoorReport
 from unbatch.io.scaled import smallest_counts
@@ -29,6 +30,10 @@ class Peek:
         Their fingerprints.
     smallest : (n_seen,) int64
         The smallest count of each that tells.
+    factors : (n_seen,) int64
+        What the counts of each have in common.
+    n_counts : (n_seen,) int64
+        How many non-zero counts each has.
     n_nonzero
         Their non-zero counts.
     seconds
@@ -41,6 +46,8 @@ class Peek:
     counts_per_cell: IntArray
     marks: KeyArray
     smallest: IntArray
+    factors: IntArray
+    n_counts: IntArray
     n_nonzero: int
     seconds: float
     report: DoorReport | None
@@ -72,7 +79,7 @@ def peek(source: CountSource, *, seconds: float) -> Peek:
     InputWarning
         All of it being read, for cells and genes without counts.
     """
-    check, fingerprints, smallest = DoorCheck(source), Fingerprints(), dict[int, IntArray]()
+    check, fingerprints, of_cells = DoorCheck(source), Fingerprints(), dict[int, tuple[IntArray, ...]]()
     _compile(source)
     bounds = source.bounds()
     start = time.perf_counter()
@@ -80,7 +87,8 @@ def peek(source: CountSource, *, seconds: float) -> Peek:
         for block in source.blocks(cells=bounds[place]):
             check.add(block)
             fingerprints.add(block)
-            smallest[block.start] = smallest_counts(block.counts)
+            counts = block.counts
+            of_cells[block.start] = smallest_counts(counts), factors_of_cells(counts), np.diff(counts.indptr)
         if time.perf_counter() - start > seconds:
             break
     taken = time.perf_counter() - start
@@ -88,12 +96,17 @@ def peek(source: CountSource, *, seconds: float) -> Peek:
     rows = [check.rows[first] for first in starts]
     per_cell = np.concatenate(rows)
     cells = np.concatenate([np.arange(first, first + len(own)) for first, own in zip(starts, rows, strict=True)])
+    smallest, factors, n_counts = (
+        np.concatenate(each) for each in zip(*(of_cells[first] for first in starts), strict=True)
+    )
     report = check.finish() if cells.size == source.n_cells else None
     return Peek(
         cells=cells,
         counts_per_cell=per_cell,
         marks=fingerprints.values(per_cell),
-        smallest=np.concatenate([smallest[first] for first in starts]),
+        smallest=smallest,
+        factors=factors,
+        n_counts=n_counts,
         n_nonzero=check.n_nonzero,
         seconds=taken,
         report=report,

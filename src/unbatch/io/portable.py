@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from unbatch._check import InputError
+from unbatch.io.common_factors import Divided
 from unbatch.io.matrix_source import MatrixSource
 from unbatch.io.places import Hdf5File, OpenElement, ZarrFolder
 from unbatch.io.readers import CsrReader, DenseReader, GeneSubset, RowReader
@@ -34,6 +35,8 @@ def portable(source: CountSource) -> CountSource:
     InputError
         If the counts, or those of a part, are in memory or can only be read as a whole.
     """
+    if isinstance(source, Divided):
+        return replace(source, source=portable(source.source))
     if isinstance(source, UnionSource):
         parts = []
         for part, genes in zip(source.sources, source.gene_of, strict=True):

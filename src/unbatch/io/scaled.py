@@ -7,6 +7,7 @@ import numpy as np
 
 from unbatch._check import InputWarning
 from unbatch._types import CodeArray, Counts, IntArray
+from unbatch.io.common_factors import smallest_of_cells
 
 _FEWEST_GENES, _FEWEST_CELLS = 50, 10
 
@@ -28,11 +29,7 @@ def smallest_counts(counts: Counts) -> IntArray:
     """
     n_seen = np.diff(counts.indptr)
     telling = (n_seen >= _FEWEST_GENES) & (2 * n_seen < counts.shape[1])
-    smallest = np.zeros(counts.shape[0], dtype=np.int64)
-    if telling.any():
-        begins = counts.indptr[:-1][n_seen > 0]
-        smallest[n_seen > 0] = np.minimum.reduceat(counts.data, begins).astype(np.int64)
-    return np.where(telling, smallest, 0)
+    return np.where(telling, smallest_of_cells(counts), 0)
 
 
 def warn_of_scaled(smallest: IntArray, batch: CodeArray, *, batches: Sequence[str]) -> None:

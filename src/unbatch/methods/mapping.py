@@ -95,7 +95,7 @@ def map_cells(
     Warns
     -----
     InputWarning
-        Of new batches whose counts seem to be multiplied or normalised, and of cells that are there more than once. One
+        Of new batches whose counts seem to be normalised, and of cells that are there more than once. One
         of those with the same counts, batch and level is counted, if the batch is no larger than the sketch.
     """
     found: dict[int, MappedBatch] = {}

@@ -95,7 +95,7 @@ def fit(
     -----
     InputWarning
         For cells that are there more than once: one of those with the same counts, batch and level is counted. For
-        batches whose counts seem to be multiplied or normalised. For batches that share no state with the others: their
+        batches whose counts seem to be normalised. For batches that share no state with the others: their
         effects are not identifiable and stay 1. For batches that fall into groups without a common state: effects are
         relative to the mean of each group.
     """

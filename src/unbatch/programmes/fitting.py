@@ -15,6 +15,8 @@ from unbatch.adjusting import gene_places
 from unbatch.core.activity import TOLERANCE
 from unbatch.core.factors import Programmes, factorise
 from unbatch.fitted import BatchFit
+from unbatch.io.batches import Batches
+from unbatch.io.common_factors import without_common_factors
 from unbatch.io.door import DoorCheck
 from unbatch.io.reduce import Driver, Together, reduce_blocks
 from unbatch.io.source import CountSource
@@ -104,6 +106,7 @@ def fit_factors(
     batch = cell_batches(source, fit)
     rows = gene_places(source, fit)
     delta = _effects(fit, rows, adjusted=options.adjusted)
+    source = without_common_factors(source, Batches(batch, fit.batches), progress=progress, driver=driver)
     took_part = _took_part(fit, batch, adjusted=options.adjusted)
     if options.adjusted:
         warn_of_unknown(fit, batch, so=_UNKNOWN)

@@ -1,10 +1,11 @@
-"""What cells that are in the data more than once do to effects: the table of decision 41.
+"""What cells that are in the data more than once, and counts that were multiplied, do to effects: decisions 41 and 42.
 
-python benchmarks/copies.py
+python benchmarks/spoilt_counts.py
 """
 
 import argparse
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -18,20 +19,30 @@ N_CELLS, N_BATCHES = 1500, 3
 KNOWN_95 = 1.96
 
 
-def ways(batch: IntArray, *, seed: int) -> dict[str, tuple[IntArray, IntArray]]:
-    """Rows and batches of each way to hold some cells more than once."""
+@dataclass(frozen=True)
+class Spoilt:
+    """Rows of the data, the batch that each is said to be of, and what the counts of each batch are multiplied by."""
+
+    cells: IntArray
+    batch: IntArray
+    times: tuple[int, ...] = (1,) * N_BATCHES
+
+
+def ways(batch: IntArray, *, seed: int) -> dict[str, Spoilt]:
+    """Ways to hold some cells more than once, or to multiply counts."""
     cells, rng = np.arange(N_CELLS), np.random.default_rng(seed)
-    found = {f"each {times} times": (np.tile(cells, times), np.tile(batch, times)) for times in (1, 2, 4)}
+    found = {f"each {times} times": Spoilt(np.tile(cells, times), np.tile(batch, times)) for times in (1, 2, 4)}
     for share in (0.05, 0.2):
         some = rng.choice(N_CELLS, int(share * N_CELLS), replace=False)
         moved = np.append(batch, (batch[some] + 1) % N_BATCHES)
-        found[f"{share:.0%} once more in another batch"] = np.append(cells, some), moved
+        found[f"{share:.0%} once more in another batch"] = Spoilt(np.append(cells, some), moved)
     sizes = np.bincount(batch)
     small = np.flatnonzero(batch == sizes.argmin())
-    found["the smallest batch once more in the largest"] = (
-        np.append(cells, small),
-        np.append(batch, np.full(small.size, sizes.argmax())),
-    )
+    moved = np.append(batch, np.full(small.size, sizes.argmax()))
+    found["the smallest batch once more in the largest"] = Spoilt(np.append(cells, small), moved)
+    for factor in (2, 3, 10):
+        found[f"counts of one batch times {factor}"] = Spoilt(cells, batch, (1, factor, 1))
+    found["counts of all batches times 3"] = Spoilt(cells, batch, (3, 3, 3))
     return found
 
 
@@ -58,12 +69,14 @@ def table(seeds: int) -> pd.DataFrame:
         )
         counts, batch = sparse.csr_matrix(adata.X), adata.obs["batch"].cat.codes.to_numpy().astype(np.int64)
         truth = in_convention(adata.varm["log_delta_true"], np.asarray(counts.sum(axis=0)).ravel())
-        for way, (cells, batches) in ways(batch, seed=seed).items():
+        for way, spoilt in ways(batch, seed=seed).items():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ub.InputWarning)
-                rmse, held = judged(counts[cells], batches, truth)
-            rows.append({"cells": way, "error": rmse, "95% intervals hold": held})
-    return pd.DataFrame(rows).groupby("cells", sort=False).mean()
+                times = np.array(spoilt.times)[batch[spoilt.cells]]
+                multiplied = sparse.csr_matrix(counts[spoilt.cells].multiply(times[:, None]))
+                rmse, held = judged(multiplied, spoilt.batch, truth)
+            rows.append({"data": way, "error": rmse, "95% intervals hold": held})
+    return pd.DataFrame(rows).groupby("data", sort=False).mean()
 
 
 def main() -> None:
