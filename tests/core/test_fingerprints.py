@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from unbatch.core.fingerprints import find_copies, fingerprints, with_totals
+from unbatch.core.fingerprints import find_copies, fingerprints, has_few_genes, with_totals
 from unbatch.core.kernels.fingerprints import fingerprints_into
 
 RNG = np.random.default_rng(0)
@@ -38,10 +38,12 @@ def test_the_same_counts_of_other_genes_make_another_cell():
     assert marks_of(turned) != marks_of(COUNTS[[0]])
 
 
-def test_cells_with_few_genes_have_no_mark():
+def test_marks_tell_which_cells_have_few_genes_or_none():
     few = np.zeros((3, 60), dtype=int)
     few[0, :49], few[1, :50] = 1, 1
-    assert (marks_of(sparse.csr_array(few)) != 0).tolist() == [False, True, False]
+    marks = marks_of(sparse.csr_array(few))
+    assert has_few_genes(marks).tolist() == [True, False, False]
+    assert (marks != 0).tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int64, np.uint16])
@@ -66,11 +68,16 @@ def test_the_leaf_sums_what_lies_at_both_ends(leaf, offset, most):
         genes = np.flatnonzero(DENSE[row])
         ends = genes if len(genes) <= 2 * most else np.append(genes[:most], genes[-most:])
         total = sum(int(WEIGHT[gene]) * int(DENSE[row, gene]) for gene in ends) + len(genes)
-        assert int(mark) == total % 2**64
+        assert int(mark) == (total % 2**64) // 2 * 2 + (len(genes) >= 50)
+
+
+def odd(numbers):
+    """Marks of cells with many genes."""
+    return np.array(numbers, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
 
 def test_copies_are_those_that_a_slow_search_finds():
-    marks = RNG.integers(30, size=120).astype(np.uint64)
+    marks = odd(RNG.integers(30, size=120)) * (RNG.random(120) < 0.95)
     labels = RNG.integers(-1, 3, size=120).astype(np.int32), RNG.integers(2, size=120).astype(np.int32)
     cells = [cell for cell in range(120) if marks[cell] and labels[0][cell] >= 0]
     again, contested = [], set()
@@ -96,13 +103,13 @@ def test_copies_are_those_that_a_slow_search_finds():
 
 
 def test_where_nothing_is_repeated_there_is_no_copy():
-    copies = find_copies(np.arange(10, dtype=np.uint64), np.zeros(10, dtype=np.int32))
+    copies = find_copies(odd(np.arange(10)), np.zeros(10, dtype=np.int32))
     assert not copies.cells.size
     assert not copies.contested.size
 
 
 def test_some_copies_and_copies_among_more_cells():
-    copies = find_copies(np.array([7, 7, 9, 9, 9], dtype=np.uint64), np.array([0, 0, 0, 1, 1], dtype=np.int32))
+    copies = find_copies(odd([7, 7, 9, 9, 9]), np.array([0, 0, 0, 1, 1], dtype=np.int32))
     assert (copies.cells.tolist(), copies.like.tolist()) == ([1, 4], [0, 3])
     assert (copies.contested.tolist(), copies.unlike.tolist()) == ([2, 3, 4], [3, 2, 2])
     some = copies.only(np.array([True, True, True, True, False]))
@@ -114,7 +121,7 @@ def test_some_copies_and_copies_among_more_cells():
 
 
 def contested(marks, codes):
-    return find_copies(np.array(marks, dtype=np.uint64), np.array(codes, dtype=np.int32))
+    return find_copies(odd(marks), np.array(codes, dtype=np.int32))
 
 
 def test_contested_cells_are_left_out_of_batches_that_have_others():
@@ -144,3 +151,35 @@ def test_cells_of_a_batch_that_takes_no_part_are_not_contested():
     assert not copies.contested.size
     assert not copies.without_a_batch(codes).size
     assert not copies.in_two(np.zeros(0, dtype=np.int64))
+
+
+def even(numbers):
+    """Marks of cells with few genes."""
+    return odd(numbers) - np.uint64(1)
+
+
+@pytest.mark.parametrize("n_levels", [1, 2])
+def test_of_a_batch_whose_cells_with_few_genes_are_all_there_several_times_the_share_is_left(n_levels):
+    """Some were alike before."""
+    kinds = np.append(np.arange(1, 30), [3, 5, 5])
+    marks = np.concatenate([even(np.tile(kinds, 3)), even(np.arange(1, 30)), odd([7, 8, 8])])
+    codes = np.repeat([1, 0, 1], [96, 29, 3]).astype(np.int32)
+    levels = np.zeros(128, dtype=np.int32)
+    levels[np.isin(marks, even([9, 11]))] = n_levels - 1
+    order = np.random.default_rng(0).permutation(128)
+    copies = find_copies(marks[order], codes[order], levels[order])
+    assert not copies.contested.size
+    np.testing.assert_array_equal(marks[order][copies.cells], marks[order][copies.like])
+    assert (np.diff(copies.cells) > 0).all()
+    left = np.delete(order, copies.cells)
+    expected = np.concatenate([even(kinds), even(np.arange(1, 30)), odd([7, 8])])
+    np.testing.assert_array_equal(np.sort(marks[left]), np.sort(expected))
+    firsts = {mark: place for place, mark in reversed(list(enumerate(zip(marks[order], codes[order], strict=True))))}
+    assert copies.like.tolist() == [firsts[marks[order][cell], codes[order][cell]] for cell in copies.cells]
+
+
+@pytest.mark.parametrize(("times", "n_different"), [([2, 3], 30), ([2, 2], 19)])
+def test_cells_with_few_genes_that_are_alike_by_chance_stay(times, n_different):
+    kinds = np.arange(1, n_different + 1)
+    marks = even(np.repeat(kinds, np.resize(times, n_different)))
+    assert not find_copies(marks, np.zeros(len(marks), dtype=np.int32)).cells.size

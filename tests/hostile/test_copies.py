@@ -256,8 +256,22 @@ def test_inspect_names_copies(adata, tmp_path):
     assert "they tell nothing of the effects and are not counted" in done.stdout
 
 
-def test_cells_with_few_genes_are_not_compared(adata):
-    """They could be alike by chance; no warning is given, and all count as they are."""
+@AGAIN
+@pytest.mark.parametrize("sketch_size", [1000, 5000])
+@pytest.mark.parametrize("all_of", [(), ("batch_2",), ("batch_1", "batch_2", "batch_3")])
+def test_cells_with_few_genes_count_as_often_as_they_are_there_unless_all_of_their_batch_are_there_twice(
+    adata, sketch_size, all_of
+):
+    """They could be alike by chance."""
     few = adata[:, np.argsort(-np.asarray(adata.X.sum(axis=0)).ravel())[:49]].copy()
-    found, expected = fit(some_again(few, np.arange(900)), method="concept"), fit(few, method="concept")
-    np.testing.assert_allclose(found.se * np.sqrt(2), expected.se, rtol=1e-12)
+    whole = few.obs["batch"].isin(all_of).to_numpy()
+    rows = np.flatnonzero(whole | few.obs.duplicated("batch").to_numpy())  # of the others all but the first cell
+    source = open_counts(some_again(few, rows))
+    batches, genes = read_batches(source, "batch"), np.ones(49, dtype=bool)
+    sketch, _ = read_sketch(source, batches, sketch_size=sketch_size, genes=genes, seed=0, progress=Silent())
+    again = 900 + np.flatnonzero(whole[rows])
+    np.testing.assert_array_equal(np.flatnonzero(sketch.counted < 0), again)
+    assert sketch.is_part == (sketch_size == 1000)
+    assert not np.isin(sketch.cells, again).any()
+    if sketch_size == 5000:
+        np.testing.assert_array_equal(sketch.cells, np.flatnonzero(sketch.counted >= 0))

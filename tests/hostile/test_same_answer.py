@@ -11,7 +11,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -155,40 +155,15 @@ def test_counts_of_a_batch_times_a_number_are_the_same_counts(method, seed, fact
 
 
 @METHODS
+@pytest.mark.parametrize("n_genes", [45, 200])
 @profile(quick=2)
 @given(seed=SEEDS)
-def test_every_cell_twice_changes_nothing(method, seed):
-    """If all have counts of enough genes to be told apart."""
-    counts, labels = _draw_more(seed, n_genes=200)
-    assume((np.count_nonzero(counts, axis=1) >= 50).all())
+def test_every_cell_twice_changes_nothing(method, n_genes, seed):
+    """Of 45 genes, cells can be alike by chance."""
+    counts, labels = _draw_more(seed, n_genes=n_genes)
     order = np.random.default_rng(seed).permutation(np.tile(np.arange(400), 2))
     found, expected = _fit(counts[order], labels[order], method), _fit(counts, labels, method)
     for name in ("log_delta", "se"):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-7, atol=ROUNDING)
     np.testing.assert_allclose(found.embedding, expected.embedding[order], rtol=0, atol=1e-5)
     np.testing.assert_array_equal(found.sample, expected.sample[order])
-
-
-def _moved_by_twins(seed, method):
-    """Root mean square of what effects move by if every cell is there twice, in standard errors, over what is known.
-
-    Cells have too few genes to be taken for copies.
-    """
-    counts, labels = _draw_more(seed, n_genes=45)
-    found = _fit(np.vstack([counts, counts]), np.concatenate([labels, labels]), method)
-    expected = _fit(counts, labels, method)
-    known = np.isfinite(found.se) & np.isfinite(expected.se)
-    return np.sqrt(np.mean(((found.log_delta - expected.log_delta)[known] / expected.se[known]) ** 2))
-
-
-@profile(quick=2)
-@given(seed=SEEDS)
-def test_every_cell_of_few_genes_twice_hardly_moves_effects_of_the_published_method(seed):
-    assert _moved_by_twins(seed, "concept") < 0.5
-
-
-def test_every_cell_of_few_genes_twice_moves_effects_by_less_than_their_errors_as_a_rule():
-    """Not always: the nearest of all cells is a twin, by which states may be other ones (see `docs/reliability.md`)."""
-    moved = [_moved_by_twins(seed, "matched") for seed in range(10)]
-    assert np.median(moved) < 0.6
-    assert max(moved) < 2

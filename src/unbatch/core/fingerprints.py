@@ -1,6 +1,10 @@
-"""Which cells have the very same counts: no two cells do by chance, if they have some tens of genes."""
+"""Which cells have the very same counts: no two cells do by chance, if they have some tens of genes.
 
-from dataclasses import dataclass
+Cells with fewer genes may; but if every one of a batch is there twice, that is no chance.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,9 +15,12 @@ from unbatch.core.rows import rows_of
 
 _FEWEST_GENES = 50
 """Cells with counts of fewer genes may be alike by chance."""
+_FEWEST_DIFFERENT = 20
+"""Different cells of a batch that are all there an even number of times by chance: one in 2^20 times at most."""
 _GENES_AT_EACH_END = 32
 _CELLS = 4096
 _STEP = np.uint64(0x9E3779B97F4A7C15)
+_LAST_BIT = np.uint64(1)
 
 
 def fingerprints(counts: Counts) -> KeyArray:
@@ -22,7 +29,8 @@ def fingerprints(counts: Counts) -> KeyArray:
     The sum is over the first 32 and the last 32 genes that have counts, with w at random, and the number of genes with
     counts goes into it, too: to look at all counts would take time in every fit, and tell apart what chance does not
     bring about. That another cell has the same y counts of a gene has a chance of at most 0.37 if they are Poisson, of
-    whatever mean (:math:`y^y e^{-y} / y!`, largest at 1), and 0.37^50 is 3e-22.
+    whatever mean (:math:`y^y e^{-y} / y!`, largest at 1), and 0.37^50 is 3e-22. The last bit tells whether a cell has
+    counts of so many genes.
 
     Parameters
     ----------
@@ -31,8 +39,7 @@ def fingerprints(counts: Counts) -> KeyArray:
 
     Returns
     -------
-    (n_cells,) 0 for cells with counts of fewer than 50 genes, which can be alike by chance. Cells that differ in what
-    is looked at have the same number with a chance of about 2^-63.
+    (n_cells,) Cells that differ in what is looked at have the same number with a chance of about 2^-62.
     """
     marks = np.empty(counts.shape[0], dtype=np.uint64)
     weight = np.random.default_rng(0).integers(2**64, size=counts.shape[1], dtype=np.uint64) | np.uint64(1)
@@ -46,8 +53,14 @@ def fingerprints(counts: Counts) -> KeyArray:
 
 
 def with_totals(marks: KeyArray, totals: IntArray) -> KeyArray:
-    """Let the total count of each cell have a part in its fingerprint, unless that is 0, (n_cells,)."""
-    return np.asarray(np.where(marks == 0, marks, marks + totals.astype(np.uint64) * _STEP))
+    """Let the total count of each cell have a part in its fingerprint, (n_cells,); 0 for cells without counts."""
+    mixed = (marks + totals.astype(np.uint64) * _STEP) & ~_LAST_BIT
+    return np.asarray(np.where(totals > 0, mixed | (marks & _LAST_BIT), np.uint64(0)))
+
+
+def has_few_genes(marks: KeyArray) -> BoolArray:
+    """Tell which cells have counts of fewer than 50 genes, so that chance may make them alike, (n_cells,)."""
+    return np.asarray((marks != 0) & ((marks & _LAST_BIT) == 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +71,7 @@ class Copies:
     ----------
     cells, like
         (n_copies,) positions of cells with the counts and the label of a cell before them, and of the first such cell.
+        Of cells with few genes only as many as the batch was multiplied by.
     contested, unlike, alike
         (n_contested,) positions of cells with the counts of a cell of another label, and of one of those; and a number
         that those with the same counts share.
@@ -106,21 +120,34 @@ class Copies:
 def find_copies(marks: KeyArray, *labels: CodeArray) -> Copies:
     """Find the cells that have the very counts of another one.
 
+    Cells with counts of fewer than 50 genes may be alike by chance. If in a batch (with 20 different ones) each of them
+    is there an even number of times, all are there twice; and likewise for larger numbers.
+
     Parameters
     ----------
     marks
         (n_cells,) from `with_totals`; 0 for cells that are not looked at.
     labels
-        (n_cells,) each, what makes the label of a cell together; cells with -1 in any take no part.
+        (n_cells,) each, what makes the label of a cell together, the batch first; cells with -1 in any take no part.
 
     Returns
     -------
     Copies
-        Positions in ascending order.
+        Positions in ascending order. Those with another label are found among cells with enough genes only.
     """
-    candidate = marks != 0
+    labelled = marks != 0
     for label in labels:
-        candidate &= label >= 0
+        labelled &= label >= 0
+    few = has_few_genes(marks)
+    certain, repeated = _certain(marks, labels, labelled & ~few), _repeated(marks, labels, labelled & few)
+    if not repeated[0].size:
+        return certain
+    cells, like = _ascending(*(np.append(*both) for both in zip((certain.cells, certain.like), repeated, strict=True)))
+    return replace(certain, cells=cells, like=like)
+
+
+def _certain(marks: KeyArray, labels: Sequence[CodeArray], candidate: BoolArray) -> Copies:
+    """Find copies among cells that are not alike by chance."""
     found = np.sort(marks[candidate])
     repeated = np.unique(found[1:][found[1:] == found[:-1]])
     if not repeated.size:
@@ -140,6 +167,27 @@ def find_copies(marks: KeyArray, *labels: CodeArray) -> Copies:
         *_ascending(cells[~new_label], cells[first_of_label[~new_label]]),
         *_ascending(cells[contested], cells[unlike[contested]], first_of_mark[contested]),
     )
+
+
+def _repeated(marks: KeyArray, labels: Sequence[CodeArray], candidate: BoolArray) -> tuple[IntArray, IntArray]:
+    """Find copies where all cells of a batch were repeated: their positions, and those of the first cells alike.
+
+    Of cells that are there k times, in a batch where the number of times of each is a multiple of m, k / m are left.
+    """
+    cells = np.flatnonzero(candidate)
+    keys: list[IntArray | CodeArray | KeyArray] = [cells, marks[cells], *(label[cells] for label in reversed(labels))]
+    cells = cells[np.lexsort(keys)]  # by label, in it by mark, in that by place
+    new = np.ones(len(cells), dtype=np.bool_)
+    new[1:] = np.diff(marks[cells]) != 0
+    for label in labels:
+        new[1:] |= np.diff(label[cells]) != 0
+    first, last = _first(new), _last(new)
+    times, batch = last - first + 1, labels[0][cells]
+    common, n_different = np.zeros(int(batch.max(initial=-1)) + 1, dtype=np.int64), np.bincount(batch[new])
+    np.gcd.at(common, batch[new], times[new])
+    common = np.where(n_different >= _FEWEST_DIFFERENT, common, 1)
+    copies = np.arange(len(cells)) - first >= times // common[batch]
+    return cells[copies], cells[first[copies]]
 
 
 def _first(new: BoolArray) -> IntArray:

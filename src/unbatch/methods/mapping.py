@@ -155,7 +155,7 @@ def _sketch(
         DoorCheck(source).add(Block(int(rows[wrong]), counts[[wrong]]))  # which names it
     counts = _without(counts, ~plan.measured[:, b])
     marks = with_totals(fingerprints(counts), np.asarray(counts.sum(axis=1)))
-    copies = find_copies(marks, plan.level[rows]).cells
+    copies = find_copies(marks, codes[rows], plan.level[rows]).cells
     seen = np.diff(counts.indptr) > 0
     seen[copies] = False
     n_copies = len(copies) if batches.sizes[b] <= sketch_size else 0

@@ -8,7 +8,7 @@ from unbatch._check import InputError
 from unbatch._memory import release
 from unbatch._progress import Progress
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
-from unbatch.core.fingerprints import find_copies
+from unbatch.core.fingerprints import find_copies, has_few_genes
 from unbatch.core.novelty import learn_landscape
 from unbatch.io.batches import Batches
 from unbatch.io.copies import Fingerprints, warn_of_copies
@@ -119,7 +119,7 @@ def read_sketch(
     release()
     again, totals, is_part = np.zeros(len(cells), dtype=bool), report.counts_per_gene, bool(plan.novel.any())
     if (counted != codes).any():
-        again = np.isin(cells, contested)
+        again = np.isin(cells, np.append(contested, copies.cells[has_few_genes(marks[copies.cells])]))
         again[find_copies(marks[cells], *(label[cells] for label in labels)).cells] = True  # of cells that are here
         if not is_part:
             totals = totals - np.asarray(counts[np.flatnonzero(again)].sum(axis=0, dtype=np.float64)).astype(np.int64)

@@ -18,11 +18,11 @@ def _fingerprints(
             total += weight[indices[at]] * np.uint64(int(data[at]))
         for at in range(max(start + most, stop - most), stop):
             total += weight[indices[at]] * np.uint64(int(data[at]))
-        mark[row] = total if stop - start >= fewest else np.uint64(0)
+        mark[row] = (total & ~np.uint64(1)) | np.uint64(stop - start >= fewest)
 
 
 fingerprints_into = compiled(_fingerprints)
 """Sum the first and the last `most` values of each row, weighted by gene, and the number of its values, modulo 2^64.
 
-0 for rows of fewer values than `fewest`.
+The last bit tells whether these are `fewest` or more.
 """
