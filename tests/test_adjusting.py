@@ -9,7 +9,7 @@ import pytest
 import unbatch as ub
 from unbatch._check import InputError
 from unbatch._progress import Silent
-from unbatch.adjusting import adjusted_blocks
+from unbatch.adjusting import Adjustment
 from unbatch.io.batches import read_batches
 from unbatch.io.source import open_counts
 
@@ -27,7 +27,7 @@ def fitted(data, key):
 
 
 def adjusted(data, fit):
-    return np.vstack([block.counts.toarray() for block in adjusted_blocks(open_counts(data), fit)])
+    return np.vstack([block.counts.toarray() for block in Adjustment(open_counts(data), fit).blocks()])
 
 
 def test_genes_are_found_by_name(toy):
@@ -113,7 +113,7 @@ def test_nothing_is_read_before_the_names_are_checked(toy):
     other.obs["batch"] = "new"
     other.X = toy.X * 0.5
     with pytest.raises(InputError, match="was not part of the fit"):
-        adjusted_blocks(open_counts(other), fit)
+        Adjustment(open_counts(other), fit)
 
 
 def test_progress_counts_the_cells(toy):
@@ -127,5 +127,5 @@ def test_progress_counts_the_cells(toy):
 
     fit = fitted(toy, "batch")
     two = [toy[:50].copy(), toy[50:].copy()]
-    assert len(list(adjusted_blocks(open_counts(two), fit, progress=Told()))) == 2
+    assert len(list(Adjustment(open_counts(two), fit, progress=Told()).blocks())) == 2
     assert told == [("adjusting counts", 120), 50, 70]

@@ -2,10 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
+from scipy import sparse
 
-from unbatch import InputError
-from unbatch._check import check_number, check_whole
+import unbatch as ub
+from unbatch import InputError, InputWarning
+from unbatch._check import check_number, check_whole, warn
 
 DIGITS = 10**400
 """More than a float can hold."""
@@ -30,3 +33,29 @@ def test_where_infinity_has_a_meaning_the_rest_is_still_refused(value):
 def test_the_end_of_a_range_is_told_to_who_went_beyond_it(value, span):
     with pytest.raises(InputError, match=rf"it must be a whole number {span} \(15 is usual\)$"):
         check_whole("n_neighbors", value, least=1, usual=15)
+
+
+def _of_model(adata):
+    ub.BatchModel().fit(adata.X, adata.obs["batch"])
+
+
+def _of_tools(adata):
+    ub.tl.batch_effects(adata, batch_key="batch")
+
+
+@pytest.mark.parametrize("call", [_of_model, _of_tools])
+def test_warnings_name_the_line_of_the_user(call):
+    adata = ub.simulate(n_cells=60, n_genes=40, n_batches=2, seed=0)
+    adata.X = sparse.csr_matrix(np.vstack([np.zeros(40), adata.X.toarray()[1:]]))  # seen as the first pass ends
+    adata.obs["batch"] = [*adata.obs["batch"].astype(str)[:59], "solo"]  # seen before
+    with pytest.warns(InputWarning) as told:
+        call(adata)
+    assert any("no counts" in str(one.message) for one in told)
+    assert any("fewer than 2 cells" in str(one.message) for one in told)
+    assert {one.filename for one in told} == {__file__}
+
+
+def test_a_warning_of_nobody_else_names_who_gives_it():
+    with pytest.warns(InputWarning, match="^such$") as told:
+        warn("such")
+    assert told[0].filename == __file__

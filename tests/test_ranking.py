@@ -11,7 +11,7 @@ import pytest
 import unbatch as ub
 from unbatch.core.contrasts import centred_errors, difference_errors
 from unbatch.fitted import BatchFit
-from unbatch.ranking import MEAN, rank_genes
+from unbatch.ranking import rank_genes
 
 BATCHES = ("a", "b", "c", "d")
 N_GENES = 3000
@@ -67,7 +67,7 @@ def with_truth(table, truth):
     """Add the true effect to each row: of the batch less that of the other, or less the mean."""
     gene, own = table["gene"].str[1:].astype(int).to_numpy(), table["batch"].map(BATCHES.index).astype(int)
     against = np.array([[np.nanmean(row), *row] for row in truth])
-    other = table["versus"].map([MEAN, *BATCHES].index).astype(int)
+    other = table["versus"].map(["mean over batches", *BATCHES].index).astype(int)
     return table.assign(truth=truth[gene, own] - against[gene, other])
 
 

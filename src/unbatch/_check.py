@@ -1,6 +1,8 @@
 """The two ways in which unbatch talks about input: it refuses it, or it accepts it and says what it noticed."""
 
+import inspect
 import math
+import warnings
 from numbers import Integral, Real
 
 
@@ -13,6 +15,25 @@ class InputError(ValueError):
 
 class InputWarning(UserWarning):
     """Input that is used although something about it is likely to surprise."""
+
+
+def warn(message: str, kind: type[Warning] = InputWarning) -> None:
+    """Warn, and name the line of the caller's own code from which the package was called.
+
+    Parameters
+    ----------
+    message
+        What was noticed, where, how much of it, and what to do.
+    kind
+        Of the warning.
+    """
+    frame, level, outside = inspect.currentframe(), 0, 1
+    while frame:
+        level += 1
+        if frame.f_globals.get("__name__", "").partition(".")[0] == "unbatch":
+            outside = level + 1
+        frame = frame.f_back
+    warnings.warn(message, kind, stacklevel=outside)
 
 
 _LARGEST = 2**63 - 1

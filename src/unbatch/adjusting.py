@@ -155,13 +155,6 @@ def _target(fit: BatchFit, rows: IntArray) -> FloatArray | None:
     return np.asarray(np.exp(fit.least_log_delta[rows]))
 
 
-def adjusted_blocks(
-    source: CountSource, fit: BatchFit, *, labels: Sequence[Any] | None = None, progress: Progress | None = None
-) -> Iterator[Block]:
-    """Give the blocks of an `Adjustment` with the default options."""
-    return Adjustment(source, fit, labels=labels, progress=progress).blocks()
-
-
 def state_effects_of(fit: BatchFit) -> StateEffects:
     """Give the effects of states that a fit holds.
 

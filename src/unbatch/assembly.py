@@ -1,14 +1,13 @@
 """From what a method found to a `BatchFit`: the part that is the same for every method."""
 
 import platform
-import warnings
 from dataclasses import asdict, replace
 from functools import cache
 from importlib.metadata import version
 
 import numpy as np
 
-from unbatch._check import InputWarning
+from unbatch._check import warn
 from unbatch._memory import peak_bytes
 from unbatch._types import BoolArray, FloatArray, IntArray
 from unbatch.core.contrasts import centred_errors, difference_errors
@@ -169,11 +168,9 @@ def _shifted(landmarks: Landmarks | None, gene_shift: FloatArray, *, level_names
 
 
 def _warn_of_reference(reference: str) -> None:
-    warnings.warn(
+    warn(
         f"nothing is known of the effects in the reference, batch {reference!r}, and so nothing relative to it: all "
-        "effects are 1 with standard error inf. Choose a reference that shares cell states with the others",
-        InputWarning,
-        stacklevel=4,
+        "effects are 1 with standard error inf. Choose a reference that shares cell states with the others"
     )
 
 

@@ -1,14 +1,13 @@
 """Which batch of a fit each cell of a source is of: by the columns of the fit, or the files that were its batches."""
 
 import re
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from unbatch._check import InputError, InputWarning
+from unbatch._check import InputError, warn
 from unbatch._types import CodeArray
 from unbatch.fitted import BatchFit
 from unbatch.fitted_cells import fitted_rows
@@ -63,11 +62,9 @@ def _is_bare(source: CountSource) -> bool:
 
 def _warn_of_files(source: CountSource, names: tuple[str, ...], fit: BatchFit) -> None:
     listed = ", ".join(f"{name!r} ({'known' if name in fit.batches else 'new'})" for name in names[:_SHOWN])
-    warnings.warn(
+    warn(
         f"{source.description} has no annotation of cells, and so no column {fit.batch_key[0]!r}: each file is taken "
-        f"for a batch, {listed}{', ...' if len(names) > _SHOWN else ''}",
-        InputWarning,
-        stacklevel=4,
+        f"for a batch, {listed}{', ...' if len(names) > _SHOWN else ''}"
     )
 
 

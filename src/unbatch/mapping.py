@@ -29,9 +29,10 @@ from unbatch.mapping_checks import (
     warn_of_small,
     warn_of_strangers,
 )
-from unbatch.methods import MatchedOptions, options_for
+from unbatch.methods import MatchedOptions, options_for, own_options
+from unbatch.methods.map_placing import MappedCells
 from unbatch.methods.map_plan import MapPlan, of_genes, plan_mapping
-from unbatch.methods.mapping import MappedCells, map_cells
+from unbatch.methods.mapping import map_cells
 
 _LEAST_SPLIT = 0.01
 _MOST_ROUNDS = 1000
@@ -57,8 +58,9 @@ def map_source(
     Warns
     -----
     InputWarning
-        Of genes that the fit does not know or the source lacks, batches without shared states, too small or too shallow
-        ones, and conditions that the fit did not see.
+        Of genes that the fit does not know or the source lacks, batches without shared states or too small ones,
+        conditions that the fit did not see, counts that were multiplied or normalised, and cells that are there more
+        than once.
     """
     check_states(fit)
     batches = replace(_label(source, fit, batch_key), min_cells=int(fit.parameters["min_cells"]))
@@ -139,8 +141,7 @@ def map_source(
 
 
 def _options(fit: BatchFit) -> MatchedOptions:
-    own = {name: value for name, value in fit.parameters.items() if name not in ("min_cells", "seed")}
-    options = options_for(fit.method, own)
+    options = options_for(fit.method, own_options(fit.parameters))
     if not isinstance(options, MatchedOptions):
         raise InputError(f"this model holds states, but says it is of method {fit.method!r}: {DAMAGED}")
     return options

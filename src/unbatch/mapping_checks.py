@@ -1,18 +1,17 @@
 """What a model and new cells must be for these to be mapped onto it, and what is said of them."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
-from unbatch._check import InputError, InputWarning
+from unbatch._check import InputError, warn
 from unbatch._types import Float32Array, FloatArray, IntArray
 from unbatch.fitted import BatchFit
 from unbatch.io.batches import Batches
 from unbatch.io.source import CountSource
+from unbatch.methods.map_placing import MappedCells
 from unbatch.methods.map_plan import MapPlan
-from unbatch.methods.mapping import MappedCells
 
 DAMAGED = "it is damaged or was changed, fit again or copy the file anew"
 _SHOWN = 5
@@ -87,20 +86,16 @@ def check_genes(source: CountSource, fit: BatchFit, rows: IntArray, missing: int
         )
     if unknown:
         first = source.var.index[int(np.flatnonzero(rows < 0)[0])]
-        warnings.warn(
+        warn(
             f"{unknown} of {len(rows)} genes of {source.description} are unknown to the model and left out (the first "
-            f"is {first!r}): they get no effect",
-            InputWarning,
-            stacklevel=4,
+            f"is {first!r}): they get no effect"
         )
     if missing:
         share = 1 - missing / len(fit.var)
         advice = ": check that genes are named as in the fit" if share < _LEAST_SHARE else ""
-        warnings.warn(
+        warn(
             f"{missing} of the {len(fit.var)} genes of the model are not in {source.description} and count as not "
-            f"measured{advice}",
-            InputWarning,
-            stacklevel=4,
+            f"measured{advice}"
         )
 
 
@@ -110,23 +105,17 @@ def warn_of_small(batches: Batches, plan: MapPlan) -> None:
         level for level, k, fitted in zip(batches.levels, plan.known, plan.fitted, strict=True) if k < 0 and not fitted
     ]
     if small:
-        warnings.warn(
-            f"{len(small)} new batches have fewer than {batches.min_cells} cells and get no effect: {_listed(small)}",
-            InputWarning,
-            stacklevel=4,
-        )
+        warn(f"{len(small)} new batches have fewer than {batches.min_cells} cells and get no effect: {_listed(small)}")
 
 
 def warn_of_strangers(batches: Batches, mapped: MappedCells) -> None:
     """Warn of new batches that cannot be compared with the model."""
     strangers = [batches.levels[b] for b, found in mapped.found.items() if not found.identifiable]
     if strangers:
-        warnings.warn(
+        warn(
             f"{len(strangers)} of {len(mapped.found)} new batches share no cell state with the model, or too little of "
             f"one, so that their effects are not identifiable and stay 1 (none): {_listed(strangers)}. Their "
-            "coordinates still hold the batch effect: fit them together with the cells of the model, or leave them out",
-            InputWarning,
-            stacklevel=4,
+            "coordinates still hold the batch effect: fit them together with the cells of the model, or leave them out"
         )
 
 

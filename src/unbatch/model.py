@@ -28,7 +28,7 @@ from unbatch.io.sink import write_h5ad
 from unbatch.io.source import CountSource, Input, open_counts
 from unbatch.io.text_lengths import check_texts
 from unbatch.mapping import map_source
-from unbatch.methods import DEFAULT_METHOD, METHODS, MethodOptions, check_design, find_method, options_for
+from unbatch.methods import DEFAULT_METHOD, METHODS, MethodOptions, check_design, find_method, options_for, own_options
 from unbatch.methods.design import check_within, control_mask
 from unbatch.stored_fit import as_anndata, read_slots, repeated_names_allowed
 
@@ -432,9 +432,8 @@ class BatchModel:
         known = {method.name: method for method in METHODS}
         if fit.method not in known:
             raise InputError(f"{where} was fitted by method {fit.method!r}, which this version lacks: update unbatch")
-        own = {name: value for name, value in fit.parameters.items() if name not in ("min_cells", "seed")}
         with reading(where):
-            return cls._holding(fit, options_for(fit.method, own))
+            return cls._holding(fit, options_for(fit.method, own_options(fit.parameters)))
 
     @classmethod
     def _holding(cls, fit: BatchFit, options: MethodOptions, *, inputs: Sequence[Path] = ()) -> Self:

@@ -1,6 +1,5 @@
 """Log delta as the offset of a count model: for cells, and for sums over groups of cells."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from unbatch._check import InputError, InputWarning
+from unbatch._check import InputError, warn
 from unbatch._progress import Progress, Silent
 from unbatch._types import BoolArray, CodeArray, Counts, Float32Array, FloatArray
 from unbatch.adjusting import cell_states, gene_places, state_effects_of
@@ -223,11 +222,9 @@ def _known(group: CodeArray, batch: CodeArray, known: BoolArray) -> BoolArray:
 
 def _warn_of_unmeasured(measured: BoolArray) -> None:
     if not measured.all():
-        warnings.warn(
+        warn(
             f"{int((~measured).sum())} of {measured.size} sums are of genes that no cell of the group measured: they "
-            "are 0 and say nothing, leave them out of models (they are marked as not measured)",
-            InputWarning,
-            stacklevel=3,
+            "are 0 and say nothing, leave them out of models (they are marked as not measured)"
         )
 
 

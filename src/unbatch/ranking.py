@@ -10,9 +10,6 @@ from unbatch._types import FloatArray
 from unbatch.core.contrasts import difference_errors, normal_tests
 from unbatch.fitted import BatchFit
 
-MEAN = "mean over batches"
-"""What stands in the column ``versus`` where a batch is compared with the mean of all."""
-
 _NORMAL_975 = 1.959963984540054
 _SHOWN = 8
 

@@ -1,10 +1,8 @@
 """Cells whose batch has no effect that is known: it was too small, or can be compared with no other."""
 
-import warnings
-
 import numpy as np
 
-from unbatch._check import InputWarning
+from unbatch._check import warn
 from unbatch._types import BoolArray, CodeArray
 from unbatch.core.diagnostics.verdicts import named
 from unbatch.fitted import BatchFit
@@ -39,8 +37,4 @@ def warn_of_unknown(fit: BatchFit, batch: CodeArray, *, so: str) -> None:
     cells = of_unknown(fit, batch)
     if cells.any():
         names = [fit.batches[k] for k in np.unique(batch[cells])]
-        warnings.warn(
-            f"of the batches of {int(cells.sum())} cells no effect is known ({named(names)}): {so}",
-            InputWarning,
-            stacklevel=3,
-        )
+        warn(f"of the batches of {int(cells.sum())} cells no effect is known ({named(names)}): {so}")

@@ -16,6 +16,10 @@ from unbatch.core.loglinear import fit_effects
 from unbatch.core.state_table import StateTable
 
 
+def ratio_of(table, effects, choice, **options):
+    return composition_ratio(table, effects.log_delta, choice, prior_sd=effects.prior_sd, **options)
+
+
 class Fitted(NamedTuple):
     table: StateTable
     effects: Effects
@@ -58,7 +62,7 @@ def rmse(log_delta, truth):
 
 
 def corrected(data, choice):
-    ratio = composition_ratio(data.table, data.effects, choice, genes=data.genes, seed=0)
+    ratio = ratio_of(data.table, data.effects, choice, genes=data.genes, seed=0)
     return fit_effects(data.table, composition=ratio, start=data.effects)
 
 
@@ -80,7 +84,7 @@ def test_separate_states_lose_nothing(separate):
 
 def test_separate_states_choose_no_correction_or_hardly_any(separate):
     choice = choose_composition(separate.table, separate.effects, genes=separate.genes, seed=0)
-    ratio = composition_ratio(separate.table, separate.effects, choice, genes=separate.genes, seed=0)
+    ratio = ratio_of(separate.table, separate.effects, choice, genes=separate.genes, seed=0)
     assert np.sqrt(np.mean(np.log(ratio) ** 2)) < 0.1
 
 
@@ -192,13 +196,13 @@ def test_effects_are_found_though_each_batch_has_mostly_states_of_its_own(seed):
 
 
 def test_no_correction_is_a_ratio_of_one(graded):
-    ratio = composition_ratio(graded.table, graded.effects, NO_COMPOSITION, genes=graded.genes, seed=0)
+    ratio = ratio_of(graded.table, graded.effects, NO_COMPOSITION, genes=graded.genes, seed=0)
     np.testing.assert_array_equal(ratio, np.ones_like(graded.table.counts))
 
 
 def test_the_weighted_mean_of_the_ratios_is_one(graded):
     choice = CompositionChoice(n_factors=4, strength=1.0, gain=1.0)
-    ratio = composition_ratio(graded.table, graded.effects, choice, genes=graded.genes, seed=0)
+    ratio = ratio_of(graded.table, graded.effects, choice, genes=graded.genes, seed=0)
     weight = graded.table.exposure * np.exp(graded.effects.log_delta)[:, None, :]
     mean = (weight * ratio).sum(axis=2) / weight.sum(axis=2)
     unclipped = (ratio < 20).all(axis=2) & (ratio > 1 / 20).all(axis=2)
@@ -209,7 +213,7 @@ def test_the_weighted_mean_of_the_ratios_is_one(graded):
 
 def test_strength_is_a_power(graded):
     full, half = (
-        composition_ratio(graded.table, graded.effects, CompositionChoice(4, strength, 1.0), genes=graded.genes, seed=0)
+        ratio_of(graded.table, graded.effects, CompositionChoice(4, strength, 1.0), genes=graded.genes, seed=0)
         for strength in (1.0, 0.5)
     )
     np.testing.assert_allclose(half, np.sqrt(full))
@@ -230,7 +234,7 @@ def even_table(n_genes=1000, n_states=6, n_batches=3):
 def test_equal_composition_calls_for_no_correction():
     table, _, _, log_delta, effects = even_table()
     assert rmse(effects.log_delta, log_delta) < 0.05
-    ratio = composition_ratio(table, effects, CompositionChoice(3, 1.0, 1.0), genes=np.arange(1000), seed=0)
+    ratio = ratio_of(table, effects, CompositionChoice(3, 1.0, 1.0), genes=np.arange(1000), seed=0)
     assert np.sqrt(np.mean(np.log(ratio) ** 2)) < 0.06 * np.std(log_delta)
 
 
@@ -249,7 +253,7 @@ def test_planted_differences_within_states_are_found(chosen):
     weight = exposure * np.exp(log_delta)[:, None, :]
     expected = np.log(mean / ((mean * weight).sum(axis=2) / weight.sum(axis=2))[:, :, None])
     choice = CompositionChoice(3, 1.0, 1.0)
-    found = np.log(composition_ratio(table, fit_effects(table), choice, genes=np.arange(n_genes)[chosen], seed=0))
+    found = np.log(ratio_of(table, fit_effects(table), choice, genes=np.arange(n_genes)[chosen], seed=0))
 
     def within(values):  # a factor of a batch's gene is its effect, one of a batch's state its size
         return values - values.mean(axis=0, keepdims=True) - (values - values.mean(axis=0)).mean(axis=1, keepdims=True)
@@ -261,10 +265,10 @@ def test_planted_differences_within_states_are_found(chosen):
 def test_chunks_of_genes_change_nothing(graded, monkeypatch):
     choice = CompositionChoice(n_factors=4, strength=1.0, gain=1.0)
     options = {"genes": graded.genes, "seed": 0}
-    whole = composition_ratio(graded.table, graded.effects, choice, **options)
+    whole = ratio_of(graded.table, graded.effects, choice, **options)
     monkeypatch.setattr("unbatch.core.composition._GENES", 7)
     monkeypatch.setattr("unbatch.core.factor_model._COUNTS", 50)
-    np.testing.assert_allclose(composition_ratio(graded.table, graded.effects, choice, **options), whole, rtol=1e-9)
+    np.testing.assert_allclose(ratio_of(graded.table, graded.effects, choice, **options), whole, rtol=1e-9)
 
 
 def test_the_seed_decides(graded):

@@ -69,7 +69,9 @@ def test_graded_states_are_corrected_in_each_group_and_others_are_not(data):
         replace(plain, measured=lacking).composition(table, fitted.effects), lacking[:, None, :].astype(float)
     )
     found = replace(plain, choice=choice).composition(table, fitted.effects)
-    expected = composition_ratio(table, fitted.effects, choice, genes=plain.loud, seed=plain.seed)
+    expected = composition_ratio(
+        table, fitted.effects.log_delta, choice, prior_sd=fitted.effects.prior_sd, genes=plain.loud, seed=plain.seed
+    )
     np.testing.assert_array_equal(found, expected)
     assert np.std(np.log(found)) > 0.01
 

@@ -16,7 +16,7 @@ from unbatch._progress import Silent
 from unbatch.cli import app
 from unbatch.diagnosing.again import diagnose_source
 from unbatch.io.batches import read_batches
-from unbatch.io.common_factors import CommonFactors, factors_of_cells, smallest_of_cells, without_common_factors
+from unbatch.io.common_factors import CommonFactors, without_common_factors
 from unbatch.io.source import Block, open_counts
 
 SAID = r"all counts of batch 'b' are multiples of 6: they were multiplied"
@@ -40,14 +40,6 @@ def counts():
 @pytest.fixture
 def labels():
     return np.resize(["a", "b", "c"], 60)
-
-
-def test_cells_tell_their_smallest_count_and_what_all_have_in_common():
-    rows = np.array([[0, 0, 0, 0], [4, 6, 0, 0], [3, 0, 0, 1], [0, 12, 18, 6], [0, 0, 0, 7], [0, 0, 0, 0]])
-    counts = sparse.csr_array(rows.astype(np.float32))
-    assert smallest_of_cells(counts).tolist() == [0, 4, 1, 6, 7, 0]
-    assert factors_of_cells(counts).tolist() == [0, 2, 1, 6, 7, 0]
-    assert factors_of_cells(counts[:0]).tolist() == []
 
 
 def test_factors_of_batches_do_not_depend_on_how_cells_are_shared_out(counts, labels):

@@ -3,6 +3,7 @@
 import numba
 import numpy as np
 import pytest
+from scipy import sparse
 
 import unbatch as ub
 from unbatch._progress import Silent
@@ -84,8 +85,17 @@ def test_threads_change_no_bit(few_sums, adata, monkeypatch):
 
 
 def test_effects_of_states_are_found_from_all_sums(adata, monkeypatch):
+    """Planted: of each type in each batch, genes lose another share of their counts."""
+    planted = adata.copy()
+    rng = np.random.default_rng(0)
+    kept = np.exp(-np.abs(rng.normal(0, 0.5, (4, N_BATCHES, N_GENES))))
+    of_cells = kept[adata.obs["cell_type"].cat.codes, adata.obs["batch"].cat.codes]
+    planted.X = sparse.csr_matrix(rng.binomial(adata.X.toarray().astype(int), of_cells))
+    expected = run(planted, state_specific=True).state_effects.log_rho
     limit(monkeypatch, FEW)
-    assert run(adata, state_specific=True).state_effects is not None
+    found = run(planted, state_specific=True).state_effects.log_rho
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from unbatch._progress import Silent
 from unbatch.core.mapping import MapSettings
 from unbatch.io.batches import label_cells, read_batches
 from unbatch.io.source import open_counts
+from unbatch.methods.map_placing import MapPlacing
 from unbatch.methods.map_plan import plan_mapping
-from unbatch.methods.mapping import MapPlacing, map_cells
+from unbatch.methods.mapping import map_cells
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,13 @@ NO_COMPOSITION = CompositionChoice(n_factors=0, strength=0.0, gain=0.0)
 
 
 def composition_ratio(
-    table: StateCounts, effects: Effects, choice: CompositionChoice, *, genes: IntArray, seed: int
+    table: StateCounts,
+    log_delta: FloatArray,
+    choice: CompositionChoice,
+    *,
+    prior_sd: FloatArray,
+    genes: IntArray,
+    seed: int,
 ) -> FloatArray:
     r"""Expect by how much a batch's cells of a state differ from all cells of the state, but for the batch effect.
 
@@ -75,10 +81,12 @@ def composition_ratio(
     ----------
     table
         Sums by state and batch.
-    effects
-        Present estimate of the effects.
+    log_delta
+        Present estimate of the log effects, (n_genes, n_batches).
     choice
         Number of factors and the power kappa.
+    prior_sd
+        Widths of their priors, (n_batches,).
     genes
         Genes from which the activities theta are found, (n_chosen,); the loadings beta follow for all genes.
     seed
@@ -90,10 +98,10 @@ def composition_ratio(
     """
     if choice.strength == 0:
         return np.ones((len(table.counts), *table.exposure.shape))
-    start = FactorStart.of(effects, genes, seed=seed)
+    start = FactorStart.of(log_delta[genes], prior_sd, seed=seed)
     model = FactorModel(table.counts[genes], table.exposure, start, n_factors=choice.n_factors)
     model.converge(_UPDATES)
-    theta, delta = model.theta, np.exp(effects.log_delta)
+    theta, delta = model.theta, np.exp(log_delta)
     beta = loadings_of_all(table.counts, table.exposure, delta, theta)
     return _ratio(beta, theta, table.exposure, delta, strength=choice.strength)
 
@@ -128,7 +136,7 @@ def choose_composition(table: StateTable, effects: Effects, *, genes: IntArray, 
     parts = table.exposure * _TRAIN, table.exposure * (1 - _TRAIN)
     if alignment((trial.seen, trial.held), parts, table.cells, trial.delta) < _LEAST_ALIGNED:
         return NO_COMPOSITION
-    start = FactorStart.of(effects, genes, seed=seed)
+    start = FactorStart.of(effects.log_delta[genes], effects.prior_sd, seed=seed)
     n_pseudobulks, n_states = int((table.exposure > 0).sum()), len(table.exposure)
     best, best_gains, worse = NO_COMPOSITION, np.zeros(len(genes)), 0
     for n_factors in _FACTORS:

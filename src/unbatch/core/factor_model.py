@@ -8,7 +8,6 @@ from scipy import sparse
 
 from unbatch._types import Counts, FloatArray, IntArray
 from unbatch.core.clustering import k_means
-from unbatch.core.effects import Effects
 from unbatch.core.kernels.factors import fit_loadings, log_likelihoods, update
 from unbatch.core.parallel import in_ranges
 from unbatch.core.rows import rows_of
@@ -41,10 +40,9 @@ class FactorStart:
     seed: int
 
     @classmethod
-    def of(cls, effects: Effects, genes: IntArray, *, seed: int) -> Self:
-        """Begin from effects of some genes, (n_chosen,), with the mean precision of their priors for one."""
-        prior_counts = float(np.mean(1 / np.maximum(effects.prior_sd, _LEAST_SD) ** 2))
-        return cls(effects.log_delta[genes], prior_counts, seed)
+    def of(cls, log_delta: FloatArray, prior_sd: FloatArray, *, seed: int) -> Self:
+        """Begin from log effects, (n_genes, n_batches), with one prior for all: the mean precision of (n_batches,)."""
+        return cls(log_delta, float(np.mean(1 / np.maximum(prior_sd, _LEAST_SD) ** 2)), seed)
 
 
 class FactorModel:

@@ -71,7 +71,7 @@ class Copies:
     ----------
     cells, like
         (n_copies,) positions of cells with the counts and the label of a cell before them, and of the first such cell.
-        Of cells with few genes only as many as the batch was multiplied by.
+        Of cells with few genes, where all of a batch are there m times, m - 1 of each m.
     contested, unlike, alike
         (n_contested,) positions of cells with the counts of a cell of another label, and of one of those; and a number
         that those with the same counts share.

@@ -80,17 +80,12 @@ class GroupFit:
 
         States that batches of several groups have take the factors of each group by itself.
         """
-        if self.choice.strength == 0 and self.measured.all():
-            return None
         if self.choice.strength == 0:
-            return np.asarray(self.measured[:, None, :], dtype=np.float64)
-        assert isinstance(table, StateCounts)  # a factor model is of states in batches
+            return _unmeasured(self.measured)
         factor = np.zeros((len(self.measured), *table.exposure.shape))
-        for mine in self._groups():
-            ratio = composition_ratio(
-                table.of_batches(mine), effects.of_batches(mine), self.choice, genes=self.loud, seed=self.seed
-            )
-            factor[:, :, mine] = ratio * self.measured[:, None, mine]
+        for mine, part in zip(self._groups(), self._parts(table, effects), strict=True):
+            assert part.ratio is not None  # of a correction that was chosen
+            factor[:, :, mine] = part.ratio
         return factor
 
     def together(self, found: list[Effects], others: Sequence[list[FloatArray]], effects: Effects) -> Effects:
@@ -217,11 +212,14 @@ def _ratio(
     seed: int,
 ) -> FloatArray | None:
     """Give the factor on exposure that the factor model and unmeasured genes call for; None if it is 1."""
-    ratio: FloatArray | None = None
-    if effects is not None and choice.strength > 0:
-        assert isinstance(table, StateCounts)  # a factor model is of states in batches
-        ratio = composition_ratio(table, effects, choice, genes=loud, seed=seed)
-    if not measured.all():
-        known = measured[:, None, :].astype(np.float64)
-        ratio = known if ratio is None else np.multiply(ratio, known, out=ratio)
-    return ratio
+    known = _unmeasured(measured)
+    if effects is None or choice.strength == 0:
+        return known
+    assert isinstance(table, StateCounts)  # a factor model is of states in batches
+    ratio = composition_ratio(table, effects.log_delta, choice, prior_sd=effects.prior_sd, genes=loud, seed=seed)
+    return ratio if known is None else np.multiply(ratio, known, out=ratio)
+
+
+def _unmeasured(measured: BoolArray) -> FloatArray | None:
+    """Give the factor on exposure, (n_genes, 1, n_batches), that is 0 for genes that a batch lacks."""
+    return None if measured.all() else measured[:, None, :].astype(np.float64)

@@ -4,8 +4,6 @@ import numpy as np
 
 from unbatch._types import BoolArray, FloatArray
 from unbatch.core.composition import composition_ratio
-from unbatch.core.correlation import Correlation
-from unbatch.core.effects import Effects
 from unbatch.core.mapped_effects import MappedEffects, fit_against
 from unbatch.core.reference import Reference
 from unbatch.core.state_table import StateCounts, StateTable
@@ -56,21 +54,9 @@ def fit_new(
         totals = counts.sum(axis=(1, 2)) * reference.genes
         ranked = np.argsort(-totals, kind="stable")[:_COMPOSITION_GENES]
         loud = np.sort(ranked[totals[ranked] > 0])
-        effects = Effects(
-            log_delta=np.column_stack([np.zeros(len(measured)), start.log_delta]),
-            se=np.zeros((len(measured), 2)),
-            prior_sd=np.full(2, start.prior_sd),
-            width=np.column_stack([start.width, start.width]),
-            correlation=Correlation.none(2),
-            scale=np.ones(2),
-            dispersion=start.dispersion,
-            rate=rates.rate,
-            exposure=rates.exposure,
-            state_residual=np.zeros(both.exposure.shape),
-            gene_residual=np.zeros(len(measured)),
-            objective=0.0,
-        )
-        ratio = composition_ratio(both, effects, reference.choice, genes=loud, seed=seed)
+        log_delta = np.column_stack([np.zeros(len(measured)), start.log_delta])
+        prior_sd = np.full(2, start.prior_sd)
+        ratio = composition_ratio(both, log_delta, reference.choice, prior_sd=prior_sd, genes=loud, seed=seed)
         ratio = ratio[:, :, 1] / np.maximum(ratio[:, :, 0], _TINY)
     return fit_against(table, reference.rates, measured=measured, composition=ratio, start=start)
 

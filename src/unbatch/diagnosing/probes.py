@@ -17,7 +17,7 @@ from unbatch.core.diagnostics.verdicts import Verdict, judge_probe, judge_probes
 from unbatch.fitted import BatchFit
 from unbatch.io.batches import Batches
 from unbatch.io.source import open_counts
-from unbatch.methods import MethodOptions, MethodResult, find_method, options_for
+from unbatch.methods import MethodOptions, MethodResult, find_method, options_for, own_options
 from unbatch.methods.checked import CheckedCells
 
 _SPLITS, _REMOVED_BATCHES, _REMOVED_GROUPS = 3, 2, 2
@@ -66,7 +66,7 @@ class Refits:
     @classmethod
     def of(cls, fit: BatchFit, checked: CheckedCells, *, batch: CodeArray, level: CodeArray | None) -> "Refits":
         """Put the cells together: see `unbatch.diagnosing.diagnose_fit`."""
-        own = {name: value for name, value in fit.parameters.items() if name not in ("min_cells", "seed")}
+        own = own_options(fit.parameters)
         shared = np.flatnonzero(fit.measured[:, np.unique(batch[checked.rows])].all(axis=1))
         genes = pd.Index([str(number) for number in range(len(shared))])
         cells = pd.DataFrame(index=[str(number) for number in range(len(checked.rows))])

@@ -1,14 +1,13 @@
 """Which batch each cell belongs to."""
 
 import difflib
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from unbatch._check import InputError, InputWarning, check_whole
+from unbatch._check import InputError, check_whole, warn
 from unbatch._types import BoolArray, CodeArray, IntArray
 from unbatch.io.names import text_of
 from unbatch.io.source import CountSource
@@ -230,19 +229,15 @@ def _check_sizes(batches: Batches) -> None:
             f"{len(small)} are too small: {listed}. Lower min_cells or choose another column",
         )
     if small:
-        warnings.warn(
+        warn(
             f"{len(small)} of {len(batches.levels)} batches have fewer than {batches.min_cells} cells and take part in "
-            f"nothing (effect 1, none): {listed}. Drop them or lower min_cells",
-            InputWarning,
-            stacklevel=3,
+            f"nothing (effect 1, none): {listed}. Drop them or lower min_cells"
         )
     doubtful = [f"{level!r} ({size} cells)" for level, size in named if _is_doubtful(level)]
     if doubtful:
-        warnings.warn(
+        warn(
             f"{where} has a batch that looks like a missing label: {', '.join(doubtful)}. It is used as a batch: "
-            "label its cells or drop them if it is none",
-            InputWarning,
-            stacklevel=3,
+            "label its cells or drop them if it is none"
         )
 
 

@@ -1,19 +1,14 @@
 """Batches whose counts are all multiples of one number: they were multiplied, and are divided as they are read."""
 
-import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
-from scipy import sparse
 
-from unbatch._check import InputWarning
+from unbatch._check import warn
 from unbatch._progress import Progress
-from unbatch._types import BoolArray, CodeArray, Counts, IntArray
+from unbatch._types import CodeArray, IntArray
+from unbatch.core.divisors import factors_of_cells
 from unbatch.io.batches import Batches
+from unbatch.io.divided_source import Divided
 from unbatch.io.door import DoorCheck, are_counts
 from unbatch.io.known import PerCell
 from unbatch.io.reduce import Driver, Together, reduce_blocks
@@ -23,37 +18,6 @@ _FEWEST_COUNTS = 50
 """Counts that are all even by chance: one in 2^50 times, if odd ones are as frequent."""
 _LOOKED_AT = (4, 64, 1024)
 """Cells of a batch that are read, one number after the other, until two counts have nothing in common."""
-
-
-def smallest_of_cells(counts: Counts) -> IntArray:
-    """Give the smallest count of each cell, (n_cells,); 0 for cells without counts.
-
-    Parameters
-    ----------
-    counts
-        Whole counts, (n_cells, n_genes), without stored zeros.
-    """
-    smallest = np.zeros(counts.shape[0], dtype=np.int64)
-    seen = np.diff(counts.indptr) > 0
-    if seen.any():
-        smallest[seen] = np.minimum.reduceat(counts.data, counts.indptr[:-1][seen]).astype(np.int64)
-    return smallest
-
-
-def factors_of_cells(counts: Counts) -> IntArray:
-    """Give the greatest common divisor of the counts of each cell, (n_cells,); 0 for cells without counts.
-
-    Parameters
-    ----------
-    counts
-        Whole counts, (n_cells, n_genes), without stored zeros.
-    """
-    factors = smallest_of_cells(counts)
-    above = np.flatnonzero(factors > 1)  # of others it is the smallest count
-    if above.size:
-        some = counts[above]
-        factors[above] = np.gcd.reduceat(some.data.astype(np.int64), some.indptr[:-1])
-    return factors
 
 
 class CommonFactors:
@@ -90,105 +54,6 @@ class CommonFactors:
     def values(self) -> IntArray:
         """Give the factor of each batch, (n_batches,): 1 if there is none, or too few counts to tell."""
         return np.where(self.n_counts >= _FEWEST_COUNTS, np.maximum(self.factor, 1), 1)
-
-
-@dataclass(frozen=True, eq=False)
-class Divided:
-    """A `CountSource` whose counts are those of another one, divided by a number for each batch.
-
-    Attributes
-    ----------
-    source
-        Where the counts are.
-    codes : (n_cells,) int32
-        Batch of each cell.
-    factor : (n_batches,) int64
-        What its counts are multiples of.
-    """
-
-    source: CountSource
-    codes: CodeArray
-    factor: IntArray
-
-    @property
-    def n_cells(self) -> int:
-        """Number of cells."""
-        return self.source.n_cells
-
-    @property
-    def n_genes(self) -> int:
-        """Number of genes."""
-        return self.source.n_genes
-
-    @property
-    def obs(self) -> pd.DataFrame:
-        """Annotation of the cells."""
-        return self.source.obs
-
-    @property
-    def var(self) -> pd.DataFrame:
-        """Annotation of the genes."""
-        return self.source.var
-
-    @property
-    def description(self) -> str:
-        """What is read from where."""
-        return self.source.description
-
-    @property
-    def path(self) -> Path | None:
-        """The file or folder, if it is one."""
-        return self.source.path
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """Every file or folder that is read."""
-        return self.source.paths
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Name of each part."""
-        return self.source.parts
-
-    @property
-    def trails(self) -> tuple[tuple[str, ...], ...]:
-        """What the names of parts are pieces of."""
-        return self.source.trails
-
-    @property
-    def part(self) -> CodeArray:
-        """The part of each cell."""
-        return self.source.part
-
-    @property
-    def measured(self) -> BoolArray:
-        """Whether a part measured a gene, (n_genes, n_parts)."""
-        return self.source.measured
-
-    def alternatives(self) -> tuple[str, ...]:
-        """Other matrices that look like counts."""
-        return self.source.alternatives()
-
-    def bounds(self, block_size: int | None = None) -> list[tuple[int, int]]:
-        """Give (start, stop) of each block."""
-        return self.source.bounds(block_size)
-
-    def blocks(self, block_size: int | None = None, *, cells: tuple[int, int] | None = None) -> Iterator[Block]:
-        """Read cells in order, divided."""
-        for block in self.source.blocks(block_size, cells=cells):
-            yield Block(block.start, self._divide(block.counts, self.codes[block.start : block.stop]))
-
-    def rows(self, indices: ArrayLike) -> Counts:
-        """Read some cells, in ascending order, divided."""
-        return self._divide(self.source.rows(indices), self.codes[np.asarray(indices, dtype=np.int64).ravel()])
-
-    def _divide(self, counts: Counts, codes: CodeArray) -> Counts:
-        by_cell = self.factor[codes]
-        if (by_cell == 1).all():
-            return counts
-        # exact: a whole quotient needs no more bits than the count
-        data = counts.data / np.repeat(by_cell.astype(counts.data.dtype), np.diff(counts.indptr))
-        return sparse.csr_array((data, counts.indices, counts.indptr), shape=counts.shape)
 
 
 def without_common_factors(
@@ -259,11 +124,9 @@ def warn_of_common_factors(factor: IntArray, batches: Batches, *, of: str = "all
     if not above.size:
         return
     others = f", and those of {above.size - 1} other batches likewise" if above.size > 1 else ""
-    warnings.warn(
+    warn(
         f"{of} of batch {batches.levels[above[0]]!r} are multiples of {factor[above[0]]}{others}: they were "
-        "multiplied, and are divided by it before anything is estimated; give the raw counts",
-        InputWarning,
-        stacklevel=4,
+        "multiplied, and are divided by it before anything is estimated; give the raw counts"
     )
 
 

@@ -1,10 +1,8 @@
 """Cells that are in the data more than once: found while it is read, and named."""
 
-import warnings
-
 import numpy as np
 
-from unbatch._check import InputWarning
+from unbatch._check import warn
 from unbatch._types import IntArray, KeyArray
 from unbatch.core.fingerprints import Copies, fingerprints, with_totals
 from unbatch.io.batches import Batches
@@ -64,12 +62,10 @@ def warn_of_copies(
 
     if copies.cells.size:
         consequence = "are taken for the same cell and counted once" if once else "all count, and errors are too small"
-        warnings.warn(
+        warn(
             f"{copies.cells.size} of {source.n_cells} cells have the very counts of another cell of their batch (the "
             f"first is {named(copies.cells[0])}, like {source.obs.index[copies.like[0]]!r}): they {consequence}; drop "
-            "what is in the data more than once",
-            InputWarning,
-            stacklevel=4,
+            "what is in the data more than once"
         )
     if copies.contested.size:
         same = batches.codes[copies.contested] == batches.codes[copies.unlike]
@@ -80,10 +76,8 @@ def warn_of_copies(
             consequence = "they count only in a batch that mostly consists of them"
         else:
             consequence = "they tell nothing of the effects and are not counted"
-        warnings.warn(
+        warn(
             f"{copies.contested.size} of {source.n_cells} cells have the very counts of a cell of another {other} (the "
             f"first is {named(copies.contested[0])}, like {named(copies.unlike[0])}): {consequence}; keep each where "
-            "it belongs (of CELLxGENE data, where is_primary_data is True)",
-            InputWarning,
-            stacklevel=4,
+            "it belongs (of CELLxGENE data, where is_primary_data is True)"
         )

@@ -1,13 +1,12 @@
 """The check of the values at the door: counts are whole, finite and not negative; empty cells and genes are named."""
 
-import warnings
 from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
 import pandas as pd
 
-from unbatch._check import InputError, InputWarning
+from unbatch._check import InputError, warn
 from unbatch._types import BoolArray, Counts, FloatArray, IntArray
 from unbatch.core.kernels.totals import totals
 from unbatch.core.parallel import in_ranges
@@ -125,7 +124,7 @@ class DoorCheck:
             *_name_empty(self.counts_per_gene, genes, "genes", "they are kept with effect 1 (none)"),
         ]
         for text in texts:
-            warnings.warn(text, InputWarning, stacklevel=2)
+            warn(text)
         return DoorReport(counts_per_cell, self.counts_per_gene.copy(), self.n_nonzero, tuple(texts))
 
     def _add_total(self, total: float) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TypeAlias
 
+from unbatch._check import warn
+
 Told: TypeAlias = tuple[str, type[Warning]]
 """Text and kind of a warning."""
 
@@ -38,7 +40,7 @@ def heard() -> Iterator[list[Told]]:
 def tell(told: Sequence[Told]) -> None:
     """Give warnings that were collected, each once."""
     for text, kind in dict.fromkeys(told):
-        warnings.warn(text, kind, stacklevel=2)
+        warn(text, kind)
 
 
 def _install() -> None:

@@ -1,10 +1,8 @@
 """Names of cells and genes: text, and for genes unique."""
 
-import warnings
-
 import pandas as pd
 
-from unbatch._check import InputError, InputWarning
+from unbatch._check import InputError, warn
 
 _FEW = 5
 
@@ -66,9 +64,7 @@ def check_cell_names(obs: pd.DataFrame, where: str) -> None:
     # an index would keep the table of all names that it makes for this, 35 bytes a cell
     repeated = obs.index[pd.Series(obs.index).duplicated().to_numpy()].unique()
     if len(repeated):
-        warnings.warn(
+        warn(
             f"{where} has {len(repeated)} cell names that occur more than once ({_listed(repeated)}): they are kept, "
-            "and cells are told apart by position; adata.obs_names_make_unique() would tell them apart by name",
-            InputWarning,
-            stacklevel=2,
+            "and cells are told apart by position; adata.obs_names_make_unique() would tell them apart by name"
         )

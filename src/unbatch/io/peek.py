@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from unbatch._types import IntArray, KeyArray
-from unbatch.io.common_factors import factors_of_cells
+from unbatch.core.divisors import factors_of_cells
 from unbatch.io.copies import Fingerprints
 from unbatch.io.door import DoorCheck, DoorReport
 from unbatch.io.scaled import smallest_counts

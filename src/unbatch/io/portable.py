@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from unbatch._check import InputError
-from unbatch.io.common_factors import Divided
+from unbatch.io.divided_source import Divided
 from unbatch.io.matrix_source import MatrixSource
 from unbatch.io.places import Hdf5File, OpenElement, ZarrFolder
 from unbatch.io.readers import CsrReader, DenseReader, GeneSubset, RowReader

@@ -1,13 +1,12 @@
 """Batches whose counts were multiplied, or normalised and rounded: whole numbers that no sequencer counted."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
-from unbatch._check import InputWarning
+from unbatch._check import warn
 from unbatch._types import CodeArray, Counts, IntArray
-from unbatch.io.common_factors import smallest_of_cells
+from unbatch.core.divisors import smallest_of_cells
 
 _FEWEST_GENES, _FEWEST_CELLS = 50, 10
 
@@ -56,10 +55,8 @@ def warn_of_scaled(smallest: IntArray, batch: CodeArray, *, batches: Sequence[st
     first = int(found[0])
     usual = int(np.median(smallest[(batch == first) & (smallest > 0)]))
     others = f", and of {found.size - 1} other batches likewise" if found.size > 1 else ""
-    warnings.warn(
+    warn(
         f"{scaled[first]} of {telling[first]} cells of batch {batches[first]!r} lack most genes, but none has a count "
         f"of 1 (as a rule the smallest is {usual}){others}: such numbers were multiplied, or normalised and rounded, "
-        "and look more certain than what was counted, so that errors are too small; give the raw counts",
-        InputWarning,
-        stacklevel=4,
+        "and look more certain than what was counted, so that errors are too small; give the raw counts"
     )

@@ -1,6 +1,5 @@
 """A matrix in AnnData's on-disk encoding, in HDF5 or zarr: find out what it is and give the reader for it."""
 
-import warnings
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unbatch._check import InputError, InputWarning
+from unbatch._check import InputError, warn
 from unbatch.io.canonical import count_dtype
 from unbatch.io.layers import PEEK_VALUES
 from unbatch.io.places import Place
@@ -109,7 +108,7 @@ def _check_complete(group: Any, where: str) -> None:  # noqa: ANN401
             if _all_first(group):
                 continue
             raise InputError(f"{text}: copy it again, it is incomplete")
-        warnings.warn(f"{text}: copy it again if it is incomplete", InputWarning, stacklevel=2)
+        warn(f"{text}: copy it again if it is incomplete")
 
 
 def _all_first(group: Any) -> bool:  # noqa: ANN401

@@ -1,6 +1,5 @@
 """Counts as 10x Genomics' Cell Ranger writes them: an .h5 file (layout 2 or 3), or a folder with matrix.mtx."""
 
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from functools import partial
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import io, sparse
 
-from unbatch._check import InputError, InputWarning
+from unbatch._check import InputError, warn
 from unbatch.io.canonical import count_dtype
 from unbatch.io.layers import Wanted
 from unbatch.io.matrix_market import check_text, read_entries
@@ -215,7 +214,7 @@ def _finish(reader: RowReader, obs: pd.DataFrame, var: pd.DataFrame, path: Path,
             )
         if not is_gene.all():
             kept = f"only the {is_gene.sum()} features of type {GENE_EXPRESSION!r} are read"
-            warnings.warn(f"{description}: {kept}, left out are {listed}", InputWarning, stacklevel=2)
+            warn(f"{description}: {kept}, left out are {listed}")
             reader, var = GeneSubset(reader, np.flatnonzero(is_gene)), var[is_gene]
     check_gene_names(var, description)
     check_cell_names(obs, description)
@@ -228,11 +227,9 @@ def _feature_types(kinds: list[str] | None, description: str) -> list[str] | Non
         return kinds
     found = list(dict.fromkeys(kinds))
     listed = ", ".join(map(repr, found[:_FEW])) + (", ..." if len(found) > _FEW else "")
-    warnings.warn(
+    warn(
         f"{description} has {listed} where the types of its features are due, none of which 10x writes: all "
-        f"{len(kinds)} features are taken for genes",
-        InputWarning,
-        stacklevel=3,
+        f"{len(kinds)} features are taken for genes"
     )
     return None
 

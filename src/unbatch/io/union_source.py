@@ -1,7 +1,6 @@
 """Several inputs as one: cells one after another, genes united, and for each input which genes it measured."""
 
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from unbatch._check import InputError, InputWarning
+from unbatch._check import InputError, warn
 from unbatch._types import BoolArray, CodeArray, Counts, IntArray
 from unbatch.io.part_names import name_parts
 from unbatch.io.source import Block, CountSource, check_block_size, check_range, check_rows, cut
@@ -223,9 +222,7 @@ def _check_overlap(union: UnionSource) -> None:
     for part, source in enumerate(union.sources):
         number = int((shared & union.measured[:, part]).sum())
         if number < _LEAST_SHARED * source.n_genes:
-            warnings.warn(
+            warn(
                 f"only {number} of the {source.n_genes} genes of {union.parts[part]!r} are in another input, the "
-                "others get no effect: check that all inputs name genes alike (symbols or identifiers)",
-                InputWarning,
-                stacklevel=3,
+                "others get no effect: check that all inputs name genes alike (symbols or identifiers)"
             )

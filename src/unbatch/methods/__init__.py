@@ -108,3 +108,12 @@ def options_for(name: str, chosen: Mapping[str, Any] | None = None) -> MethodOpt
     if wrong:
         raise InputError(f"method {name!r} has no option {wrong[0]!r}: its options are {', '.join(valid)}")
     return method.options(**(chosen or {}))
+
+
+OF_EVERY_METHOD = ("min_cells", "seed")
+"""Parameters of a fit that are no options of its method."""
+
+
+def own_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Give those parameters of a fit that are options of its method."""
+    return {name: value for name, value in parameters.items() if name not in OF_EVERY_METHOD}

@@ -1,11 +1,10 @@
 """Genes that a batch seems not to have measured, although its counts say 0: as after an outer join of files."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
-from unbatch._check import InputWarning
+from unbatch._check import warn
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray
 from unbatch.core.state_table import group_sums
 
@@ -61,11 +60,9 @@ def warn_of_absent(absent: BoolArray, *, genes: Sequence[str], batches: Sequence
     worst = int(number.argmax())
     first = genes[int(absent[:, worst].argmax())]
     others = f", and of {many.size - 1} other batches likewise" if many.size > 1 else ""
-    warnings.warn(
+    warn(
         f"{number[worst]} genes have no count at all in batch {batches[worst]!r}, where the other batches lead one to "
         f"expect {_EXPECTED:g} or more of each (the first is {first!r}){others}: if the batch did not measure them, as "
         "after an outer join, the zeros distort its effects; give each batch as a file with the genes that it "
-        "measured, or keep the genes that all of them measured",
-        InputWarning,
-        stacklevel=4,
+        "measured, or keep the genes that all of them measured"
     )

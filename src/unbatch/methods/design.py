@@ -1,11 +1,10 @@
 """What a user says of the design, checked before the counts are read: conditions to match inside, control genes."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
-from unbatch._check import InputError, InputWarning
+from unbatch._check import InputError, warn
 from unbatch._types import BoolArray
 from unbatch.core.confounding import Crossing, cross
 from unbatch.io.batches import Batches
@@ -53,10 +52,10 @@ def check_within(batches: Batches, within: Batches) -> Crossing:
     )
     name = _name(within)
     if len(within.levels) == 1:
-        _warn(f"{name} has a single level, {within.levels[0]!r}: matching inside it changes nothing")
+        warn(f"{name} has a single level, {within.levels[0]!r}: matching inside it changes nothing")
     if crossing.n_groups > 1:
         full = ": each batch has a single level" if crossing.one_level_each else ""
-        _warn(
+        warn(
             f"batches and {name} are {'fully' if full else 'partly'} confounded{full}. Matching inside the levels, "
             f"batches of different groups cannot be compared, {_groups(crossing, batches)}: what sets the groups apart "
             f"may be the batch or the condition, and no data of this design can tell. Cells per batch and level: "
@@ -103,15 +102,11 @@ def control_mask(source: CountSource, names: Sequence[str]) -> BoolArray:
             f"called like {genes}: give names as they are there"
         )
     if unknown:
-        _warn(
+        warn(
             f"{len(unknown)} of {len(wanted)} control genes are no genes of {source.description} and are left out: "
             f"{listed}"
         )
     return np.asarray(index.isin(wanted))
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, InputWarning, stacklevel=4)
 
 
 def _name(within: Batches) -> str:

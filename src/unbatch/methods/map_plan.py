@@ -1,6 +1,5 @@
 """What new cells and a finished fit have in common: genes, batches, conditions."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -8,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from unbatch._check import InputError, InputWarning
+from unbatch._check import InputError, warn
 from unbatch._threads import one_thread
 from unbatch._types import BoolArray, CodeArray, Counts, FloatArray, IntArray
 from unbatch.core.composition import CompositionChoice
@@ -244,11 +243,9 @@ def _levels(source: CountSource, fit: BatchFit, landmarks: Landmarks) -> CodeArr
     place = pd.Index(landmarks.level_names).get_indexer(pd.Index(names))
     strange = [level for level, at in zip(within.levels, place, strict=True) if at < 0]
     if strange:
-        warnings.warn(
+        warn(
             f"{len(strange)} conditions of {source.description} were not part of the fit (the first is "
-            f"{strange[0]!r}): their cells are compared with none",
-            InputWarning,
-            stacklevel=6,
+            f"{strange[0]!r}): their cells are compared with none"
         )
     return np.asarray(place[within.codes], dtype=np.int32)
 

@@ -1,10 +1,8 @@
 """What the default method gives back, and warns of."""
 
-import warnings
-
 import numpy as np
 
-from unbatch._check import InputWarning
+from unbatch._check import warn
 from unbatch._types import BoolArray, Float32Array, FloatArray, IntArray
 from unbatch.core.common_level import errors_with_level
 from unbatch.core.convention import centre_log_delta
@@ -24,24 +22,20 @@ def warn_of_unidentifiable(fitted: MatchedFit, names: list[str]) -> None:
     alone = [name for name, known in zip(names, fitted.tied.identifiable, strict=True) if not known]
     if alone:
         listed = ", ".join(repr(name) for name in alone[:_MOST_NAMES]) + (", ..." if len(alone) > _MOST_NAMES else "")
-        warnings.warn(
+        warn(
             f"{len(alone)} of {len(names)} batches share no cell state with the others, or too little of one, so that "
             f"their effects are not identifiable and stay 1 (none): {listed}. If they should share some, raise caliper "
-            "or max_states",
-            InputWarning,
-            stacklevel=2,
+            "or max_states"
         )
     if fitted.tied.group.max(initial=-1) > 0:
         groups = [
             ", ".join(repr(str(name)) for name in np.array(names)[fitted.tied.group == number][:_MOST_NAMES])
             for number in range(int(fitted.tied.group.max()) + 1)
         ]
-        warnings.warn(
+        warn(
             f"the batches fall into {len(groups)} groups that share no cell state, or too few cells of one: "
             f"{'; '.join(groups)}. Effects are "
-            "relative to the mean of each group, and batches of different groups cannot be compared",
-            InputWarning,
-            stacklevel=2,
+            "relative to the mean of each group, and batches of different groups cannot be compared"
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from unbatch._types import FloatArray
+from unbatch.methods import OF_EVERY_METHOD, own_options
 from unbatch.report.reading import Fitted
 from unbatch.report.tables import Column, Table, table
 from unbatch.report.text import number, prose, shown
@@ -101,7 +102,7 @@ def python_call(fitted: Fitted) -> str:
     """Write the call that gives the same fit, from what the record keeps of it."""
     record = fitted.record
     options = {str(name): _plain(value) for name, value in record["parameters"].items()}
-    own = {name: value for name, value in options.items() if name not in ("min_cells", "seed")}
+    own = own_options(options)
     kind = {"matched": "MatchedOptions", "concept": "ConceptOptions"}.get(str(record["method"]), "options")
     method = f"ub.{kind}({', '.join(f'{name}={value!r}' for name, value in own.items())})"
     if "mapped_onto" in record:
@@ -114,7 +115,7 @@ def python_call(fitted: Fitted) -> str:
     given: dict[str, str] = {"batch_key": repr(keys[0] if len(keys) == 1 else keys) if keys else "BATCH_COLUMN"}
     given |= {"layer": repr(layer)} if layer != "X" else {}
     given |= {"method": method}
-    given |= {name: repr(options[name]) for name in ("min_cells", "seed") if name in options}
+    given |= {name: repr(options[name]) for name in OF_EVERY_METHOD if name in options}
     given |= {"reference": repr(reference)} if reference else {}
     given |= {"match_within": repr(within[0] if len(within) == 1 else within)} if within else {}
     if controls:
