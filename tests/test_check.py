@@ -8,7 +8,7 @@ from scipy import sparse
 
 import unbatch as ub
 from unbatch import InputError, InputWarning
-from unbatch._check import check_number, check_whole, warn
+from unbatch._check import check_number, check_slot, check_whole, warn
 
 DIGITS = 10**400
 """More than a float can hold."""
@@ -59,3 +59,9 @@ def test_a_warning_of_nobody_else_names_who_gives_it():
     with pytest.warns(InputWarning, match="^such$") as told:
         warn("such")
     assert told[0].filename == __file__
+
+
+@pytest.mark.parametrize("value", ["", "a/b", None, 3])
+def test_what_a_file_could_not_hold_is_no_name_of_a_slot(value):
+    with pytest.raises(InputError, match=r"^key_added is .*: it must be a name without slashes$"):
+        check_slot("key_added", value)

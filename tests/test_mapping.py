@@ -90,7 +90,7 @@ def test_counts_are_thinned_to_the_least_affected_batch_of_the_model_whatever_el
     ours, _ = thinned(own, model.result)
     again, there = thinned(own, model.map(own).result)
     np.testing.assert_array_equal(again, ours)
-    assert there == "least affected batch of each gene, of the model"
+    assert there == "batch that detects each gene least, of the model"
     alone, _ = thinned(new, model.map(new).result)
     both = cells[np.argsort(batch != "batch_4", kind="stable")].copy()
     beside, _ = thinned(both, model.map(both).result)

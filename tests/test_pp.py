@@ -181,7 +181,7 @@ def test_thinned_counts_are_whole_and_at_the_level_of_the_least_affected_batch(f
         its = np.array(codes) == least[gene]
         np.testing.assert_array_equal(layer[its][:, [gene]].toarray(), adata.X[its][:, [gene]].toarray())
     record = adata.uns["unbatch"]["adjusted"]["adjusted"]
-    assert record["expressed_in"] == "least affected batch of each gene"
+    assert record["expressed_in"] == "batch that detects each gene least"
     assert (record["mode"], record["seed"]) == ("thin", 4)
 
 

@@ -121,7 +121,7 @@ def test_rows_are_sorted_by_z_and_the_unknown_come_last(drawn):
 def test_columns_are_what_the_names_say(drawn):
     table = rank_genes(drawn[0], batch="b", versus="d")
     assert " ".join(table.columns) == (
-        "gene batch versus log_delta log2_effect se lower upper z pvalue qvalue support mean_expression"
+        "gene batch versus log_delta log2_effect se lower upper z pvalue qvalue support mean_expression measured"
     )
     assert (table["batch"] == "b").all()
     assert (table["versus"] == "d").all()
@@ -256,3 +256,14 @@ def test_mean_expression_is_of_cells_of_half_the_size_of_the_shallowest():
     shallowest = sizes.groupby(adata.obs["batch"], observed=True).median().min()
     found = ub.tl.rank_batch_genes(adata).drop_duplicates("gene")["mean_expression"].sum()
     assert found == pytest.approx(shallowest / 2, rel=0.02)
+
+
+def test_genes_that_a_batch_did_not_measure_are_told(drawn):
+    fit = drawn[0]
+    assert 0 < (~fit.measured).sum() < fit.measured.size
+    of_gene = pd.DataFrame(fit.measured, index=fit.var.index, columns=list(fit.batches))
+    table = rank_genes(fit)
+    told = of_gene.to_numpy()[of_gene.index.get_indexer(table["gene"]), of_gene.columns.get_indexer(table["batch"])]
+    np.testing.assert_array_equal(table["measured"], told)
+    pair = rank_genes(fit, batch="b", versus="d").set_index("gene")["measured"]
+    np.testing.assert_array_equal(pair[of_gene.index], of_gene["b"] & of_gene["d"])

@@ -110,3 +110,15 @@ def _as_float(value: object) -> float:
 def _is_number(value: object, kind: type) -> bool:
     # numpy registers its scalars with these, its bool with neither
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def check_slot(name: str, value: object) -> None:
+    """Refuse what cannot name a slot of an AnnData that is written to a file.
+
+    Raises
+    ------
+    InputError
+        If it is no text, is empty, or has a slash, by which files part groups.
+    """
+    if not isinstance(value, str) or not value or "/" in value:
+        raise InputError(f"{name} is {value!r}: it must be a name without slashes")

@@ -76,8 +76,8 @@ class Bars:
             TaskProgressColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[speed]:>16}"),
-            TextColumn("left"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}"),
         )
         return RichProgress(*columns, console=console)
 
@@ -85,7 +85,7 @@ class Bars:
     @contextmanager
     def _bar(display: "RichProgress", name: str, total: int | None) -> Iterator[Advance]:
         start = time.perf_counter()
-        task = display.add_task(name, total=total, speed="")
+        task = display.add_task(name, total=total, speed="", left="" if total is None else "left")
 
         def advance(units: int) -> None:
             display.advance(task, units)

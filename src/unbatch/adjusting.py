@@ -120,7 +120,7 @@ class Adjustment:
 
     @property
     def _thinned_to(self) -> str:
-        return "least affected batch of each gene" + ("" if self._fit.mapped_onto is None else ", of the model")
+        return "batch that detects each gene least" + ("" if self._fit.mapped_onto is None else ", of the model")
 
     def record(self) -> dict[str, Any]:
         """Say how the counts were adjusted, and what met the cap; complete once the blocks have been read.

@@ -1,12 +1,12 @@
 """Take results out of an AnnData as tables with names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from unbatch._check import InputError
+from unbatch._check import InputError, check_whole
 from unbatch.offsets import cell_offsets, sum_groups
 from unbatch.programmes.result import shrunken_lift
 from unbatch.programmes.slots import held_out_table, read_factors
@@ -98,8 +98,8 @@ def factors(adata: AnnData, *, n_genes: int | None = 20, by: str = "lift", key: 
     record = read_factors(adata, key=key)
     if by not in ("lift", "weight"):
         raise InputError(f"by={by!r}: genes are ranked by 'lift' or by 'weight'")
-    if n_genes is not None and n_genes < 1:
-        raise InputError(f"n_genes={n_genes}: give at least 1, or None for all genes")
+    if n_genes is not None:
+        check_whole("n_genes", n_genes, least=1, usual=20)
     weight = np.asarray(adata.varm[key], dtype=np.float64)
     lift = shrunken_lift(weight, np.asarray(record["counts"], dtype=np.float64))
     order = np.argsort(-(lift if by == "lift" else weight), axis=0, kind="stable")[:n_genes]
@@ -375,4 +375,8 @@ def diagnostics(adata: AnnData, table: str) -> pd.DataFrame:
 
 
 def _columns(groupby: str | Sequence[str]) -> list[str]:
-    return [groupby] if isinstance(groupby, str) else list(groupby)
+    if isinstance(groupby, str):
+        return [groupby]
+    if not isinstance(groupby, Iterable):
+        raise InputError(f"groupby is {groupby!r}: name a column of obs, or several")
+    return list(groupby)

@@ -130,7 +130,8 @@ def cell_batches(source: CountSource, fit: BatchFit, *, labels: Sequence[Any] | 
         )
         raise InputError(
             f"batch {strange[0]!r} of {source.description} was not part of the fit ({len(strange)} such batches, "
-            f"{int((codes < 0).sum())} cells): the fit knows {known}; fit again with these cells, or leave them out"
+            f"{int((codes < 0).sum())} cells): the fit knows {known}; map these cells "
+            "onto it first (unbatch map, tl.map_cells), fit again with them, or leave them out"
         )
     if labels is None:
         _check_same(source, fit, codes)

@@ -3,7 +3,7 @@
 from anndata import AnnData
 from scipy import sparse
 
-from unbatch._check import InputError
+from unbatch._check import InputError, check_slot
 from unbatch._results import results_in
 from unbatch.adjusting import Adjustment
 from unbatch.core.adjust import AdjustOptions, Mode
@@ -66,8 +66,9 @@ def adjust_counts(
     None
         Sets ``layers[key_added]``, CSR, (n_cells, n_genes), float32 if scaled and int32 if thinned, and in
         ``uns["unbatch"]["adjusted"][key_added]`` says what it is expressed in (``"expressed_in"``: the mean over
-        batches, the reference, or the least affected batch), the options, and what met the cap: ``"capped_counts"``,
-        ``"capped_effects"`` (of genes x batches) and ``"capped_genes"``, those with most such counts first. Another fit
+        batches, the reference, or the batch that detects a gene least), the options, and what met the cap:
+        ``"capped_counts"``, ``"capped_effects"`` (of genes x batches) and ``"capped_genes"``, those with most such
+        counts first. Another fit
         of `adata` keeps what is said of layers that are still there, and adds ``"by_an_earlier_fit"``.
 
     Raises
@@ -143,6 +144,7 @@ def add_offsets(adata: AnnData, *, state_specific: bool = False, key_added: str 
 
 
 def _check_new_layer(key_added: str, *raw: str | None) -> None:
-    """Refuse to write over the layers in which raw counts are."""
+    """Refuse what is no name of a layer, and to write over the layers in which raw counts are."""
+    check_slot("key_added", key_added)
     if key_added in raw:
         raise InputError(f"key_added is {key_added!r}, where the raw counts are: they would be lost, give another name")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from unbatch._check import InputError
-from unbatch._types import FloatArray
+from unbatch._types import BoolArray, FloatArray
 from unbatch.core.contrasts import difference_errors, normal_tests
 from unbatch.fitted import BatchFit
 
@@ -48,6 +48,7 @@ def rank_genes(
             "qvalue": tests.qvalue,
             "support": np.tile([_support(fit, *pair) for pair in compared], n_genes),
             "mean_expression": np.repeat(mean_expression(fit), len(pairs)),
+            "measured": np.stack([_measured(fit, *pair) for pair in compared], axis=1).ravel(),
         }
     )
     return table.iloc[np.argsort(-np.abs(tests.z), kind="stable")].reset_index(drop=True)
@@ -78,6 +79,11 @@ def _names(fit: BatchFit, asked: str | Sequence[str] | None) -> list[int]:
         fault = f"{unknown[0]!r} is no batch of the fit" if unknown else "no batch is named"
         raise InputError(f"{fault}: choose among {known}")
     return [fit.batches.index(name) for name in wanted]
+
+
+def _measured(fit: BatchFit, own: int, other: int | None) -> BoolArray:
+    """Tell which genes both batches measured, (n_genes,)."""
+    return fit.measured[:, own] if other is None else fit.measured[:, own] & fit.measured[:, other]
 
 
 def _pairs(fit: BatchFit, own: list[int], others: list[int] | None) -> list[tuple[int, int | None]]:

@@ -337,6 +337,8 @@ def rank_batch_genes(
         ``support``
             Share of the batch's cells that have a counterpart in another batch, averaged over those; of a pair, share
             of the cells of the two that have one in the other. Effects with little support rest on few cells.
+        ``measured``
+            Whether the batch, of a pair both, measured the gene.
         ``mean_expression``
             Batch-free rate of the gene in the mean cell, :math:`\sum_s n_s \mu_{gs} / \sum_s n_s`, where all cells
             have the same size, half of the median counts of the shallowest batch or a twentieth of the median of all if

@@ -99,6 +99,7 @@ def test_batches_are_tabulated_by_condition(run, toy, tmp_path):
         its = adata.obs.loc[adata.obs["batch"] == batch, "stim"]
         assert line.split() == [batch, str((its == "no").sum()), str((its == "yes").sum())]
     assert "Nothing is wrong with it." in done.stdout
+    assert "--batch-key batch --match-within stim --output fit.h5ad" in lines[-1]
 
 
 def test_confounded_conditions_are_a_warning(run, toy, tmp_path):
@@ -106,7 +107,10 @@ def test_confounded_conditions_are_a_warning(run, toy, tmp_path):
     done = run("inspect", tmp_path / "in.h5ad", "-b", "batch", "--condition", "stim")
     assert done.exit_code == 0
     assert "Warning: batches and obs['stim'] are fully confounded: each batch has a single level." in done.stdout
-    assert "Nothing stands in the way" in done.stdout
+    assert "Nothing stands in the way" not in done.stdout
+    assert "A fit can be made" in done.stdout
+    assert "Whatever stim does between batches that share no level of it, a fit takes for their effect" in done.stdout
+    assert "--match-within" not in done.stdout
 
 
 def test_a_misspelt_condition_is_an_error_beside_the_others(run, toy, tmp_path):

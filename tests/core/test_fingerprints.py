@@ -183,3 +183,11 @@ def test_cells_with_few_genes_that_are_alike_by_chance_stay(times, n_different):
     kinds = np.arange(1, n_different + 1)
     marks = even(np.repeat(kinds, np.resize(times, n_different)))
     assert not find_copies(marks, np.zeros(len(marks), dtype=np.int32)).cells.size
+
+
+def test_a_few_cells_with_few_genes_are_there_twice_if_all_others_of_their_batch_are():
+    kinds = np.append(even(np.arange(1, 4)), odd(np.arange(1, 30)))
+    codes = np.zeros(64, dtype=np.int32)
+    assert len(find_copies(np.tile(kinds, 2), codes).cells) == 32
+    once_more = np.append(np.tile(kinds, 2), odd([99]))
+    assert find_copies(once_more, np.append(codes, 0).astype(np.int32)).cells.size == 29

@@ -5,9 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from typer.testing import CliRunner
 
 import unbatch as ub
 from unbatch._progress import Silent
+from unbatch.cli import app
 from unbatch.io.batches import label_cells, read_batches
 from unbatch.io.copies import Fingerprints
 from unbatch.io.source import open_counts
@@ -238,10 +240,6 @@ def test_fingerprints_do_not_depend_on_blocks_nor_merges(adata, size):
 
 
 def test_inspect_names_copies(adata, tmp_path):
-    from typer.testing import CliRunner
-
-    from unbatch.cli import app
-
     some_again(adata, [10, 20]).write_h5ad(tmp_path / "in.h5ad")
     done = CliRunner().invoke(app, ["inspect", str(tmp_path / "in.h5ad"), "-b", "batch"])
     assert done.exit_code == 0
@@ -275,3 +273,38 @@ def test_cells_with_few_genes_count_as_often_as_they_are_there_unless_all_of_the
     assert not np.isin(sketch.cells, again).any()
     if sketch_size == 5000:
         np.testing.assert_array_equal(sketch.cells, np.flatnonzero(sketch.counted >= 0))
+
+
+def test_cells_in_files_with_different_genes_are_compared_on_those_that_all_measured(adata, tmp_path):
+    """Of three files, one per batch, the last lacks genes and has cells of the first."""
+    mine = [adata[adata.obs["batch"] == name].copy() for name in ("batch_1", "batch_2", "batch_3")]
+    once = [mine[0], mine[1], mine[2][:, :110].copy()]
+    copied = mine[0][:60, :110].copy()
+    copied.obs_names = [f"again{cell}" for cell in range(60)]
+    more = [once[0], once[1], ad.concat([once[2], copied])]
+    with pytest.warns(ub.InputWarning, match=f"120 of 960 cells {SAID}"):
+        found = fit_files(more)
+    expected = fit_files([once[0][60:].copy(), *once[1:]])
+    np.testing.assert_array_equal(found.log_delta, expected.log_delta)
+    with pytest.warns(ub.InputWarning, match=f"120 of 960 cells {SAID}"):
+        fit_files(more, method="concept")
+    paths = [str(tmp_path / f"{number}.h5ad") for number in range(3)]
+    for part, path in zip(more, paths, strict=True):
+        part.write_h5ad(path)
+    done = CliRunner().invoke(app, ["inspect", *paths])
+    assert f"120 of 960 cells {SAID}" in done.stdout
+
+
+def fit_files(parts, *, method="matched"):
+    source = open_counts(parts)
+    return ub.BatchModel(method=method).fit_source(source, read_batches(source)).result
+
+
+def test_a_fit_that_is_judged_again_is_not_judged_by_copies(adata):
+    """Nor are its probes fitted to them."""
+    twice = some_again(adata, np.arange(900))
+    with pytest.warns(ub.InputWarning, match="another cell of their batch"):
+        ub.tl.batch_effects(twice, batch_key="batch")
+    before = ub.get.verdicts(twice)
+    ub.tl.diagnose(twice)
+    pd.testing.assert_frame_equal(ub.get.verdicts(twice), before)

@@ -12,6 +12,8 @@ from unbatch.methods.map_placing import MapPlacing
 from unbatch.methods.map_plan import plan_mapping
 from unbatch.methods.mapping import map_cells
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*very counts of a cell of another batch")  # of the short file
+
 
 @pytest.fixture(scope="module")
 def parts():

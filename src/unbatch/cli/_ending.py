@@ -20,7 +20,8 @@ _GIGA = 1e9
 _UNSURE = 0.5
 _NARROW = 60
 """Columns of a terminal below which a table of verdicts leaves too few for its sentences."""
-_COLOURS = {"fine": "green", "look here": "yellow", "do not trust": "bold red"}
+_WORST = "do not trust"
+_COLOURS = {"fine": "green", "look here": "yellow", _WORST: "bold red"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def end_fit(result: "BatchFit", *, inputs: Sequence[Path], written: Sequence[Wri
     as_json
         Whether it is a program that listens.
     """
-    following = f"unbatch adjust {paths(inputs)} --model {paths([written[0].path])} --output adjusted.h5ad"
+    following = _next(result, inputs, written[0].path)
     if as_json:
         print_json(_as_plain(result, written) | {"next": following})
         return
@@ -66,6 +67,14 @@ def end_fit(result: "BatchFit", *, inputs: Sequence[Path], written: Sequence[Wri
     for one in written:
         say(f"Wrote {one.path}{f' ({one.about})' if one.about else ''}")
     say(f"Next: {following}")
+
+
+def _next(result: "BatchFit", inputs: Sequence[Path], model: Path) -> str:
+    """Give the command that comes next: to look at the report of a fit that is not to be trusted, or to adjust."""
+    if result.diagnostics is not None and result.diagnostics.worst == _WORST:
+        return f"unbatch report {paths([model])} --output report.html"
+    states = " --state-specific" if result.state_effects is not None else ""
+    return f"unbatch adjust {paths(inputs)} --model {paths([model])}{states} --output adjusted.h5ad"
 
 
 def show_verdicts(verdicts: "pd.DataFrame") -> None:
@@ -122,7 +131,9 @@ def _say_fitted(result: "BatchFit") -> None:
         say(f"  effects of a batch differ from state to state by x or / {np.exp(sd):.2f} (usual standard deviation)")
     unknown = int((~result.estimated).sum())
     if unknown:
-        say(f"  {thousands(unknown)} of {thousands(result.se.size)} effects are unknown: log effect 0, error inf")
+        unmeasured = int((~result.measured).sum())
+        why = f", {thousands(unmeasured)} of them of genes that the batch did not measure" if unmeasured else ""
+        say(f"  {thousands(unknown)} of {thousands(result.se.size)} effects are unknown (log effect 0, error inf){why}")
 
 
 def _as_plain(result: "BatchFit", written: Sequence[Written]) -> dict[str, Any]:

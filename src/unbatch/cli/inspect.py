@@ -123,11 +123,12 @@ def inspect(
     if findings.errors:
         raise typer.Exit(USER_ERROR)
     say(_verdict(findings))
+    within = _within(findings)
     _expect(findings, options)
     keys = "".join(f" --batch-key {shlex.quote(key)}" for key in batch_key or [])
     chosen = f" --layer {shlex.quote(layer)}" if layer else ""
     by = f" --method {method}" if method else ""
-    say(f"Next: unbatch fit {paths(inputs)}{keys}{chosen}{by} --output fit.h5ad")
+    say(f"Next: unbatch fit {paths(inputs)}{keys}{chosen}{by}{within} --output fit.h5ad")
 
 
 def _look(
@@ -260,10 +261,27 @@ def _describe_crossing(crossing: "Crossing", batches: "Batches", condition: "Bat
 
 def _verdict(found: _Findings) -> str:
     text = "Nothing stands in the way of a fit." if found.warnings else "Nothing is wrong with it."
+    if found.crossing is not None and found.crossing.n_groups > 1:
+        text = "A fit can be made."
     if found.source is None or found.peek is None or found.peek.report is not None:
         return text
     seen, of = thousands(found.peek.cells.size), thousands(found.source.n_cells)
     return f"{text[:-1]}, as far as {seen} of {of} cells show (--every-cell checks all of them)."
+
+
+def _within(found: _Findings) -> str:
+    """Say what the table of batches and conditions allows, and give the option of a fit that keeps the condition."""
+    if found.condition is None or found.crossing is None or len(found.condition.levels) == 1:
+        return ""
+    name = " x ".join(found.condition.key)
+    if found.crossing.n_groups > 1:
+        say(
+            f"Whatever {name} does between batches that share no level of it, a fit takes for their effect: no option "
+            "keeps it, only batches that hold several levels would."
+        )
+        return ""
+    say(f"All batches can be compared inside the levels of {name}: so --match-within keeps it out of their effects.")
+    return "".join(f" --match-within {shlex.quote(key)}" for key in found.condition.key)
 
 
 def _expect(found: _Findings, options: "MethodOptions") -> None:

@@ -35,7 +35,8 @@ class AdjustOptions:
 
     mode: Mode = "scale"
     """``"scale"`` divides (float32): the mean is right, the noise is scaled with it. ``"thin"`` keeps each count with
-    the probability that leaves what the least affected batch would have given (int32): Poisson counts stay Poisson."""
+    the probability that leaves what the batch that detects the gene least would have given (int32): Poisson counts stay
+    Poisson."""
     state_specific: bool = False
     """Whether to take out the effect of the batch on the cell's own state, ``delta_gk rho_gsk``, where the fit has
     found it (``state_specific`` of the fit)."""

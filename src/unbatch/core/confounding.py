@@ -68,8 +68,26 @@ def cross(
     table = np.zeros((n_batches, n_levels), dtype=np.int64)
     np.add.at(table, (batch, condition), 1)
     occupied = (table >= min_cells) & active[:, None]
+    return Crossing(table, occupied, comparable(occupied, active))
+
+
+def comparable(occupied: BoolArray, active: BoolArray | None = None) -> CodeArray:
+    """Group batches that share levels, directly or through others.
+
+    Parameters
+    ----------
+    occupied
+        (n_batches, n_levels) whether the batch has enough cells in the level.
+    active
+        (n_batches,) batches that take part; None for those with a level.
+
+    Returns
+    -------
+    (n_batches,) numbers from 0 in the order of the batches; -1 for those that take no part.
+    """
+    if active is None:
+        active = np.asarray(occupied.any(axis=1))
     shared = sparse.csr_array(occupied.astype(np.int64))
     _, found = csgraph.connected_components(shared @ shared.T, directed=False)
     numbers = {component: number for number, component in enumerate(dict.fromkeys(found[active].tolist()))}
-    group = np.array([numbers[int(part)] if on else -1 for part, on in zip(found, active, strict=True)], dtype=np.int32)
-    return Crossing(table, occupied, group)
+    return np.array([numbers[int(part)] if on else -1 for part, on in zip(found, active, strict=True)], dtype=np.int32)

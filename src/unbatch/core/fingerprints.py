@@ -5,6 +5,7 @@ Cells with fewer genes may; but if every one of a batch is there twice, that is 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -120,8 +121,9 @@ class Copies:
 def find_copies(marks: KeyArray, *labels: CodeArray) -> Copies:
     """Find the cells that have the very counts of another one.
 
-    Cells with counts of fewer than 50 genes may be alike by chance. If in a batch (with 20 different ones) each of them
-    is there an even number of times, all are there twice; and likewise for larger numbers.
+    Cells with counts of fewer than 50 genes may be alike by chance. If in a batch each of them is there an even number
+    of times, all are there twice, and likewise for larger numbers; if they are fewer than 20 different ones, the other
+    cells of the batch must be repeated, too.
 
     Parameters
     ----------
@@ -139,7 +141,7 @@ def find_copies(marks: KeyArray, *labels: CodeArray) -> Copies:
     for label in labels:
         labelled &= label >= 0
     few = has_few_genes(marks)
-    certain, repeated = _certain(marks, labels, labelled & ~few), _repeated(marks, labels, labelled & few)
+    certain, repeated = _certain(marks, labels, labelled & ~few), _repeated(marks, labels, labelled, few)
     if not repeated[0].size:
         return certain
     cells, like = _ascending(*(np.append(*both) for both in zip((certain.cells, certain.like), repeated, strict=True)))
@@ -169,25 +171,59 @@ def _certain(marks: KeyArray, labels: Sequence[CodeArray], candidate: BoolArray)
     )
 
 
-def _repeated(marks: KeyArray, labels: Sequence[CodeArray], candidate: BoolArray) -> tuple[IntArray, IntArray]:
-    """Find copies where all cells of a batch were repeated: their positions, and those of the first cells alike.
+def _repeated(
+    marks: KeyArray, labels: Sequence[CodeArray], labelled: BoolArray, few: BoolArray
+) -> tuple[IntArray, IntArray]:
+    """Find copies among cells with few genes, where all cells of a batch were repeated.
 
     Of cells that are there k times, in a batch where the number of times of each is a multiple of m, k / m are left.
+    Where fewer than 20 different cells have few genes, the others must be repeated, too.
+
+    Returns
+    -------
+    Their positions, and those of the first cells alike.
     """
-    cells = np.flatnonzero(candidate)
-    keys: list[IntArray | CodeArray | KeyArray] = [cells, marks[cells], *(label[cells] for label in reversed(labels))]
-    cells = cells[np.lexsort(keys)]  # by label, in it by mark, in that by place
-    new = np.ones(len(cells), dtype=np.bool_)
-    new[1:] = np.diff(marks[cells]) != 0
-    for label in labels:
-        new[1:] |= np.diff(label[cells]) != 0
-    first, last = _first(new), _last(new)
-    times, batch = last - first + 1, labels[0][cells]
-    common, n_different = np.zeros(int(batch.max(initial=-1)) + 1, dtype=np.int64), np.bincount(batch[new])
-    np.gcd.at(common, batch[new], times[new])
+    mine = _Alike.of(marks, labels, labelled & few)
+    if not mine.cells.size:
+        return mine.cells, mine.cells
+    n_batches = int(labels[0].max()) + 1
+    common, n_different = mine.common(n_batches)
+    asked = (n_different < _FEWEST_DIFFERENT) & (common > 1)
+    if asked.any():
+        others, n_others = _Alike.of(marks, labels, labelled & ~few & asked[labels[0]]).common(n_batches)
+        common, n_different = np.gcd(common, others), n_different + n_others
     common = np.where(n_different >= _FEWEST_DIFFERENT, common, 1)
-    copies = np.arange(len(cells)) - first >= times // common[batch]
-    return cells[copies], cells[first[copies]]
+    copies = np.arange(len(mine.cells)) - mine.first >= mine.times // np.maximum(common, 1)[mine.batch]
+    return mine.cells[copies], mine.cells[mine.first[copies]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Alike:
+    """Cells by label, in it by mark, in that by place: for each where those alike begin, and how many there are."""
+
+    cells: IntArray
+    batch: CodeArray
+    first: IntArray
+    times: IntArray
+
+    @classmethod
+    def of(cls, marks: KeyArray, labels: Sequence[CodeArray], candidate: BoolArray) -> Self:
+        cells = np.flatnonzero(candidate)
+        keys: list[IntArray | CodeArray | KeyArray] = [cells, marks[cells], *(own[cells] for own in reversed(labels))]
+        cells = cells[np.lexsort(keys)]
+        new = np.ones(len(cells), dtype=np.bool_)
+        new[1:] = np.diff(marks[cells]) != 0
+        for label in labels:
+            new[1:] |= np.diff(label[cells]) != 0
+        first = _first(new)
+        return cls(cells, labels[0][cells], first, _last(new) - first + 1)
+
+    def common(self, n_batches: int) -> tuple[IntArray, IntArray]:
+        """Greatest common divisor of the times of each batch, 0 without cells, and how many different cells it has."""
+        new = self.first == np.arange(len(self.cells))
+        common = np.zeros(n_batches, dtype=np.int64)
+        np.gcd.at(common, self.batch[new], self.times[new])
+        return common, np.bincount(self.batch[new], minlength=n_batches)
 
 
 def _first(new: BoolArray) -> IntArray:

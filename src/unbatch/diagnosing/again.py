@@ -9,6 +9,7 @@ from unbatch._check import InputError
 from unbatch._progress import Progress, Silent
 from unbatch._types import CodeArray
 from unbatch.core.diagnostics.record import Diagnostics
+from unbatch.core.fingerprints import find_copies, fingerprints, with_totals
 from unbatch.diagnosing.fit import diagnose_fit
 from unbatch.diagnosing.probes import Refits, probe_table, probe_verdict
 from unbatch.diagnosing.verdicts import as_table
@@ -107,5 +108,9 @@ def _read(source: CountSource, fit: BatchFit, known: _Known) -> CheckedCells:
     took_part = np.asarray(counts.sum(axis=1)).ravel() > 0
     if fit.sample is not None:
         took_part &= fit.sample[rows] >= 0
+    marks = with_totals(fingerprints(counts), np.asarray(counts.sum(axis=1)).ravel().astype(np.int64))
+    codes = known.batch[rows]
+    copies = find_copies(marks, codes, *(() if known.level is None else (known.level[rows],)))
+    took_part[copies.cells] = took_part[copies.without_a_batch(codes)] = False
     kept = np.flatnonzero(took_part)
     return CheckedCells(rows[kept], counts[kept])

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from unbatch._types import FloatArray
+from unbatch.core.confounding import comparable
 from unbatch.core.diagnostics import verdicts
 from unbatch.core.diagnostics.along_cells import share_along_cells
 from unbatch.core.diagnostics.blocks import find_blocks
@@ -38,10 +39,10 @@ def judge(fit: BatchFit, tables: Mapping[str, pd.DataFrame], *, remainder: Remai
     -------
     Columns check, verdict, value, threshold, text, cure.
     """
-    found = [_need(tables), _overlap(fit, tables), _balance(tables)]
+    found = [_need(tables), _overlap(fit, tables), _balance(fit, tables)]
     if "mixing" in tables:
         found.append(_mixing(tables))
-    found += [_remainder(tables, remainder), _effects(fit, tables), _convergence(fit)]
+    found += [_remainder(fit, tables, remainder), _effects(fit, tables), _convergence(fit)]
     return as_table(found)
 
 
@@ -82,7 +83,19 @@ def _overlap(fit: BatchFit, tables: Mapping[str, pd.DataFrame]) -> Verdict:
         spread=spread.tolist() if len(spread) == len(usable) else (),
         groups=[[fit.batches[k] for k in members] for members in groups],
         blocks=_blocks(fit, groups[0]) if len(groups) == 1 else None,
+        parted=_parted(fit),
     )
+
+
+def _parted(fit: BatchFit) -> list[str]:
+    """Batches that share no level of `match_within` with the largest group of batches, directly or through others."""
+    if fit.landmarks is None or not fit.match_within:
+        return []
+    cells, level = fit.landmarks.cells, fit.landmarks.level
+    table = np.stack([cells[level == one].sum(axis=0) for one in range(len(fit.landmarks.level_names))], axis=1)
+    group = comparable(table >= int(fit.parameters["min_cells"]))
+    largest = np.bincount(group[group >= 0], cells.sum(axis=0)[group >= 0]).argmax()
+    return [name for name, own in zip(fit.batches, group, strict=True) if own not in (-1, largest)]
 
 
 def _groups(fit: BatchFit, usable: list[int]) -> list[list[int]]:
@@ -103,14 +116,17 @@ def _blocks(fit: BatchFit, compared: list[int]) -> tuple[list[str], list[str], f
     return first, second, found.between, found.within
 
 
-def _balance(tables: Mapping[str, pd.DataFrame]) -> Verdict:
+def _balance(fit: BatchFit, tables: Mapping[str, pd.DataFrame]) -> Verdict:
     summary = tables["balance_summary"]
     pairs = [
         f"{a!r} and {b!r}" if b else f"{a!r} and the others"
         for a, b in zip(summary["batch"], summary["other"], strict=True)
     ]
     return verdicts.judge_balance(
-        pairs=pairs, before=summary["rms_before"].tolist(), after=summary["rms_after"].tolist()
+        pairs=pairs,
+        before=summary["rms_before"].tolist(),
+        after=summary["rms_after"].tolist(),
+        finer=fit.mu.shape[1] >= int(fit.parameters.get("max_states", fit.mu.shape[1] + 1)),
     )
 
 
@@ -125,7 +141,7 @@ def _mixing(tables: Mapping[str, pd.DataFrame]) -> Verdict:
     )
 
 
-def _remainder(tables: Mapping[str, pd.DataFrame], found: Remainder) -> Verdict:
+def _remainder(fit: BatchFit, tables: Mapping[str, pd.DataFrame], found: Remainder) -> Verdict:
     by_state = tables["remainder_states"]
     where = ""
     if len(by_state):
@@ -137,6 +153,8 @@ def _remainder(tables: Mapping[str, pd.DataFrame], found: Remainder) -> Verdict:
         n_genes=len(found.genes),
         where=where,
         compared=float(tables["need"].set_index("space").loc["genes", "compared"]),
+        of_states=fit.state_effects is not None,
+        within=bool(fit.match_within),
     )
 
 

@@ -18,6 +18,8 @@ _FEWEST_COUNTS = 50
 """Counts that are all even by chance: one in 2^50 times, if odd ones are as frequent."""
 _LOOKED_AT = (4, 64, 1024)
 """Cells of a batch that are read, one number after the other, until two counts have nothing in common."""
+_AT_ONCE = 2048
+"""Cells that are held at a time."""
 
 
 class CommonFactors:
@@ -138,10 +140,12 @@ def _may_have_factors(source: CountSource, batches: Batches) -> bool:
     before = 0
     for number in _LOOKED_AT:
         rows = np.flatnonzero((order >= before) & (order < number) & open_batches[batches.codes])
-        counts = source.rows(rows)
-        if not are_counts(counts):
-            return False
-        found.add_cells(batches.codes[rows], factors_of_cells(counts), np.diff(counts.indptr))
+        for first in range(0, len(rows), _AT_ONCE):
+            some = rows[first : first + _AT_ONCE]
+            counts = source.rows(some)
+            if not are_counts(counts):
+                return False
+            found.add_cells(batches.codes[some], factors_of_cells(counts), np.diff(counts.indptr))
         open_batches = found.factor != 1
         before = number
     few = (batches.sizes <= before) & (found.values() == 1)

@@ -3,29 +3,46 @@
 import numpy as np
 
 from unbatch._check import warn
-from unbatch._types import IntArray, KeyArray
+from unbatch._types import BoolArray, IntArray, KeyArray
 from unbatch.core.fingerprints import Copies, fingerprints, with_totals
 from unbatch.io.batches import Batches
+from unbatch.io.known import Shared
 from unbatch.io.source import Block, CountSource
 
 
 class Fingerprints:
-    """Accumulator that takes the fingerprint of each cell, in any order of the blocks; their values must be counts."""
+    """Accumulator that takes the fingerprint of each cell, in any order of the blocks; their values must be counts.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    genes
+        Genes by which cells are compared, (n_genes,): those that all of them measured. None for all.
+    """
+
+    def __init__(self, genes: BoolArray | None = None) -> None:
+        self._genes = Shared(None if genes is None or genes.all() else genes)
         self.parts: dict[int, KeyArray] = {}
 
     def add(self, block: Block) -> None:
         """Take those of a block."""
-        self.parts[block.start] = fingerprints(block.counts)
+        genes = self._genes.value
+        if genes is None:
+            self.parts[block.start] = fingerprints(block.counts)
+            return
+        kept = block.counts.copy()
+        kept.data[~genes[kept.indices]] = 0
+        kept.eliminate_zeros()
+        totals = np.asarray(kept.sum(axis=1, dtype=np.float64)).ravel().astype(np.int64)
+        self.parts[block.start] = with_totals(fingerprints(kept), totals)
 
     def merge(self, other: "Fingerprints") -> None:
         """Take over those that another one took."""
         self.parts.update(other.parts)
 
     def values(self, totals: IntArray) -> KeyArray:
-        """Give the fingerprints, in the order of the cells, whose total counts are `totals`."""
-        return with_totals(np.concatenate([self.parts[start] for start in sorted(self.parts)]), totals)
+        """Give the fingerprints, in the order of the cells, whose counts of all genes add up to `totals`."""
+        marks = np.concatenate([self.parts[start] for start in sorted(self.parts)])
+        return with_totals(marks, totals) if self._genes.value is None else marks
 
 
 def warn_of_copies(

@@ -79,7 +79,8 @@ def peek(source: CountSource, *, seconds: float) -> Peek:
     InputWarning
         All of it being read, for cells and genes without counts.
     """
-    check, fingerprints, of_cells = DoorCheck(source), Fingerprints(), dict[int, tuple[IntArray, ...]]()
+    check, of_cells = DoorCheck(source), dict[int, tuple[IntArray, ...]]()
+    fingerprints = Fingerprints(np.asarray(source.measured.all(axis=1)))
     _compile(source)
     bounds = source.bounds()
     start = time.perf_counter()

@@ -88,7 +88,7 @@ def map_cells(
     effects = {b: batch.effects.log_delta for b, batch in found.items() if batch.identifiable}
     large = [b for b in effects if batches.sizes[b] > sketch_size and not found[b].open_states]
     placing = MapPlacing(plan, batches.codes, found=found, large=large)
-    door, marks = DoorCheck(source), Fingerprints()
+    door, marks = DoorCheck(source), Fingerprints(np.asarray(plan.measured.all(axis=1)))
     with progress.stage("placing cells", total=source.n_cells) as advance:
         together = Together(door, marks, MeasuredOnly(placing, source, batches))
         reduce_blocks(source, together, progress=advance, driver=driver)

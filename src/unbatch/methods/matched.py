@@ -152,7 +152,7 @@ def fit(
             )
     del counts  # the largest thing here
     release()
-    warn_of_unidentifiable(fitted, names)
+    warn_of_unidentifiable(fitted, names, within=within is not None)
     placed: Placed | None = None
     if embedding is not None:
         wanted = sketch.is_part or state_specific

@@ -15,17 +15,21 @@ from unbatch.methods.placing import Placed
 from unbatch.methods.result import MethodResult
 
 _MOST_NAMES = 5
+_CURE = "If they should share some, raise caliper or max_states"
+_CURE_WITHIN = "Those that share no level of the condition (match_within) never do; for others raise caliper"
 
 
-def warn_of_unidentifiable(fitted: MatchedFit, names: list[str]) -> None:
-    """Warn of batches that share no state with any other, and of groups of batches that share none with each other."""
+def warn_of_unidentifiable(fitted: MatchedFit, names: list[str], *, within: bool) -> None:
+    """Warn of batches that share no state with any other, and of groups of batches that share none with each other.
+
+    Cells may have been compared `within` a condition only.
+    """
     alone = [name for name, known in zip(names, fitted.tied.identifiable, strict=True) if not known]
     if alone:
         listed = ", ".join(repr(name) for name in alone[:_MOST_NAMES]) + (", ..." if len(alone) > _MOST_NAMES else "")
         warn(
             f"{len(alone)} of {len(names)} batches share no cell state with the others, or too little of one, so that "
-            f"their effects are not identifiable and stay 1 (none): {listed}. If they should share some, raise caliper "
-            "or max_states"
+            f"their effects are not identifiable and stay 1 (none): {listed}. {_CURE_WITHIN if within else _CURE}"
         )
     if fitted.tied.group.max(initial=-1) > 0:
         groups = [

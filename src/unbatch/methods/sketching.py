@@ -98,7 +98,7 @@ def read_sketch(
     plan = plan_sketch(codes, sketch_size, seed=seed)
     _check_sketch(codes, plan.even, sketch_size)
     rows = checked_rows(codes, seed=seed)
-    door, fingerprints = DoorCheck(source), Fingerprints()
+    door, fingerprints = DoorCheck(source), Fingerprints(genes)
     with progress.stage("reading counts", total=source.n_cells) as advance:
         novelty, floor = _novelty(source, batches, plan, codes=codes, genes=genes, seed=seed)
         kept = KeptRows(plan, codes, novelty=novelty, floor=floor)

@@ -175,7 +175,7 @@ def survey(source: CountSource, basis: FloatArray, *, progress: Progress, driver
     InputError
         If a value is negative, fractional, infinite or missing.
     """
-    door, fingerprints, projection = DoorCheck(source), Fingerprints(), _Projection(basis)
+    door, fingerprints, projection = DoorCheck(source), Fingerprints(np.asarray(basis.any(axis=1))), _Projection(basis)
     with progress.stage("reading counts", total=source.n_cells) as advance:
         reduce_blocks(source, Together(door, fingerprints, projection), progress=advance, driver=driver)
     marks = fingerprints.values(door.finish().counts_per_cell)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from unbatch._check import InputError
+from unbatch._check import InputError, check_slot
 from unbatch.programmes.result import HELD_OUT, FactorFit
 from unbatch.slots import EFFECTS, EMBEDDING, ERRORS
 
@@ -31,8 +31,10 @@ def check_key(key: str) -> None:
     Raises
     ------
     InputError
-        If programmes of this key would take the place of the fit, or of the record of ``unbatch adjust``.
+        If it is no name of a slot, or programmes of this key would take the place of the fit, or of the record of
+        ``unbatch adjust``.
     """
+    check_slot("key_added", key)
     taken = {EMBEDDING: f"obsm['X_{key}']", EFFECTS: f"varm['{key}']", ERRORS: f"varm['{key}']"}
     here = taken.get(f"X_{key}") or taken.get(key) or (f"uns['unbatch_{key}']" if key == _ADJUSTED else "")
     if here:

@@ -22,7 +22,7 @@ STEPS = (
         "gene programmes, and the share of each in every cell",
         '`ub.tl.factors(adata, n_factors=20)`: `obsm["X_factors"]`, `varm["factors"]`, `ub.pl.structure(adata)`',
     ),
-    ("a method that insists on whole counts", '`ub.pp.adjust_counts(adata, mode="thin")`'),
+    ("a method that insists on whole counts", '`ub.pp.adjust_counts(adata, mode="thin", key_added="thinned")`'),
     (
         "new cells, of the same batches or of others",
         '`unbatch map NEW.h5ad --model fit.h5ad -o mapped.h5ad`, `ub.tl.map_cells(new, model="fit.h5ad")`',

@@ -13,7 +13,8 @@ BALANCE = {"pairs": ["'a' and 'b'", "'a' and 'c'"], "before": [0.5, 0.4], "after
         ({"before": [0.1, 0.1], "after": [0.08, 0.05]}, "fine", "0.08"),
         ({"before": [0.1, 0.1], "after": [0.12, 0.05]}, "look here", "still 0.12"),
         ({"after": [0.05, 0.2]}, "look here", "still 0.20 .0.40. in 'a' and 'c'"),
-        ({"after": [0.4, 0.4]}, "do not trust", "still 0.40"),
+        ({"after": [0.4, 0.4]}, "do not trust", "still 0.40.*: see remainder$"),
+        ({"after": [0.4, 0.4], "finer": True}, "do not trust", "still 0.40.*: see remainder, raise max_states$"),
         ({"pairs": [], "before": [], "after": []}, "do not trust", "No two batches"),
     ],
 )

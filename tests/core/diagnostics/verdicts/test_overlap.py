@@ -19,6 +19,13 @@ OVERLAP = {"batches": ["a", "b", "c"], "shared": [0.9, 0.8, 1.0], "unidentifiabl
         ({"shared": [0.9, 0.6, 0.7], "spread": [0.1, 0.1, 0.1]}, "fine", "at least 60%"),
         ({"shared": [0.9, 0.4, 0.7], "spread": [0.1, 0.3, 0.1]}, "look here", "1 of 3 .*'b'"),
         ({"unidentifiable": ["c"]}, "do not trust", "stand alone: 'c'"),
+        (
+            {"unidentifiable": ["c"], "parted": ["c"]},
+            "do not trust",
+            "stand alone: 'c'.*share no level of the condition .match_within.: add a batch .* or fit without",
+        ),
+        ({"unidentifiable": ["b", "c"], "parted": ["c"]}, "do not trust", "'b', 'c'.*shares their cell types"),
+        ({"groups": [["a", "b"], ["c"]], "parted": ["c"]}, "look here", "one group only. They share no level"),
         ({"alone": 0.4, "n_alone": 3}, "look here", "40% of the cells are in 3 states"),
         ({"groups": [["a", "b", "c"]]}, "fine", "at least 80%"),
         ({"groups": [["a", "b"], ["c"]]}, "look here", "2 groups .*'a', 'b'; 'c'.*each group"),

@@ -13,7 +13,10 @@ REMAINDER = {"sd": 0.05, "differing": 0.01, "n_genes": 2000, "where": "state 3 o
         ({"sd": 0.3}, "look here", "x or / 1.35"),
         ({"where": ""}, "look here", "No two batches are compared"),
         ({"compared": 0.25}, "look here", "in 1% of .* genes; but only 25% of"),
-        ({"sd": 0.7}, "do not trust", "x or / 2.01"),
+        ({"sd": 0.7}, "do not trust", "x or / 2.01.*: fit with state_specific, or with match_within"),
+        ({"sd": 0.7, "within": True}, "do not trust", "this: fit with state_specific$"),
+        ({"sd": 0.7, "of_states": True}, "do not trust", "this: adjust with state_specific, or fit with match_within"),
+        ({"sd": 0.7, "of_states": True, "within": True}, "do not trust", "this: adjust with state_specific$"),
     ],
 )
 def test_verdicts_and_their_sentence(comes_to, changes, verdict, words):

@@ -9,7 +9,9 @@ MOST_IMBALANCE = 0.1
 HARDLY_BETTER, GROSS_IMBALANCE = 0.5, 0.25
 
 
-def judge_balance(*, pairs: Sequence[str], before: Sequence[float], after: Sequence[float]) -> Verdict:
+def judge_balance(
+    *, pairs: Sequence[str], before: Sequence[float], after: Sequence[float], finer: bool = False
+) -> Verdict:
     """Say whether matched cells of batches are alike after correction.
 
     Strong effects leave some imbalance of log counts even if they are divided out exactly, since counts that were
@@ -21,6 +23,8 @@ def judge_balance(*, pairs: Sequence[str], before: Sequence[float], after: Seque
         Names of the pairs of batches.
     before, after
         Root mean square of the standardised differences of genes beyond chance.
+    finer
+        Whether there are cells enough for more states, which `max_states` does not allow.
     """
     if not pairs:
         return Verdict(
@@ -43,7 +47,8 @@ def judge_balance(*, pairs: Sequence[str], before: Sequence[float], after: Seque
         value,
         bound,
         left,
-        "Cells that were compared are not alike, or effects differ between states: see remainder, raise max_states",
+        "Cells that were compared are not alike, or effects differ between states: see remainder"
+        + (", raise max_states" if finer else ""),
     )
 
 

@@ -11,6 +11,7 @@ ONE_PLACE = 0.25
 """Variance between the states that a batch shares, over that of all states: below it, they are one place."""
 LEAST_BETWEEN = 0.6
 """What blocks of batches share with each other, over what they share within."""
+_NO_LEVEL = "They share no level of the condition (match_within): add a batch that holds levels of both"
 
 
 def judge_overlap(
@@ -23,6 +24,7 @@ def judge_overlap(
     spread: Sequence[float] = (),
     groups: Sequence[Sequence[str]] = (),
     blocks: tuple[Sequence[str], Sequence[str], float, float] | None = None,
+    parted: Sequence[str] = (),
 ) -> Verdict:
     """Say whether batches share cell states.
 
@@ -44,6 +46,8 @@ def judge_overlap(
         Batches of each group that can be compared, if there are several.
     blocks
         Batches of two blocks, the share of cells with counterparts in the other block, and in the own one.
+    parted
+        Batches that share no level of the condition that cells are compared inside with the largest group of batches.
     """
     least = min(shared, default=0.0)
     lowest = [name for name, share in zip(batches, shared, strict=True) if share < HARDLY_SHARED]
@@ -56,7 +60,9 @@ def judge_overlap(
             HARDLY_SHARED,
             f"{len(lonely)} of {len(batches)} batches stand alone: {named(lonely)} "
             f"(counterparts elsewhere for {least:.0%} of the cells)",
-            "Leave these batches out, or add a batch that shares their cell types",
+            f"{_NO_LEVEL}, or fit without match_within"
+            if set(lonely) <= set(parted)
+            else "Leave these batches out, or add a batch that shares their cell types",
         )
     thin = [name for name, share in zip(batches, shared, strict=True) if share < LEAST_SHARED]
     in_one_place = {name for name, width in zip(batches, spread, strict=bool(spread)) if width < ONE_PLACE}
@@ -81,9 +87,9 @@ def judge_overlap(
             f"({least:.0%} at least)",
             "Their effects rest on the states that they share: see get.diagnostics(adata, 'overlap_states')",
         )
-    parted = _parted(groups, blocks)
-    if parted:
-        return parted
+    apart = _apart(groups, blocks, parted)
+    if apart:
+        return apart
     if alone > MOST_ALONE:
         return Verdict(
             "overlap",
@@ -102,8 +108,10 @@ def judge_overlap(
     )
 
 
-def _parted(
-    groups: Sequence[Sequence[str]], blocks: tuple[Sequence[str], Sequence[str], float, float] | None
+def _apart(
+    groups: Sequence[Sequence[str]],
+    blocks: tuple[Sequence[str], Sequence[str], float, float] | None,
+    parted: Sequence[str],
 ) -> Verdict | None:
     if len(groups) > 1:
         listed = "; ".join(named(names) for names in groups)
@@ -114,7 +122,9 @@ def _parted(
             LEAST_BETWEEN,
             f"Batches fall into {len(groups)} groups without a common state ({listed}): effects are relative to the "
             "mean of each group",
-            "Compare batches of one group only, or add a batch that shares cell types with several",
+            f"Compare batches of one group only. {_NO_LEVEL}"
+            if parted
+            else "Compare batches of one group only, or add a batch that shares cell types with several",
         )
     if blocks is None or blocks[2] >= LEAST_BETWEEN * blocks[3]:
         return None

@@ -8,7 +8,16 @@ MOST_REMAINDER, GROSS_REMAINDER = 0.2, 0.5
 MOST_DIFFERING = 0.25
 
 
-def judge_remainder(*, sd: float, differing: float, n_genes: int, where: str, compared: float) -> Verdict:
+def judge_remainder(
+    *,
+    sd: float,
+    differing: float,
+    n_genes: int,
+    where: str,
+    compared: float,
+    of_states: bool = False,
+    within: bool = False,
+) -> Verdict:
     """Say whether a batch acts on single states in its own way.
 
     Where most cells are compared with nothing this cannot be seen: a batch that alters states so much that its cells
@@ -26,6 +35,8 @@ def judge_remainder(*, sd: float, differing: float, n_genes: int, where: str, co
         State and batch that depart most, in words; "" if no two batches are compared in any state.
     compared
         Share of the cells in states with another batch.
+    of_states, within
+        Whether the fit found effects of states, and whether it compared cells inside a condition only.
     """
     if not where:
         cannot = "No two batches are compared in any state: how effects differ between states cannot be told"
@@ -35,7 +46,7 @@ def judge_remainder(*, sd: float, differing: float, n_genes: int, where: str, co
         f"{differing:.0%} of {n_genes:,} genes"
     )
     where = f", most in {where}"
-    cure = "One factor per gene and batch does not describe this: fit with state_specific, or with match_within"
+    cure = f"One factor per gene and batch does not describe this: {_cure(of_states=of_states, within=within)}"
     if sd > GROSS_REMAINDER:
         return Verdict("remainder", "do not trust", sd, GROSS_REMAINDER, text + where, cure)
     if sd > MOST_REMAINDER:
@@ -47,3 +58,10 @@ def judge_remainder(*, sd: float, differing: float, n_genes: int, where: str, co
         seen = "Look at overlap first: a batch that alters states much may have its cells taken for others"
         return Verdict("remainder", "look here", compared, LEAST_COMPARED, text + few, seen)
     return Verdict("remainder", "fine", differing, MOST_DIFFERING, text)
+
+
+def _cure(*, of_states: bool, within: bool) -> str:
+    """Say what would help that was not done."""
+    if of_states:
+        return "adjust with state_specific" + ("" if within else ", or fit with match_within")
+    return "fit with state_specific" + ("" if within else ", or with match_within")
