@@ -308,3 +308,19 @@ def test_a_fit_that_is_judged_again_is_not_judged_by_copies(adata):
     before = ub.get.verdicts(twice)
     ub.tl.diagnose(twice)
     pd.testing.assert_frame_equal(ub.get.verdicts(twice), before)
+
+
+@pytest.mark.filterwarnings("ignore::unbatch._check.InputWarning")
+@pytest.mark.parametrize(("min_cells", "parted"), [(2, ["batch_3"]), (250, [])])
+def test_batches_that_share_no_level_with_the_others_are_told_why(adata, min_cells, parted):
+    """With 250 cells asked for, no batch has enough in a level."""
+    split = adata.copy()
+    alone = (adata.obs["batch"] == "batch_3").to_numpy()
+    split.obs["day"] = np.where(alone, "c", np.resize(["a", "b"], 900))
+    sizes = split.obs.groupby(["batch", "day"], observed=True).size()
+    assert sizes[sizes.index.get_level_values("batch") != "batch_3"].max() < 250
+    if not parted:
+        split = split[~alone].copy()
+    ub.tl.batch_effects(split, batch_key="batch", match_within="day", min_cells=min_cells)
+    verdict = ub.get.verdicts(split).set_index("check").loc["overlap"]
+    assert ("share no level of the condition" in verdict["cure"]) == bool(parted)

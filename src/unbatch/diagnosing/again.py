@@ -108,8 +108,9 @@ def _read(source: CountSource, fit: BatchFit, known: _Known) -> CheckedCells:
     took_part = np.asarray(counts.sum(axis=1)).ravel() > 0
     if fit.sample is not None:
         took_part &= fit.sample[rows] >= 0
-    marks = with_totals(fingerprints(counts), np.asarray(counts.sum(axis=1)).ravel().astype(np.int64))
     codes = known.batch[rows]
+    compared = counts[:, np.flatnonzero(fit.measured[:, np.unique(codes)].all(axis=1))]
+    marks = with_totals(fingerprints(compared), np.asarray(compared.sum(axis=1)).ravel().astype(np.int64))
     copies = find_copies(marks, codes, *(() if known.level is None else (known.level[rows],)))
     took_part[copies.cells] = took_part[copies.without_a_batch(codes)] = False
     kept = np.flatnonzero(took_part)

@@ -94,6 +94,8 @@ def _parted(fit: BatchFit) -> list[str]:
     cells, level = fit.landmarks.cells, fit.landmarks.level
     table = np.stack([cells[level == one].sum(axis=0) for one in range(len(fit.landmarks.level_names))], axis=1)
     group = comparable(table >= int(fit.parameters["min_cells"]))
+    if group.max(initial=-1) < 1:
+        return []
     largest = np.bincount(group[group >= 0], cells.sum(axis=0)[group >= 0]).argmax()
     return [name for name, own in zip(fit.batches, group, strict=True) if own not in (-1, largest)]
 
