@@ -4,17 +4,13 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from unbatch.core.fingerprints import find_copies, fingerprints, has_few_genes, with_totals
+from unbatch.core.fingerprints import find_copies, fingerprints, has_few_genes, marks_of
 from unbatch.core.kernels.fingerprints import fingerprints_into
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.poisson(0.7, size=(300, 200))
 COUNTS = sparse.csr_array(DENSE)
 WEIGHT = RNG.integers(2**64, size=200, dtype=np.uint64)
-
-
-def marks_of(counts):
-    return with_totals(fingerprints(counts), np.asarray(counts.sum(axis=1)).astype(np.int64))
 
 
 def test_equal_cells_have_equal_marks_and_others_other_ones():

@@ -280,7 +280,7 @@ def _within(found: _Findings) -> str:
             "keeps it, only batches that hold several levels would."
         )
         return ""
-    say(f"All batches can be compared inside the levels of {name}: so --match-within keeps it out of their effects.")
+    say(f"All batches can be compared inside the levels of {name}: --match-within keeps it out of their effects.")
     return "".join(f" --match-within {shlex.quote(key)}" for key in found.condition.key)
 
 

@@ -59,6 +59,11 @@ def with_totals(marks: KeyArray, totals: IntArray) -> KeyArray:
     return np.asarray(np.where(totals > 0, mixed | (marks & _LAST_BIT), np.uint64(0)))
 
 
+def marks_of(counts: Counts) -> KeyArray:
+    """Give the fingerprints of cells with their total counts in them, (n_cells,): see `fingerprints`."""
+    return with_totals(fingerprints(counts), np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel().astype(np.int64))
+
+
 def has_few_genes(marks: KeyArray) -> BoolArray:
     """Tell which cells have counts of fewer than 50 genes, so that chance may make them alike, (n_cells,)."""
     return np.asarray((marks != 0) & ((marks & _LAST_BIT) == 0))

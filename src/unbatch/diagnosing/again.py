@@ -9,7 +9,7 @@ from unbatch._check import InputError
 from unbatch._progress import Progress, Silent
 from unbatch._types import CodeArray
 from unbatch.core.diagnostics.record import Diagnostics
-from unbatch.core.fingerprints import find_copies, fingerprints, with_totals
+from unbatch.core.fingerprints import find_copies, marks_of
 from unbatch.diagnosing.fit import diagnose_fit
 from unbatch.diagnosing.probes import Refits, probe_table, probe_verdict
 from unbatch.diagnosing.verdicts import as_table
@@ -110,8 +110,7 @@ def _read(source: CountSource, fit: BatchFit, known: _Known) -> CheckedCells:
         took_part &= fit.sample[rows] >= 0
     codes = known.batch[rows]
     compared = counts[:, np.flatnonzero(fit.measured[:, np.unique(codes)].all(axis=1))]
-    marks = with_totals(fingerprints(compared), np.asarray(compared.sum(axis=1)).ravel().astype(np.int64))
-    copies = find_copies(marks, codes, *(() if known.level is None else (known.level[rows],)))
+    copies = find_copies(marks_of(compared), codes, *(() if known.level is None else (known.level[rows],)))
     took_part[copies.cells] = took_part[copies.without_a_batch(codes)] = False
     kept = np.flatnonzero(took_part)
     return CheckedCells(rows[kept], counts[kept])

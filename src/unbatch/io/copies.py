@@ -4,7 +4,7 @@ import numpy as np
 
 from unbatch._check import warn
 from unbatch._types import BoolArray, IntArray, KeyArray
-from unbatch.core.fingerprints import Copies, fingerprints, with_totals
+from unbatch.core.fingerprints import Copies, fingerprints, marks_of, with_totals
 from unbatch.io.batches import Batches
 from unbatch.io.known import Shared
 from unbatch.io.source import Block, CountSource
@@ -29,11 +29,7 @@ class Fingerprints:
         if genes is None:
             self.parts[block.start] = fingerprints(block.counts)
             return
-        kept = block.counts.copy()
-        kept.data[~genes[kept.indices]] = 0
-        kept.eliminate_zeros()
-        totals = np.asarray(kept.sum(axis=1, dtype=np.float64)).ravel().astype(np.int64)
-        self.parts[block.start] = with_totals(fingerprints(kept), totals)
+        self.parts[block.start] = marks_of(block.counts[:, np.flatnonzero(genes)])
 
     def merge(self, other: "Fingerprints") -> None:
         """Take over those that another one took."""

@@ -5,7 +5,7 @@ import numpy as np
 from unbatch._progress import Progress
 from unbatch._threads import one_thread
 from unbatch._types import BoolArray, Counts, IntArray
-from unbatch.core.fingerprints import find_copies, fingerprints, with_totals
+from unbatch.core.fingerprints import find_copies, marks_of
 from unbatch.core.mapped_fit import average, fit_new
 from unbatch.core.mapping import MapSettings, map_batch
 from unbatch.io.batches import Batches
@@ -120,8 +120,7 @@ def _sketch(
         wrong = next(row for row in range(len(rows)) if not are_counts(counts[[row]]))
         DoorCheck(source).add(Block(int(rows[wrong]), counts[[wrong]]))  # which names it
     counts = _without(counts, ~plan.measured[:, b])
-    marks = with_totals(fingerprints(counts), np.asarray(counts.sum(axis=1)))
-    copies = find_copies(marks, codes[rows], plan.level[rows]).cells
+    copies = find_copies(marks_of(counts), codes[rows], plan.level[rows]).cells
     seen = np.diff(counts.indptr) > 0
     seen[copies] = False
     n_copies = len(copies) if batches.sizes[b] <= sketch_size else 0
